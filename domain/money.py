@@ -1,0 +1,60 @@
+"""The one border between what is observed (float64) and what is owed (Decimal).
+
+Owed amounts (cash, quantities, order prices, fees) are `Decimal`; bulk observations are float64.
+Only the functions here convert, and each rounds toward the safe side.
+"""
+
+import math
+from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+from enum import Enum
+
+CENT = Decimal("0.01")
+ZERO = Decimal(0)
+WHOLE_SHARE = Decimal(1)
+FRACTIONAL_LOT = Decimal("0.000001")
+
+
+class Rounding(Enum):
+    """Which neighbour on the price grid an inexact price goes to."""
+
+    DOWN = ROUND_FLOOR
+    UP = ROUND_CEILING
+    NEAREST = ROUND_HALF_EVEN
+
+
+def tick_for(price_usd: Decimal) -> Decimal:
+    """Return the minimum price increment of a US equity: a cent from $1 up, 1/100 cent below.
+
+    Source: SEC Regulation NMS, Rule 612.
+    """
+    return CENT if price_usd >= 1 else Decimal("0.0001")
+
+
+def to_price(observed_usd: float | Decimal, tick_usd: Decimal, rounding: Rounding) -> Decimal:
+    """Return an observed price on the tick grid, rounded the way the caller finds safe.
+
+    Raises ValueError for NaN, infinity, zero and negative prices.
+    """
+    exact = observed_usd if isinstance(observed_usd, Decimal) else _exact(observed_usd)
+    price = (exact / tick_usd).to_integral_value(rounding=rounding.value) * tick_usd
+    if price <= 0:
+        raise ValueError(f"no price: {observed_usd!r}")
+    return price
+
+
+def to_quantity(wanted_shares: float | Decimal, lot_shares: Decimal) -> Decimal:
+    """Return whole lots, rounded toward zero; the sign is kept. Raises ValueError for NaN."""
+    exact = wanted_shares if isinstance(wanted_shares, Decimal) else _exact(wanted_shares)
+    return (exact / lot_shares).to_integral_value(rounding=ROUND_DOWN) * lot_shares
+
+
+def to_usd(observed_usd: float) -> Decimal:
+    """Return an observed amount of money to the cent, half to even."""
+    return _exact(observed_usd).quantize(CENT, rounding=ROUND_HALF_EVEN)
+
+
+def _exact(observed: float) -> Decimal:
+    if not math.isfinite(observed):
+        raise ValueError(f"not a number that can be owed: {observed!r}")
+    # repr is the shortest decimal that reads back as this float: 187.31, not 187.3099999…
+    return Decimal(repr(float(observed)))

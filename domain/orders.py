@@ -1,0 +1,276 @@
+"""An order's life in values: intended, approved or denied by us, accepted or rejected there."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from domain.instruments import Symbol
+
+BookName = str
+"""A strategy's name, or one of the two below."""
+EXTERNAL = "external"
+"""The book of what we did not order: positions found, manual trades, corporate actions."""
+OPERATOR = "operator"
+"""The book of orders a person gave us."""
+
+
+class Side(StrEnum):
+    """Which way shares move."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+    @property
+    def sign(self) -> int:
+        """+1 for a buy, −1 for a sell."""
+        return 1 if self is Side.BUY else -1
+
+
+class Leg(StrEnum):
+    """What an order is for; part of its identity. A flip is CLOSE, then OPEN once it filled."""
+
+    OPEN = "open"
+    CLOSE = "close"
+    EXIT = "exit"
+    FLATTEN = "flatten"
+
+
+class TimeInForce(StrEnum):
+    """How long an order works."""
+
+    DAY = "day"
+    GTC = "gtc"
+
+
+@dataclass(frozen=True, slots=True)
+class AtMarket:
+    """Fill now at whatever the market gives."""
+
+
+@dataclass(frozen=True, slots=True)
+class AtLimit:
+    """Fill at this price or better."""
+
+    limit_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class AtStop:
+    """Become a market order once the price trades through the stop."""
+
+    stop_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class AtStopLimit:
+    """Become a limit order once the price trades through the stop."""
+
+    stop_usd: Decimal
+    limit_usd: Decimal
+
+
+Terms = AtMarket | AtLimit | AtStop | AtStopLimit
+
+
+class OrderStatus(StrEnum):
+    """Where an order stands; `execution.order_states` says what may follow what."""
+
+    APPROVED = "approved"
+    SUBMITTING = "submitting"
+    UNRESOLVED = "unresolved"
+    WORKING = "working"
+    PARTIALLY_FILLED = "partially_filled"
+    CANCELING = "canceling"
+    FILLED = "filled"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
+    WITHHELD = "withheld"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether nothing more can happen to the order."""
+        return self in _TERMINAL
+
+
+_TERMINAL = frozenset(
+    {
+        OrderStatus.FILLED,
+        OrderStatus.CANCELED,
+        OrderStatus.EXPIRED,
+        OrderStatus.REJECTED,
+        OrderStatus.WITHHELD,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderIntent:
+    """What we would like to trade, before the gate was asked.
+
+    `deltas` are the signed shares each book wants of it; they sum to the signed quantity.
+    `reference_usd` is the mid the decision was taken on; `reason` says why in one line.
+    """
+
+    client_order_id: str
+    symbol: Symbol
+    side: Side
+    quantity_shares: Decimal
+    terms: Terms
+    time_in_force: TimeInForce
+    leg: Leg
+    slot_at: datetime
+    intended_at: datetime
+    deltas: Mapping[BookName, Decimal]
+    reference_usd: Decimal
+    reason: str
+
+    def __post_init__(self) -> None:
+        if self.quantity_shares <= 0 or self.reference_usd <= 0:
+            raise ValueError(f"an intent for nothing: {self!r}")
+        if len(self.client_order_id) > 48:
+            raise ValueError(f"client order id is longer than 48: {self.client_order_id}")
+        if sum(self.deltas.values()) != self.side.sign * self.quantity_shares:
+            raise ValueError(f"the books' deltas do not sum to the order: {self!r}")
+
+    @property
+    def signed_shares(self) -> Decimal:
+        """The change of position asked for; negative for a sell."""
+        return self.side.sign * self.quantity_shares
+
+
+class Severity(StrEnum):
+    """How much a person should care."""
+
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Denial:
+    """One rule's objection: how much it would allow, and what a person needs to understand it.
+
+    `setting` is the key in `.env` that holds the limit; `limit`, `value` and `headroom` are
+    readable, with their unit.
+    """
+
+    rule: str
+    setting: str
+    limit: str
+    value: str
+    headroom: str
+    allowed_shares: Decimal
+    severity: Severity
+    action: str
+
+    def __post_init__(self) -> None:
+        if self.allowed_shares < 0:
+            raise ValueError(f"a rule allows less than nothing: {self!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovedOrder:
+    """An intent that passed the gate, perhaps reduced. Made in `risk/gate.py` and nowhere else.
+
+    It is void after `expires_at` and once the trading epoch has moved on from `epoch`.
+    """
+
+    intent: OrderIntent
+    approved_at: datetime
+    expires_at: datetime
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The gate's answer: an order (perhaps reduced) or none, and every objection raised."""
+
+    intent: OrderIntent
+    approved: ApprovedOrder | None
+    denials: tuple[Denial, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderReport:
+    """The venue's view of one order. `status` is in our words; `filled_shares` only ever grows."""
+
+    client_order_id: str
+    venue_order_id: str
+    symbol: Symbol
+    side: Side
+    status: OrderStatus
+    quantity_shares: Decimal
+    filled_shares: Decimal
+    terms: Terms
+    time_in_force: TimeInForce
+    submitted_at: datetime
+    updated_at: datetime
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderUpdate:
+    """Something happened to an order of the account, ours or not."""
+
+    report: OrderReport
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fill:
+    """Shares that changed hands. Booked once per `fill_id`, however often it arrives."""
+
+    fill_id: str
+    client_order_id: str
+    venue_order_id: str
+    symbol: Symbol
+    side: Side
+    quantity_shares: Decimal
+    price_usd: Decimal
+    fee_usd: Decimal
+    filled_at: datetime
+
+    def __post_init__(self) -> None:
+        if self.quantity_shares <= 0 or self.price_usd <= 0 or self.fee_usd < 0:
+            raise ValueError(f"not a fill: {self!r}")
+
+    @property
+    def signed_shares(self) -> Decimal:
+        """The change of position; negative for a sell."""
+        return self.side.sign * self.quantity_shares
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """Our record of an order we decided: what was meant, and how far it has got."""
+
+    intent: OrderIntent
+    status: OrderStatus
+    venue_order_id: str = ""
+    filled_shares: Decimal = Decimal(0)
+    filled_value_usd: Decimal = Decimal(0)
+    repricings: int = 0
+    submitted_at: datetime | None = None
+    cancel_requested_at: datetime | None = None
+    finished_at: datetime | None = None
+    reason: str = ""
+
+    @property
+    def client_order_id(self) -> str:
+        """Its identity at the venue."""
+        return self.intent.client_order_id
+
+    @property
+    def remaining_shares(self) -> Decimal:
+        """Shares that may still fill; zero once finished."""
+        if self.status.is_terminal:
+            return Decimal(0)
+        return self.intent.quantity_shares - self.filled_shares
+
+    @property
+    def remaining_signed_shares(self) -> Decimal:
+        """The change of position that may still come; negative for a sell."""
+        return self.intent.side.sign * self.remaining_shares
