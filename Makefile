@@ -1,0 +1,68 @@
+# Two commands are all you need:   make run    (see it trade)      make test   (see that it works)
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+VENV   := .venv
+BIN    := $(VENV)/bin
+SPEED  ?= 60
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+
+.PHONY: help setup setup-dev run test check lint types imports bench example lock clean
+help:
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+# --- installing ---------------------------------------------------------------------------------
+# A stamp a set of packages: nothing is installed twice, and a change of the lock re-installs.
+CORE_STAMP := $(VENV)/.core
+DEV_STAMP  := $(VENV)/.dev
+
+setup: $(CORE_STAMP)      ## install what running needs into .venv
+setup-dev: $(DEV_STAMP)   ## … and what testing needs
+
+$(BIN)/python:
+	@echo "==> Creating $(VENV) with $(PYTHON)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Tradewind needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 4; }
+	@$(PYTHON) -m venv $(VENV)
+	@echo "==> Fetching uv, a faster installer (pip does it when uv cannot be had)"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check uv 2>/dev/null || true
+
+define install
+	@echo "==> Installing $(1)"
+	@if test -x $(BIN)/uv; then VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip install -q -c constraints.txt -e '$(2)'; \
+	 else $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '$(2)'; fi
+endef
+
+$(CORE_STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	$(call install,Tradewind and its libraries,.)
+	@touch $@
+
+$(DEV_STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	$(call install,Tradewind and what its tests need,.[dev])
+	@touch $(CORE_STAMP) $@
+
+# --- using --------------------------------------------------------------------------------------
+run: setup                ## trade on the embedded exchange, shown in a terminal view (SPEED=60)
+	@./tradewind demo --speed $(SPEED)
+
+test: setup-dev           ## run every test but the benchmarks
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not benchmark"
+
+check: setup-dev lint types imports test   ## what CI runs: lint, types, import contracts, tests
+
+lint: setup-dev
+	@echo "==> ruff"; $(BIN)/ruff check . && $(BIN)/ruff format --check -q .
+types: setup-dev
+	@echo "==> mypy"; $(BIN)/mypy
+imports: setup-dev
+	@echo "==> import-linter"; $(BIN)/lint-imports
+
+bench: setup-dev          ## measure speed, as ratios to alternatives in the same run
+	@for b in tests/benchmarks/bench_*.py; do echo "==> $$b"; $(BIN)/python $$b || exit 1; done
+
+example: setup            ## write .env.example anew from the settings
+	@$(BIN)/python -m daemon.settings_example > .env.example
+
+lock: setup-dev           ## resolve constraints.txt anew
+	@$(BIN)/uv pip compile -q --all-extras --no-emit-index-url --no-emit-find-links --no-header --no-annotate pyproject.toml | sed 's/+cpu//' > constraints.txt
+
+clean:                    ## remove what was installed (never the state in var/)
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
