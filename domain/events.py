@@ -35,12 +35,15 @@ class SessionClosed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BarsClosed:
-    """The venue's bars of one slot; the first event of a decision."""
+    """The venue's bars that closed at one slot, by timeframe; the first event of a decision.
+
+    `late` holds rows of earlier slots that have changed since: they amend, and reopen nothing.
+    """
 
     at: datetime
     slot_at: datetime
-    timeframe: Timeframe
-    row: BarRow
+    rows: Mapping[Timeframe, BarRow]
+    late: tuple[tuple[Timeframe, datetime, BarRow], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

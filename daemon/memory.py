@@ -1,0 +1,172 @@
+"""What the engine knows while it runs: the working copy of a Snapshot."""
+
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+from domain.calendar import Session, Timeframe
+from domain.instruments import Symbol
+from domain.market import Quote
+from domain.money import ZERO
+from domain.orders import Fill, Order
+from domain.portfolio import Portfolio
+from domain.signals import Opinion, StrategyName
+from domain.snapshot import (
+    FINISHED_ORDERS_MAX,
+    RECENT_FILLS_MAX,
+    Benching,
+    DayStart,
+    Decision,
+    SavedOpinion,
+    Snapshot,
+    TradingStatus,
+)
+
+BOOKED_FILL_IDS_MAX = 20_000
+"""Executions remembered so that none is booked twice; far more than a day can bring."""
+ORDER_RATE_WINDOW = timedelta(minutes=1)
+
+
+@dataclass(slots=True, kw_only=True)
+class Memory:
+    """Everything the engine must not forget, in the form it works on."""
+
+    venue: str
+    account_id: str
+    portfolio: Portfolio
+    trading: TradingStatus
+    orders: dict[str, Order] = field(default_factory=dict)
+    working: dict[str, Order] = field(default_factory=dict)
+    fills: deque[Fill] = field(default_factory=lambda: deque(maxlen=RECENT_FILLS_MAX))
+    booked_fill_ids: dict[str, None] = field(default_factory=dict)
+    opinions: dict[StrategyName, Opinion] = field(default_factory=dict)
+    foreign_opinions: dict[StrategyName, SavedOpinion] = field(default_factory=dict)
+    benched: dict[StrategyName, Benching] = field(default_factory=dict)
+    quarantined: dict[Symbol, str] = field(default_factory=dict)
+    cooldowns: dict[Symbol, datetime] = field(default_factory=dict)
+    entered_at: dict[Symbol, datetime] = field(default_factory=dict)
+    decided_slots: dict[Timeframe, datetime] = field(default_factory=dict)
+    due_at_open: list[datetime] = field(default_factory=list)
+    last_decision: Decision | None = None
+    marks: dict[Symbol, Decimal] = field(default_factory=dict)
+    day_start: DayStart | None = None
+    equity_peak_usd: Decimal | None = None
+    daily_loss_days: list[date] = field(default_factory=list)
+    counters: dict[str, int] = field(default_factory=dict)
+    # Not saved: rebuilt from the venue within one cycle.
+    session: Session | None = None
+    quotes: dict[Symbol, Quote] = field(default_factory=dict)
+    submitted_at: deque[datetime] = field(default_factory=deque)
+    turnover_day: date | None = None
+    turnover_usd: Decimal = ZERO
+    is_reconciled: bool = False
+
+    def count(self, what: str, by: int = 1) -> None:
+        """Add to a running total of the closing report."""
+        self.counters[what] = self.counters.get(what, 0) + by
+
+    def remember(self, order: Order) -> None:
+        """Keep the latest version of an order; finished ones up to FINISHED_ORDERS_MAX."""
+        identity = order.client_order_id
+        self.orders[identity] = order
+        if not order.status.is_terminal:
+            self.working[identity] = order
+            return
+        self.working.pop(identity, None)
+        surplus = len(self.orders) - len(self.working) - FINISHED_ORDERS_MAX
+        if surplus > 0:
+            finished = [i for i, o in self.orders.items() if o.status.is_terminal]
+            for identity in finished[:surplus]:
+                del self.orders[identity]
+
+    def is_booked(self, fill_id: str) -> bool:
+        """Return whether an execution is in the ledger already."""
+        return fill_id in self.booked_fill_ids
+
+    def note_booked(self, fill: Fill) -> None:
+        """Remember an execution as booked."""
+        self.booked_fill_ids[fill.fill_id] = None
+        if len(self.booked_fill_ids) > BOOKED_FILL_IDS_MAX:
+            del self.booked_fill_ids[next(iter(self.booked_fill_ids))]
+        self.fills.append(fill)
+        if self.turnover_day != fill.filled_at.date():
+            self.turnover_day, self.turnover_usd = fill.filled_at.date(), ZERO
+        self.turnover_usd += fill.quantity_shares * fill.price_usd
+
+    def snapshot(self, *, saved_at: datetime, journal_seq: int) -> Snapshot:
+        """Return all that must survive, as an immutable value."""
+        finished = tuple(o for o in self.orders.values() if o.status.is_terminal)
+        return Snapshot(
+            venue=self.venue,
+            account_id=self.account_id,
+            saved_at=saved_at,
+            journal_seq=journal_seq,
+            portfolio=self.portfolio,
+            trading=self.trading,
+            orders=(*self.working.values(), *finished),
+            fills=tuple(self.fills),
+            opinions={
+                **self.foreign_opinions,
+                **{name: save_opinion(o, self._symbols) for name, o in self.opinions.items()},
+            },
+            benched=dict(self.benched),
+            quarantined=dict(self.quarantined),
+            cooldowns=dict(self.cooldowns),
+            entered_at=dict(self.entered_at),
+            decided_slots=dict(self.decided_slots),
+            due_at_open=tuple(self.due_at_open),
+            last_decision=self.last_decision,
+            marks=dict(self.marks),
+            day_start=self.day_start,
+            equity_peak_usd=self.equity_peak_usd,
+            daily_loss_days=tuple(self.daily_loss_days),
+            counters=dict(self.counters),
+        )
+
+    _symbols: tuple[Symbol, ...] = ()
+
+    @staticmethod
+    def of(snapshot: Snapshot, symbols: tuple[Symbol, ...]) -> "Memory":
+        """Return the working copy of a snapshot for a universe, whose columns may have changed."""
+        memory = Memory(
+            venue=snapshot.venue,
+            account_id=snapshot.account_id,
+            portfolio=snapshot.portfolio,
+            trading=snapshot.trading,
+            benched=dict(snapshot.benched),
+            quarantined=dict(snapshot.quarantined),
+            cooldowns=dict(snapshot.cooldowns),
+            entered_at=dict(snapshot.entered_at),
+            decided_slots=dict(snapshot.decided_slots),
+            due_at_open=list(snapshot.due_at_open),
+            last_decision=snapshot.last_decision,
+            marks=dict(snapshot.marks),
+            day_start=snapshot.day_start,
+            equity_peak_usd=snapshot.equity_peak_usd,
+            daily_loss_days=list(snapshot.daily_loss_days),
+            counters=dict(snapshot.counters),
+            foreign_opinions=dict(snapshot.opinions),
+            _symbols=symbols,
+        )
+        # Finished orders were saved after the working ones; oldest must be dropped first.
+        for order in snapshot.orders:
+            memory.remember(order)
+        for fill in snapshot.fills:
+            memory.note_booked(fill)
+        return memory
+
+
+def save_opinion(opinion: Opinion, symbols: tuple[Symbol, ...]) -> SavedOpinion:
+    """Return an opinion by symbol; columns without one are left out."""
+    strength = opinion.signals.strength
+    known = [column for column in range(len(symbols)) if strength[column] == strength[column]]
+    return SavedOpinion(
+        slot_at=opinion.slot_at,
+        timeframe=opinion.timeframe,
+        strengths={symbols[c]: float(strength[c]) for c in known},
+        evidence={
+            name: {symbols[c]: float(values[c]) for c in known}
+            for name, values in opinion.signals.evidence.items()
+        },
+    )
