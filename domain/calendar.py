@@ -156,7 +156,7 @@ class MarketClock:
         at = self.anchor_market_at
         while True:
             at = _skip(self.calendar, at)
-            ends_at = self.calendar.current_or_next(at).closes_at + CLOSING_TAIL
+            ends_at = _runs_until(self.calendar, at)
             left = ends_at - at
             if passed < left:
                 return at + passed
@@ -174,7 +174,7 @@ class MarketClock:
             at = _skip(self.calendar, at)
             if market_at <= at:
                 break
-            ends_at = self.calendar.current_or_next(at).closes_at + CLOSING_TAIL
+            ends_at = _runs_until(self.calendar, at)
             step = min(ends_at, market_at)
             total += step - at
             at = step
@@ -195,3 +195,11 @@ def _skip(calendar: Calendar, at: datetime) -> datetime:
     if last is not None and at < last.closes_at + CLOSING_TAIL:
         return at
     return max(at, calendar.next_open(at - timedelta(microseconds=1)).opens_at - OPENING_LEAD)
+
+
+def _runs_until(calendar: Calendar, at: datetime) -> datetime:
+    """Return when running market time next pauses, from an instant at which it runs."""
+    last = calendar.last_closed(at)
+    if last is not None and at < last.closes_at + CLOSING_TAIL:
+        return last.closes_at + CLOSING_TAIL
+    return calendar.current_or_next(at).closes_at + CLOSING_TAIL
