@@ -1,0 +1,99 @@
+"""What allocation is given at a slot and what it answers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from domain.instruments import Symbol, Universe
+from domain.market import Flags, Floats
+from domain.orders import BookName, Leg, Side
+from domain.signals import StrategyName
+from domain.snapshot import Outcome
+
+Ints = NDArray[np.int64]
+Codes = NDArray[np.int8]
+
+OUTCOMES: tuple[Outcome, ...] = tuple(Outcome)
+"""Code → outcome: `OUTCOMES[allocation.outcomes[column]]`."""
+OUTCOME_CODES: Mapping[Outcome, int] = {outcome: code for code, outcome in enumerate(OUTCOMES)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AllocationInputs:
+    """Everything one slot is decided on. Arrays `[n]` in the universe's column order.
+
+    strengths: latest accepted opinion of each strategy, NaN = none. weights: of the enabled
+    strategies; one that is missing here or weighs 0 neither speaks nor trades (shadow).
+    book_shares: signed shares of every book, `external` and `operator` among them.
+    account_shares: what the account holds, Σ of all books. working_shares: signed shares still
+    to fill of the symbol's working order, 0 = none; where `locked`, that order is not
+    allocation's (protective exit, operator's) and is never canceled here. mids_usd: NaN = no
+    usable price; marks_usd: last good price, weighs what is held where the mid is missing.
+    volatility: annualised, NaN = take the universe's own. cluster_of: id from 0, −1 = none.
+    bars_held: bars since the strategies entered, large when they hold nothing. blocked: no new
+    entry here (cooldown, quarantine). turnover_left_usd: what entries may still cost today.
+    """
+
+    universe: Universe
+    equity_usd: float
+    mids_usd: Floats
+    strengths: Mapping[StrategyName, Floats]
+    weights: Mapping[StrategyName, float]
+    book_shares: Mapping[BookName, Floats]
+    account_shares: Floats
+    working_shares: Floats
+    volatility: Floats
+    cluster_of: Ints
+    bars_held: Ints
+    blocked: Flags
+    turnover_left_usd: float
+    locked: Flags | None = None
+    marks_usd: Floats | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedOrder:
+    """One net order. `deltas` are what each book wants of it and sum to the signed quantity;
+    opposite ones among them cross inside at its fill price."""
+
+    column: int
+    symbol: Symbol
+    side: Side
+    quantity_shares: Decimal
+    leg: Leg
+    deltas: Mapping[BookName, Decimal]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crossing:
+    """Shares that change books at the slot's mid, with no order: `deltas` sum to zero."""
+
+    column: int
+    symbol: Symbol
+    deltas: Mapping[BookName, Decimal]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Allocation:
+    """What is wanted at one slot, and why not more. Arrays `[n]`.
+
+    target_weight: signed share of equity for all enabled strategies' books together, NaN = hold
+    (no opinion that counts, or no price). combined_strength: in [−1, +1], NaN likewise.
+    book_targets: signed shares each enabled strategy's book should hold (its present ones where
+    it holds). outcomes: codes of `OUTCOMES`. planned: at most one order a column, in column
+    order. cancel: columns whose working order no longer fits the wish. reasons: column → words.
+    """
+
+    target_weight: Floats
+    combined_strength: Floats
+    book_targets: Mapping[StrategyName, Floats]
+    outcomes: Codes
+    planned: tuple[PlannedOrder, ...]
+    crossings: tuple[Crossing, ...]
+    cancel: tuple[int, ...]
+    reasons: Mapping[int, tuple[str, ...]]
