@@ -1,0 +1,348 @@
+"""Everything an operator may choose, read once: each field is the lower-case name of its key.
+
+Shares (of equity, of a day's volume) and dollars are `Decimal`; the text under a field is its
+explanation in `.env.example`.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, PlainValidator, SecretStr, model_validator
+
+from daemon.settings_values import (
+    BarLength,
+    Folder,
+    PositiveShare,
+    Secret,
+    SecretUrl,
+    Sectors,
+    Share,
+    Strategies,
+    StrategyChoice,
+    Switch,
+    Symbols,
+    Tiers,
+    Url,
+    VenueName,
+    number,
+    one_of,
+    optional,
+    parse_host,
+    parse_path,
+    parse_sector_name,
+    parse_tier_name,
+    share,
+    shares_by,
+    usd,
+    whole,
+)
+from domain.calendar import Timeframe
+from domain.instruments import Sector, Tier
+
+DEFAULT_SECTOR_CAPS: Mapping[Sector, Decimal] = {
+    **dict.fromkeys(Sector, Decimal("0.15")),
+    Sector.INFORMATION_TECHNOLOGY: Decimal("0.30"),
+    Sector.HEALTH_CARE: Decimal("0.20"),
+    Sector.FINANCIALS: Decimal("0.20"),
+    Sector.UNCLASSIFIED: Decimal("0.05"),
+}
+DEFAULT_TIER_BUDGETS: Mapping[Tier, Decimal] = {
+    Tier.SAFE: Decimal("0.45"),
+    Tier.GROWTH: Decimal("0.40"),
+    Tier.AGGRESSIVE: Decimal("0.15"),
+    Tier.ETF: Decimal("0.15"),
+}
+WHERE_TO_GET_KEYS = (
+    "sign in at https://app.alpaca.markets, switch to Paper trading (top left), "
+    "Home → API keys → Generate, and write both into .env"
+)
+
+
+class Settings(BaseModel):
+    """The operator's choices, valid together. Raises ValidationError; see `load_settings`."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True
+    )
+
+    # --- where to trade --------------------------------------------------------------------------
+    venue: Annotated[VenueName, PlainValidator(one_of("embedded", "paper"))] = "embedded"
+    """embedded (our own paper exchange, needs no keys) or paper (Alpaca's paper API)."""
+    alpaca_api_key: Secret = None
+    """Paper key id; starts with PK. APCA_API_KEY_ID is read too."""
+    alpaca_secret_key: Secret = None
+    """The secret shown once when the key was made. APCA_API_SECRET_KEY is read too."""
+    exchange_url: Url = "http://127.0.0.1:8430"
+    """Where the embedded exchange answers, or is to be started."""
+    state_dir: Folder = Path("var")
+    """Where the book survives: one folder inside it for each venue and account."""
+    initial_capital: Annotated[Decimal, PlainValidator(usd("1", "1e9"))] = Decimal(100_000)
+    """Dollars: the embedded account's cash; on paper a cap, sizing never uses more than this
+    plus our own profit."""
+
+    # --- what to trade ---------------------------------------------------------------------------
+    trading_symbols: Symbols = ()
+    """Trade exactly these (AAPL,MSFT,…), not all of the universe; the filters do not apply."""
+    excluded_symbols: Symbols = ()
+    """Never trade these."""
+    universe_file: Annotated[Path | None, PlainValidator(optional(parse_path))] = None
+    """A CSV like domain/universe.csv to use instead of it."""
+    universe_sectors: Sectors = ()
+    """Keep only these sectors (Technology,Energy,…); empty keeps all."""
+    universe_tiers: Tiers = ()
+    """Keep only these tiers (safe, growth, aggressive, etf); empty keeps all."""
+    universe_dollar_volume_min_usd: Annotated[Decimal, PlainValidator(usd("0", "1e12"))] = Decimal(
+        0
+    )
+    """Keep only what trades at least this many dollars a day."""
+    universe_count_max: Annotated[int | None, PlainValidator(optional(whole(1, 10_000)))] = None
+    """Keep at most this many instruments, the most traded ones; empty keeps all."""
+
+    # --- what decides ----------------------------------------------------------------------------
+    strategies: Strategies = (
+        StrategyChoice(name="sma_crossover"),
+        StrategyChoice(name="rsi_reversion"),
+        StrategyChoice(name="mean_reversion"),
+    )
+    """Enabled strategies with parameters: sma_crossover(fast_bars=20,slow_bars=100,weight=2),…
+    Any other strategy file runs in shadow: heard, shown, never traded."""
+    strategies_dir: Folder = Path("my_strategies")
+    """Your own strategy files."""
+    combination: Annotated[
+        Literal["weighted", "majority", "unanimous"],
+        PlainValidator(one_of("weighted", "majority", "unanimous")),
+    ] = "weighted"
+    """How opinions become one: weighted mean, majority vote, or only when all agree."""
+    enter_strength: Annotated[float, PlainValidator(number(0, 1))] = 0.5
+    """Enter when the combined strength (0 to 1) reaches this…"""
+    exit_strength: Annotated[float, PlainValidator(number(0, 1))] = 0.1
+    """…and leave only when it falls to this: the gap keeps noise from trading."""
+    min_hold_bars: Annotated[int, PlainValidator(whole(0, 10_000))] = 4
+    """Hold at least this many bars; protective exits do not wait."""
+
+    # --- prices ----------------------------------------------------------------------------------
+    bar_timeframe: BarLength = Timeframe.FIFTEEN_MINUTES
+    """Bars that intraday strategies decide on: 1Min, 5Min, 15Min, 30Min, 1Hour. Minute voting
+    churns; daily strategies keep their own 1Day."""
+    bar_source: Annotated[Literal["rest", "stream"], PlainValidator(one_of("rest", "stream"))] = (
+        "rest"
+    )
+    """rest: one request a slot for the whole universe; stream: the venue's bar stream."""
+    bar_settle_seconds: Annotated[float, PlainValidator(number(0, 60, "seconds"))] = 3.0
+    """Ask for a slot's bars this long after its close, when late trades are in."""
+    decision_max_age_seconds: Annotated[float, PlainValidator(number(1, 3600, "seconds"))] = 300.0
+    """A slot missed while we were down is still decided when it is younger than this."""
+    open_delay_seconds: Annotated[float, PlainValidator(number(0, 7200, "seconds"))] = 300.0
+    """Targets decided while the market was closed are judged this long after the open."""
+    stale_bars_max: Annotated[int, PlainValidator(whole(0, 1000))] = 10
+    """After this many slots without a trade a symbol's bars are unknown, not repeated."""
+    poll_seconds: Annotated[float, PlainValidator(number(0.5, 600, "seconds"))] = 5.0
+    """How often the universe's quotes are fetched."""
+    price_ttl_seconds: Annotated[float, PlainValidator(number(0, 3600, "seconds"))] = 30.0
+    """A cached price may mark a position for this long…"""
+    order_price_max_age_seconds: Annotated[float, PlainValidator(number(0.5, 60, "seconds"))] = 5.0
+    """…but an order, the gate and stops use none older than this."""
+    max_concurrent_requests: Annotated[int, PlainValidator(whole(1, 100))] = 25
+    """Requests in flight at once."""
+    trading_requests_per_minute: Annotated[int, PlainValidator(whole(1, 10_000))] = 180
+    """Our budget for the trading API; Alpaca's free plan refuses above 200."""
+    data_requests_per_minute: Annotated[int, PlainValidator(whole(1, 10_000))] = 180
+    """Our budget for the market-data API; Alpaca's free plan refuses above 200."""
+    data_feed: Annotated[Literal["iex", "sip"], PlainValidator(one_of("iex", "sip"))] = "iex"
+    """iex (free: one exchange's prices) or sip (paid: all exchanges')."""
+
+    # --- how much --------------------------------------------------------------------------------
+    target_position_size: PositiveShare = Decimal("0.015")
+    """What a full-strength position aims for, as a share of equity."""
+    max_position_size: PositiveShare = Decimal("0.02")
+    """No position above this share of equity; above the target, so that drift is no breach."""
+    max_gross_exposure: Annotated[Decimal, PlainValidator(share("0.0001", "2"))] = Decimal("1.0")
+    """Longs plus shorts as a share of equity; targets are scaled to fit. At most 2."""
+    sector_caps: Annotated[
+        Mapping[Sector, Decimal],
+        PlainValidator(shares_by(parse_sector_name, DEFAULT_SECTOR_CAPS, "1")),
+    ] = DEFAULT_SECTOR_CAPS
+    """Most of equity in one sector, ETFs looked through; sectors not named keep their default."""
+    etf_cap: Share = Decimal("0.15")
+    """Most of equity in ETFs together."""
+    tier_budgets: Annotated[
+        Mapping[Tier, Decimal],
+        PlainValidator(shares_by(parse_tier_name, DEFAULT_TIER_BUDGETS, "2")),
+    ] = DEFAULT_TIER_BUDGETS
+    """Most of equity in one tier, filled in the order safe, growth, aggressive, etf."""
+    no_trade_band: Share = Decimal("0.25")
+    """Leave a position alone while it is within this share of its target…"""
+    no_trade_band_usd: Annotated[Decimal, PlainValidator(usd("0", "1e6"))] = Decimal(100)
+    """…or within this many dollars."""
+    daily_turnover_max: Annotated[Decimal, PlainValidator(share("0", "10"))] = Decimal("0.20")
+    """Most of equity traded a day (100% for a demo); protective exits do not count."""
+    fractional_shares: Switch = False
+    """Trade parts of a share; such orders can neither be limit gtc nor shorts."""
+    allow_shorts: Switch = False
+    """Sell what we do not own."""
+    extended_hours: Switch = False
+    """Trade before the open and after the close; spreads are wide there."""
+    flatten_at_close: Switch = False
+    """Go home without positions."""
+
+    # --- limits on an order ----------------------------------------------------------------------
+    collar_bps: Annotated[float, PlainValidator(number(0, 1000, "basis points"))] = 10.0
+    """How far through the touch an entry may pay, in basis points (10 = 0.1 %)."""
+    exit_collar_bps: Annotated[float, PlainValidator(number(0, 2000, "basis points"))] = 50.0
+    """The same for protective exits, before they turn into market orders."""
+    order_size_max_usd: Annotated[Decimal, PlainValidator(usd("1", "1e9"))] = Decimal(25_000)
+    """No order above this many dollars, however large the account."""
+    adv_share_max: PositiveShare = Decimal("0.01")
+    """No order above this share of the symbol's 20-day average volume."""
+    no_entry_first_minutes: Annotated[int, PlainValidator(whole(0, 390))] = 5
+    """No entries this soon after the open: spreads."""
+    no_entry_last_minutes: Annotated[int, PlainValidator(whole(0, 390))] = 10
+    """No entries this close to the close: spreads, and no time to get out."""
+    orders_per_minute_max: Annotated[int, PlainValidator(whole(1, 1000))] = 10
+    """Entries a minute; more is a fault of ours, not a market."""
+    orders_per_day_max: Annotated[int, PlainValidator(whole(1, 100_000))] = 200
+    """Entries a day."""
+
+    # --- limits on losing ------------------------------------------------------------------------
+    stop_loss_percent: Share = Decimal("0.05")
+    """Leave a position that lost this much, seen on the bid of two fresh quotes. 0 = never."""
+    take_profit_percent: Share = Decimal("0.10")
+    """Leave a reversion position that gained this much. 0 = never."""
+    max_daily_loss_percent: PositiveShare = Decimal("0.02")
+    """Below yesterday's closing equity by this much: only orders toward zero until tomorrow."""
+    max_drawdown_percent: PositiveShare = Decimal("0.15")
+    """Below the highest equity by this much: only orders toward zero until a person resumes."""
+    on_max_drawdown: Annotated[
+        Literal["reduce", "flatten"], PlainValidator(one_of("reduce", "flatten"))
+    ] = "reduce"
+    """Then keep the positions (reduce) or sell them (flatten)."""
+    cluster_correlation: Annotated[float, PlainValidator(number(0, 1))] = 0.8
+    """Symbols that move together more than this count as one name…"""
+    cluster_days: Annotated[int, PlainValidator(whole(5, 500))] = 60
+    """…measured over this many days…"""
+    cluster_names_max: Annotated[int, PlainValidator(whole(1, 100))] = 2
+    """…and may together hold this many positions' worth."""
+
+    # --- running ---------------------------------------------------------------------------------
+    strategy_budget_ms: Annotated[float, PlainValidator(number(1, 60_000, "milliseconds"))] = 500.0
+    """A strategy that takes longer is benched."""
+    watchdog_seconds: Annotated[float, PlainValidator(number(2, 600, "seconds"))] = 30.0
+    """No progress for this long: the daemon is restarted."""
+    shutdown_orders: Annotated[
+        Literal["cancel", "leave"], PlainValidator(one_of("cancel", "leave"))
+    ] = "cancel"
+    """What a clean stop does with working orders."""
+    seed: Annotated[int, PlainValidator(whole(0, 2**31 - 1))] = 1
+    """Seed of everything random (back-off jitter, synthetic markets)."""
+
+    # --- watching --------------------------------------------------------------------------------
+    http_host: Annotated[str, PlainValidator(parse_host)] = "127.0.0.1"
+    """Interface of the HTTP API; keep it on this machine."""
+    http_port: Annotated[int, PlainValidator(whole(0, 65_535))] = 8420
+    """Port of the HTTP API."""
+    http_token: Secret = None
+    """Bearer token for control; made and kept in the state directory when empty."""
+    http_read_token: Secret = None
+    """Bearer token for reading; reading needs none when empty."""
+    notify_url: SecretUrl = None
+    """Webhook told of halts, crashes and the close of day."""
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        PlainValidator(one_of("debug", "info", "warning", "error")),
+    ] = "info"
+    """How much is logged (to standard error)."""
+    log_format: Annotated[
+        Literal["auto", "json", "console"], PlainValidator(one_of("auto", "json", "console"))
+    ] = "auto"
+    """auto is console on a terminal and json elsewhere."""
+
+    warnings: tuple[str, ...] = ()
+    """What was odd while reading, one sentence each; for the log, not a key."""
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        found = tuple(conflicts(self))
+        if found:
+            raise Disagreement(found)
+        return self
+
+    def secret_values(self) -> tuple[str, ...]:
+        """Return every secret that is set, for scrubbing logs; never show them."""
+        fields = (getattr(self, name) for name in type(self).model_fields)
+        return tuple(f.get_secret_value() for f in fields if isinstance(f, SecretStr))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conflict:
+    """Settings that are each well formed but not together."""
+
+    keys: tuple[str, ...]
+    message: str
+
+
+class Disagreement(ValueError):
+    """Some settings do not go together."""
+
+    def __init__(self, found: tuple[Conflict, ...]) -> None:
+        super().__init__("; ".join(c.message for c in found))
+        self.conflicts = found
+
+
+def conflicts(settings: Settings) -> Iterator[Conflict]:
+    """Yield what does not go together."""
+    yield from _out_of_order(settings)
+    yield from _wrong_keys(settings)
+
+
+IN_ORDER = (
+    ("TARGET_POSITION_SIZE", "MAX_POSITION_SIZE"),
+    ("MAX_POSITION_SIZE", "MAX_GROSS_EXPOSURE"),
+    ("EXIT_STRENGTH", "ENTER_STRENGTH"),
+    ("MAX_DAILY_LOSS_PERCENT", "MAX_DRAWDOWN_PERCENT"),
+    ("POLL_SECONDS", "PRICE_TTL_SECONDS"),
+    ("COLLAR_BPS", "EXIT_COLLAR_BPS"),
+    ("BAR_SETTLE_SECONDS", "DECISION_MAX_AGE_SECONDS"),
+)
+"""Pairs of keys of which the first may not be above the second."""
+
+
+def _out_of_order(settings: Settings) -> Iterator[Conflict]:
+    for small, large in IN_ORDER:
+        less, more = getattr(settings, small.lower()), getattr(settings, large.lower())
+        if less > more:
+            yield Conflict(
+                keys=(small, large),
+                message=f"{small}={less} is above {large}={more}: write it at or below",
+            )
+    first_s = settings.no_entry_first_minutes * 60
+    if settings.open_delay_seconds < first_s:
+        yield Conflict(
+            keys=("OPEN_DELAY_SECONDS", "NO_ENTRY_FIRST_MINUTES"),
+            message=f"OPEN_DELAY_SECONDS={settings.open_delay_seconds:g} is inside "
+            f"NO_ENTRY_FIRST_MINUTES={settings.no_entry_first_minutes}: the gate would deny what "
+            f"waited for the open; write {first_s} or more",
+        )
+
+
+def _wrong_keys(s: Settings) -> Iterator[Conflict]:
+    key, secret = s.alpaca_api_key, s.alpaca_secret_key
+    if key and key.get_secret_value().startswith("AK"):
+        yield Conflict(
+            keys=("ALPACA_API_KEY",),
+            message=f"ALPACA_API_KEY=***: a live key; only paper keys (PK…): {WHERE_TO_GET_KEYS}",
+        )
+    if urlsplit(s.exchange_url).hostname in LIVE_HOSTS:
+        yield Conflict(keys=("EXCHANGE_URL",), message="EXCHANGE_URL: a live URL is never used")
+    if s.venue == "paper" and not (key and secret):
+        absent = [n for n, v in (("ALPACA_API_KEY", key), ("ALPACA_SECRET_KEY", secret)) if not v]
+        yield Conflict(
+            keys=tuple(absent),
+            message=f"VENUE=paper needs {' and '.join(absent)}: {WHERE_TO_GET_KEYS}",
+        )
+
+
+LIVE_HOSTS = frozenset({"api.alpaca.markets"})
