@@ -1,0 +1,339 @@
+"""The daemon's HTTP interface: health, metrics, what is held and why, and control with a token."""
+
+import asyncio
+import hmac
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Protocol
+
+import orjson
+from aiohttp import web
+
+from daemon import views
+from domain.events import Action, OperatorAsked, OperatorOrder
+from domain.instruments import Instrument, Symbol
+from domain.orders import Side
+from domain.ports import Clock
+from domain.snapshot import Snapshot
+
+BODY_BYTES_MAX = 16_384
+EVENTS_WAITING_MAX = 256
+"""Events a slow reader of /api/v1/events may fall behind before it is disconnected."""
+EVENT_READERS_MAX = 16
+HEARTBEAT_S = 15.0
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Daemon(Protocol):
+    """What the HTTP interface needs of the program."""
+
+    def snapshot(self) -> Snapshot:
+        """Return the state as of now."""
+        ...
+
+    def operate(self, asked: OperatorAsked) -> views.Document:
+        """Hand an operator's wish to the engine and return what came of it."""
+        ...
+
+    def health(self) -> views.Document:
+        """Return {"live": bool, "ready": bool, …}: why not, when not."""
+        ...
+
+    def metrics(self) -> bytes:
+        """Return the metrics in Prometheus' text format."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """Who may do what: tokens, and the names this server may be called by."""
+
+    control_token: str
+    read_token: str = ""
+    hosts: frozenset[str] = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
+    def may_control(self, request: web.Request) -> bool:
+        """Return whether the request carries the control token."""
+        return _same(_bearer(request), self.control_token)
+
+    def may_read(self, request: web.Request) -> bool:
+        """Return whether the request may read: always, unless a read token is set."""
+        return not self.read_token or (
+            _same(_bearer(request), self.read_token) or self.may_control(request)
+        )
+
+    def knows_host(self, request: web.Request) -> bool:
+        """Return whether the request names us by a known host: else a page rebound our name."""
+        host = request.headers.get("Host", "")
+        name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
+        return name in self.hosts
+
+    def is_same_origin(self, request: web.Request) -> bool:
+        """Return whether a browser's request comes from a page of ours."""
+        origin = request.headers.get("Origin")
+        return origin is None or origin == f"http://{request.headers.get('Host', '')}"
+
+
+class EventFeed:
+    """Fans documents out to readers; one that falls behind is cut off, never waited for."""
+
+    def __init__(self) -> None:
+        self._readers: list[asyncio.Queue[bytes | None]] = []
+
+    def publish(self, kind: str, document: views.Document) -> None:
+        """Send a document to every reader."""
+        if not self._readers:
+            return
+        frame = b"event: " + kind.encode() + b"\ndata: " + orjson.dumps(document) + b"\n\n"
+        for queue in list(self._readers):
+            try:
+                queue.put_nowait(frame)
+            except asyncio.QueueFull:
+                self._readers.remove(queue)
+                queue.get_nowait()
+                queue.put_nowait(None)
+
+    def close(self) -> None:
+        """End every reader's stream."""
+        for queue in self._readers:
+            if not queue.full():
+                queue.put_nowait(None)
+        self._readers.clear()
+
+    def join(self) -> asyncio.Queue[bytes | None]:
+        """Return a new reader's queue. Raises HTTPServiceUnavailable when there are too many."""
+        if len(self._readers) >= EVENT_READERS_MAX:
+            raise web.HTTPServiceUnavailable(text="too many readers of the event stream\n")
+        queue: asyncio.Queue[bytes | None] = asyncio.Queue(EVENTS_WAITING_MAX)
+        self._readers.append(queue)
+        return queue
+
+    def leave(self, queue: asyncio.Queue[bytes | None]) -> None:
+        """Forget a reader."""
+        if queue in self._readers:
+            self._readers.remove(queue)
+
+
+def make_app(
+    daemon: Daemon,
+    *,
+    access: Access,
+    clock: Clock,
+    feed: EventFeed,
+    instruments: Mapping[Symbol, Instrument],
+) -> web.Application:
+    """Return the application; the caller binds it to an address."""
+    app = web.Application(middlewares=[_guard(access)], client_max_size=BODY_BYTES_MAX)
+    routes = _Routes(daemon, clock=clock, feed=feed, instruments=instruments)
+    app.router.add_get("/healthz", routes.healthz)
+    app.router.add_get("/readyz", routes.readyz)
+    app.router.add_get("/metrics", routes.metrics)
+    app.router.add_get("/api/v1/events", routes.events)
+    for name in _DOCUMENTS:
+        app.router.add_get(f"/api/v1/{name}", routes.document)
+    for action in Action:
+        app.router.add_post(f"/api/v1/{action.value}", routes.control)
+    return app
+
+
+_DOCUMENTS = (
+    "status",
+    "portfolio",
+    "positions",
+    "orders",
+    "fills",
+    "signals",
+    "decisions",
+    "risk",
+    "performance",
+)
+
+
+class _Routes:
+    def __init__(
+        self,
+        daemon: Daemon,
+        *,
+        clock: Clock,
+        feed: EventFeed,
+        instruments: Mapping[Symbol, Instrument],
+    ) -> None:
+        self._daemon = daemon
+        self._clock = clock
+        self._feed = feed
+        self._instruments = instruments
+
+    async def healthz(self, request: web.Request) -> web.Response:
+        health = self._daemon.health()
+        return _json(health, status=200 if health["live"] else 503)
+
+    async def readyz(self, request: web.Request) -> web.Response:
+        health = self._daemon.health()
+        return _json(health, status=200 if health["ready"] else 503)
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        return web.Response(
+            body=self._daemon.metrics(),
+            headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
+        )
+
+    async def document(self, request: web.Request) -> web.Response:
+        name = request.path.rsplit("/", 1)[1]
+        return _json(document(name, self._daemon.snapshot(), self._instruments, running=True))
+
+    async def control(self, request: web.Request) -> web.Response:
+        action = Action(request.path.rsplit("/", 1)[1])
+        try:
+            asked = _parse_asked(action, await _body(request), self._clock)
+        except ValueError as fault:
+            return _json({"error": str(fault)}, status=400)
+        return _json(self._daemon.operate(asked))
+
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(
+            headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
+        )
+        queue = self._feed.join()
+        await response.prepare(request)
+        try:
+            while True:
+                try:
+                    frame = await asyncio.wait_for(queue.get(), HEARTBEAT_S)
+                except TimeoutError:
+                    frame = b": still here\n\n"
+                if frame is None:
+                    break
+                await response.write(frame)
+        except ConnectionResetError:
+            pass  # the reader went away; nothing of ours is lost
+        finally:
+            self._feed.leave(queue)
+        return response
+
+
+def document(
+    name: str, snapshot: Snapshot, instruments: Mapping[Symbol, Instrument], *, running: bool
+) -> views.Document:
+    """Return one of the documents of /api/v1, from a live or a saved snapshot."""
+    status = views.status(snapshot, running=running)
+    shown: dict[str, Callable[[], views.Document]] = {
+        "status": lambda: {
+            **status,
+            "exposure": views.exposure(snapshot, instruments.values()),
+        },
+        "portfolio": lambda: views.portfolio(snapshot),
+        "positions": lambda: views.positions(snapshot, instruments),
+        "orders": lambda: views.orders(snapshot),
+        "fills": lambda: views.fills(snapshot),
+        "signals": lambda: views.signals(snapshot),
+        "decisions": lambda: views.decision(snapshot.last_decision),
+        "risk": lambda: {
+            **{k: status[k] for k in _RISK_KEYS},
+            "exposure": views.exposure(snapshot, instruments.values()),
+        },
+        "performance": lambda: {
+            **{k: status[k] for k in _PERFORMANCE_KEYS},
+            "books": views.portfolio(snapshot)["books"],
+        },
+    }
+    return {"running": running, **shown[name]()}
+
+
+_RISK_KEYS = (
+    "as_of",
+    "trading_state",
+    "trading_state_since",
+    "cause",
+    "evidence",
+    "action",
+    "resumes",
+    "equity_usd",
+    "profit_today_usd",
+    "drawdown",
+    "quarantined",
+    "benched",
+)
+_PERFORMANCE_KEYS = ("as_of", "equity_usd", "profit_today_usd", "drawdown", "counters")
+
+
+def _guard(access: Access) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not access.knows_host(request):
+            return _json({"error": "unknown Host header"}, status=403)
+        if not access.is_same_origin(request):
+            return _json({"error": "requests from other pages are refused"}, status=403)
+        is_open = request.path in {"/healthz", "/readyz"}
+        allowed = access.may_control(request) if request.method == "POST" else False
+        if request.method in {"GET", "HEAD"}:
+            allowed = is_open or access.may_read(request)
+        if not allowed:
+            return _json({"error": "a bearer token is needed"}, status=401)
+        return await handler(request)
+
+    return guard
+
+
+async def _body(request: web.Request) -> dict[str, object]:
+    raw = await request.read()
+    if not raw:
+        return {}
+    if request.content_type != "application/json":
+        raise ValueError("send JSON (Content-Type: application/json)")
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError as fault:
+        raise ValueError(f"the body is no JSON: {fault}") from fault
+    if not isinstance(body, dict):
+        raise ValueError("the body must be a JSON object")
+    return body
+
+
+def _parse_asked(action: Action, body: Mapping[str, object], clock: Clock) -> OperatorAsked:
+    unknown = set(body) - {"reason", "subject", "symbol", "side", "quantity_shares"}
+    if unknown:
+        raise ValueError(f"unknown field {', '.join(sorted(unknown))}")
+    order = _parse_order(body) if action is Action.ORDER else None
+    subject = str(body.get("subject", ""))
+    if action is Action.UNBENCH and not subject:
+        raise ValueError('"subject" must name the strategy to unbench')
+    return OperatorAsked(
+        at=clock.now(),
+        action=action,
+        reason=str(body.get("reason", "")),
+        subject=subject,
+        order=order,
+    )
+
+
+def _parse_order(body: Mapping[str, object]) -> OperatorOrder:
+    try:
+        quantity = Decimal(str(body.get("quantity_shares", "")))
+        if not quantity.is_finite() or quantity <= 0:
+            raise ValueError('"quantity_shares" must be a number above 0')
+        return OperatorOrder(
+            symbol=Symbol(str(body.get("symbol", "")).upper()),
+            side=Side(str(body.get("side", "")).lower()),
+            quantity_shares=quantity,
+        )
+    except InvalidOperation as fault:
+        raise ValueError('"quantity_shares" must be a number above 0') from fault
+
+
+def _bearer(request: web.Request) -> str:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token if scheme.lower() == "bearer" else ""
+
+
+def _same(given: str, expected: str) -> bool:
+    return bool(expected) and hmac.compare_digest(given.encode(), expected.encode())
+
+
+def _json(document: views.Document, *, status: int = 200) -> web.Response:
+    return web.Response(
+        body=orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE),
+        status=status,
+        headers={"Content-Type": "application/json", "Cache-Control": "no-store"},
+    )
