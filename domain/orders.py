@@ -245,13 +245,19 @@ class Fill:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """Our record of an order we decided: what was meant, and how far it has got."""
+    """Our record of an order we decided: what was meant, and how far it has got.
+
+    `filled_shares` and `filled_value_usd` come from booked fills alone; `reported_shares` is the
+    most the venue has said was filled. Where it is ahead, fills are still to come and their shares
+    count as working, even after the end.
+    """
 
     intent: OrderIntent
     status: OrderStatus
     venue_order_id: str = ""
     filled_shares: Decimal = Decimal(0)
     filled_value_usd: Decimal = Decimal(0)
+    reported_shares: Decimal = Decimal(0)
     repricings: int = 0
     submitted_at: datetime | None = None
     cancel_requested_at: datetime | None = None
@@ -264,11 +270,16 @@ class Order:
         return self.intent.client_order_id
 
     @property
+    def unbooked_shares(self) -> Decimal:
+        """Shares that the venue said were filled and whose fills have not been booked yet."""
+        return max(self.reported_shares - self.filled_shares, Decimal(0))
+
+    @property
     def remaining_shares(self) -> Decimal:
-        """Shares that may still fill; zero once finished."""
+        """Shares that may still be booked: once finished, only those already reported filled."""
         if self.status.is_terminal:
-            return Decimal(0)
-        return self.intent.quantity_shares - self.filled_shares
+            return self.unbooked_shares
+        return max(self.intent.quantity_shares - self.filled_shares, Decimal(0))
 
     @property
     def remaining_signed_shares(self) -> Decimal:

@@ -1,6 +1,7 @@
 """The seams between deciding and doing. Each docstring is the contract its tests check."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Protocol
 
@@ -28,7 +29,8 @@ class PriceSource(Protocol):
         """Return the latest quotes; none was received from the venue more than `max_age_s` ago.
 
         Callers that ask for the same symbol at the same time share one request. A failed part
-        never takes the others down. Staleness is to be judged by `Quote.quoted_at`.
+        never takes the others down. Staleness is to be judged by `Quote.quoted_at`. Raises
+        NotAuthorized and nothing else.
         """
         ...
 
@@ -45,6 +47,17 @@ class PriceSource(Protocol):
         Symbols without bars are missing. Raises VenueUnavailable when the answer is not complete.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamConnected:
+    """Updates flow from here on; earlier ones may be missing: read the account again first.
+
+    Also yielded when the venue took something back (a busted or corrected trade).
+    """
+
+    at: datetime
+    is_reconnect: bool
 
 
 class Broker(Protocol):
@@ -81,8 +94,11 @@ class Broker(Protocol):
         """Return the venue's sessions between two dates, both included."""
         ...
 
-    def updates(self) -> AsyncIterator[OrderUpdate | Fill]:
-        """Yield what happens to our orders; reconnects by itself, each event at least once."""
+    def updates(self) -> AsyncIterator[OrderUpdate | Fill | StreamConnected]:
+        """Yield what happens to our orders; reconnects by itself, each event at least once.
+
+        Every connection, the first included, starts with StreamConnected. Raises NotAuthorized.
+        """
         ...
 
 
@@ -130,8 +146,18 @@ class Strategy(Protocol):
 
 
 class Journal(Protocol):
-    """The append-only record of what was decided and done; durable when `append` returns."""
+    """The append-only record of what was decided and done.
+
+    A failed write or fsync poisons it: nothing is retried, every later append raises too.
+    """
 
     def append(self, kind: str, fields: Mapping[str, object]) -> int:
-        """Write one record and return its sequence number. Raises OSError; never retried."""
+        """Write one record and return its sequence number; it may be lost with the power.
+
+        Raises OSError.
+        """
+        ...
+
+    def append_durable(self, kind: str, fields: Mapping[str, object]) -> int:
+        """Write one record; it and all before it are durable when this returns. Raises OSError."""
         ...
