@@ -41,6 +41,10 @@ class VenueUnavailable(VenueError):
     """No answer, or one that proves nothing (time-out, reset, 5xx, unreadable body): ambiguous."""
 
 
+class RequestNotSent(VenueUnavailable):
+    """Nothing reached the venue (no connection, no budget): whatever was asked did not happen."""
+
+
 class VenueRejected(VenueError):
     """A definite refusal: the request was understood and not carried out."""
 
