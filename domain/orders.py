@@ -186,11 +186,15 @@ class ApprovedOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """The gate's answer: an order (perhaps reduced) or none, and every objection raised."""
+    """The gate's answer: an order (perhaps reduced) or none, and every objection raised.
+
+    `notes` say what is odd about an exit that passed all the same (a stale price, a wide collar).
+    """
 
     intent: OrderIntent
     approved: ApprovedOrder | None
     denials: tuple[Denial, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,256 @@
+"""How much is at stake, with every working order counted as held in the worse direction."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from domain.instruments import Instrument, Kind, Sector, Symbol
+from domain.money import ZERO
+from domain.orders import (
+    EXTERNAL,
+    OPERATOR,
+    AtLimit,
+    AtStopLimit,
+    Leg,
+    Order,
+    OrderIntent,
+    Side,
+)
+from domain.portfolio import Portfolio
+
+SHORT_SALE_MARGIN = 1.03
+"""Alpaca reserves a short sale at 3 % above the ask."""
+UNLIMITED_MARGIN = 1.04
+"""Alpaca reserves an order without a limit price at up to 4 % above the ask."""
+PROTECTIVE_LEGS = frozenset({Leg.EXIT, Leg.FLATTEN})
+"""Legs that a stop, a target or a person asked for; they are no turnover of a strategy."""
+UNKNOWN_LOOK_THROUGH: Mapping[Sector, float] = {Sector.UNCLASSIFIED: 1.0}
+_A_PERSONS = frozenset({OPERATOR, EXTERNAL})
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Where one symbol's position may end up once working orders have filled, in signed shares.
+
+    `held` is the account's, `external` the part of it that we did not open; `buying` and
+    `selling` (≥ 0) may still fill.
+    """
+
+    held: Decimal = ZERO
+    external: Decimal = ZERO
+    buying: Decimal = ZERO
+    selling: Decimal = ZERO
+
+    @property
+    def highest(self) -> Decimal:
+        """The position if every buy filled and no sell did."""
+        return self.held + self.buying
+
+    @property
+    def lowest(self) -> Decimal:
+        """The position if every sell filled and no buy did."""
+        return self.held - self.selling
+
+    @property
+    def worst(self) -> Decimal:
+        """The largest size, without sign, that the position may get to."""
+        return max(self.highest, -self.lowest)
+
+    def closing(self, side: Side, *, external: Decimal) -> Decimal:
+        """Return how many shares of a new order on `side` would only close, whatever fills first.
+
+        `external` of the held shares are not the order's to close (zero for a person's order).
+        """
+        if side is Side.SELL:
+            return max(ZERO, min(self.lowest, self.lowest - external))
+        return max(ZERO, min(-self.highest, external - self.highest))
+
+    def plus(self, side: Side, shares: Decimal) -> "Reach":
+        """Return the reach with one more order working."""
+        if side is Side.BUY:
+            return Reach(self.held, self.external, self.buying + shares, self.selling)
+        return Reach(self.held, self.external, self.buying, self.selling + shares)
+
+
+NOTHING = Reach()
+"""The reach of a symbol neither held nor ordered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commitment:
+    """One order that may still fill, valued: what is added to an Exposure."""
+
+    symbol: Symbol
+    side: Side
+    shares: Decimal
+    mark_usd: float
+    worst_usd: float
+    is_turnover: bool
+
+
+def worst_price_usd(intent: OrderIntent, mark_usd: float) -> float:
+    """Return the price a share of the order may cost at worst: its limit when it has one, else
+    the mark and Alpaca's margin for orders without a limit; a sale counts at no less than the
+    mark."""
+    terms = intent.terms
+    if isinstance(terms, AtLimit | AtStopLimit):
+        limit_usd = float(terms.limit_usd)
+        return limit_usd if intent.side is Side.BUY else max(limit_usd, mark_usd)
+    return mark_usd * UNLIMITED_MARGIN if intent.side is Side.BUY else mark_usd
+
+
+def commitment(intent: OrderIntent, shares: Decimal, mark_usd: float | None) -> Commitment:
+    """Return what `shares` of an intent still working commit us to; without a mark, at the mid
+    the order was decided on."""
+    value_usd = float(intent.reference_usd) if mark_usd is None else mark_usd
+    return Commitment(
+        symbol=intent.symbol,
+        side=intent.side,
+        shares=shares,
+        mark_usd=value_usd,
+        worst_usd=worst_price_usd(intent, value_usd),
+        is_turnover=intent.leg not in PROTECTIVE_LEGS,
+    )
+
+
+def is_a_persons(intent: OrderIntent) -> bool:
+    """Whether an order may touch what we did not open: a person gave it, or it flattens."""
+    return intent.leg is Leg.FLATTEN or intent.deltas.keys() <= _A_PERSONS
+
+
+def cash_needed_usd(reach: Reach, side: Side, shares: float, price_usd: float) -> float:
+    """Return the settled cash that an order may take: every buy, and every share sold short."""
+    if side is Side.BUY:
+        return shares * price_usd
+    short_shares = shares - max(0.0, float(reach.lowest))
+    return max(0.0, short_shares) * price_usd * SHORT_SALE_MARGIN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Exposure:
+    """What is held and may come to be held, in USD at the marks.
+
+    `value_usd` is each symbol's worst size × mark; gross, sectors (ETFs looked through), ETFs and
+    clusters are sums of it. `net_usd` is of what is held now. `reserved_usd` is the settled cash
+    that working orders may take, `turnover_usd` what they may trade (protective legs left out).
+    """
+
+    instruments: Mapping[Symbol, Instrument]
+    cluster_of: Mapping[Symbol, str]
+    reaches: Mapping[Symbol, Reach]
+    value_usd: Mapping[Symbol, float]
+    by_sector_usd: Mapping[Sector, float]
+    by_cluster_usd: Mapping[str, float]
+    gross_usd: float
+    net_usd: float
+    etf_usd: float
+    reserved_usd: float
+    turnover_usd: float
+
+    def plus(self, added: Commitment) -> "Exposure":
+        """Return the exposure with one more order counted as working."""
+        tally = _Tally(
+            instruments=self.instruments,
+            cluster_of=self.cluster_of,
+            reaches=dict(self.reaches),
+            values=dict(self.value_usd),
+            sectors=dict(self.by_sector_usd),
+            clusters=dict(self.by_cluster_usd),
+            gross_usd=self.gross_usd,
+            net_usd=self.net_usd,
+            etf_usd=self.etf_usd,
+            reserved_usd=self.reserved_usd,
+            turnover_usd=self.turnover_usd,
+        )
+        tally.add(added)
+        return tally.exposure()
+
+
+def exposure_of(
+    portfolio: Portfolio,
+    working: Iterable[Order],
+    *,
+    mark_of: Callable[[Symbol], float | None],
+    instruments: Mapping[Symbol, Instrument],
+    cluster_of: Mapping[Symbol, str],
+) -> Exposure:
+    """Return the exposure of what is held and of every order that may still fill.
+
+    A held symbol nobody can price counts at its average entry, a working order in such a symbol
+    at the mid it was decided on.
+    """
+    tally = _Tally(instruments=instruments, cluster_of=cluster_of)
+    outside = portfolio.books.get(EXTERNAL)
+    for symbol, position in portfolio.positions.items():
+        mark_usd = mark_of(symbol)
+        tally.hold(
+            symbol,
+            Reach(position.quantity_shares, outside.shares(symbol) if outside else ZERO),
+            float(position.average_entry_usd) if mark_usd is None else mark_usd,
+        )
+    for order in working:
+        remaining_shares = order.remaining_shares
+        if remaining_shares:
+            mark_usd = mark_of(order.intent.symbol)
+            tally.add(commitment(order.intent, remaining_shares, mark_usd))
+    return tally.exposure()
+
+
+@dataclass(slots=True, kw_only=True)
+class _Tally:
+    """An Exposure while it is being added up."""
+
+    instruments: Mapping[Symbol, Instrument]
+    cluster_of: Mapping[Symbol, str]
+    reaches: dict[Symbol, Reach] = field(default_factory=dict)
+    values: dict[Symbol, float] = field(default_factory=dict)
+    sectors: dict[Sector, float] = field(default_factory=dict)
+    clusters: dict[str, float] = field(default_factory=dict)
+    gross_usd: float = 0.0
+    net_usd: float = 0.0
+    etf_usd: float = 0.0
+    reserved_usd: float = 0.0
+    turnover_usd: float = 0.0
+
+    def hold(self, symbol: Symbol, reach: Reach, mark_usd: float) -> None:
+        self.reaches[symbol] = reach
+        held_usd = float(reach.held) * mark_usd
+        self.net_usd += held_usd
+        self._grow(symbol, abs(held_usd))
+
+    def add(self, added: Commitment) -> None:
+        shares = float(added.shares)
+        before = self.reaches.get(added.symbol, NOTHING)
+        self.reserved_usd += cash_needed_usd(before, added.side, shares, added.worst_usd)
+        if added.is_turnover:
+            self.turnover_usd += shares * added.mark_usd
+        after = self.reaches[added.symbol] = before.plus(added.side, added.shares)
+        self._grow(added.symbol, float(after.worst - before.worst) * added.mark_usd)
+
+    def _grow(self, symbol: Symbol, by_usd: float) -> None:
+        self.values[symbol] = self.values.get(symbol, 0.0) + by_usd
+        self.gross_usd += by_usd
+        instrument = self.instruments.get(symbol)
+        shares_of = instrument.look_through if instrument else UNKNOWN_LOOK_THROUGH
+        for sector, share in shares_of.items():
+            self.sectors[sector] = self.sectors.get(sector, 0.0) + by_usd * share
+        if instrument is not None and instrument.kind is Kind.ETF:
+            self.etf_usd += by_usd
+        cluster = self.cluster_of.get(symbol)
+        if cluster is not None:
+            self.clusters[cluster] = self.clusters.get(cluster, 0.0) + by_usd
+
+    def exposure(self) -> Exposure:
+        return Exposure(
+            instruments=self.instruments,
+            cluster_of=self.cluster_of,
+            reaches=self.reaches,
+            value_usd=self.values,
+            by_sector_usd=self.sectors,
+            by_cluster_usd=self.clusters,
+            gross_usd=self.gross_usd,
+            net_usd=self.net_usd,
+            etf_usd=self.etf_usd,
+            reserved_usd=self.reserved_usd,
+            turnover_usd=self.turnover_usd,
+        )

@@ -1,0 +1,131 @@
+"""Everything a rule may look at, as one value of one instant."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
+
+from domain.calendar import Session
+from domain.instruments import Instrument, Symbol
+from domain.market import Quote
+from domain.money import WHOLE_SHARE, ZERO
+from domain.orders import Order, OrderIntent, Side
+from domain.portfolio import Portfolio
+from domain.snapshot import TradingStatus
+from risk.exposure import NOTHING, Exposure, Reach, commitment, exposure_of, is_a_persons
+from risk.losses import LossBases
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetRights:
+    """What the venue lets us do with one symbol."""
+
+    tradable: bool
+    shortable: bool
+    fractionable: bool
+    is_halted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RiskView:
+    """The account, the market and the day, as rules see them.
+
+    The engine builds one for each slot; exposures are derived at the first question and kept.
+    `session` is the one open at `as_of`, else None. `last_good_usd` is the last mid of a symbol
+    that passed `risk.prices`, `reference_close_usd` its previous close. `working` holds every
+    unfinished order of ours. `equity_usd` is what limits are shares of. `settled_cash_usd` holds no
+    proceeds of unfilled or unsettled sales; `buying_power_usd` is the venue's own figure.
+    `average_volume_shares` is the mean of 20 days. A symbol without a cluster is a cluster of its
+    own. `turnover_today_usd` is what filled today, protective exits left out; `order_times` are
+    the instants of recent entries. A symbol stays in `cooldown_until` until `lift_cooldowns`
+    takes it out. What is None or missing makes the rules that need it deny entries.
+    """
+
+    as_of: datetime
+    trading: TradingStatus
+    session: Session | None
+    instruments: Mapping[Symbol, Instrument]
+    assets: Mapping[Symbol, AssetRights]
+    quotes: Mapping[Symbol, Quote]
+    portfolio: Portfolio
+    equity_usd: Decimal | None
+    loss_bases: LossBases | None
+    settled_cash_usd: Decimal | None
+    buying_power_usd: Decimal | None
+    quarantined: Mapping[Symbol, str] = field(default_factory=dict)
+    last_good_usd: Mapping[Symbol, float] = field(default_factory=dict)
+    reference_close_usd: Mapping[Symbol, float] = field(default_factory=dict)
+    working: Sequence[Order] = ()
+    average_volume_shares: Mapping[Symbol, float] = field(default_factory=dict)
+    cluster_of: Mapping[Symbol, str] = field(default_factory=dict)
+    turnover_today_usd: Decimal = ZERO
+    order_times: Sequence[datetime] = ()
+    orders_today: int = 0
+    cooldown_until: Mapping[Symbol, datetime] = field(default_factory=dict)
+    approved: tuple[OrderIntent, ...] = ()
+    """Orders approved in this very judgement; they count as working."""
+    _exposure: Exposure | None = field(default=None, repr=False)
+
+    @property
+    def exposure(self) -> Exposure:
+        """What is held and may come to be held."""
+        if self._exposure is None:
+            derived = exposure_of(
+                self.portfolio,
+                self.working,
+                mark_of=self.mark_usd,
+                instruments=self.instruments,
+                cluster_of=self.cluster_of,
+            )
+            for intent in self.approved:
+                mark_usd = self.mark_usd(intent.symbol)
+                derived = derived.plus(commitment(intent, intent.quantity_shares, mark_usd))
+            # Only a memory of what the other fields say: nobody can see it change.
+            object.__setattr__(self, "_exposure", derived)
+            return derived
+        return self._exposure
+
+    def mark_usd(self, symbol: Symbol) -> float | None:
+        """Return what a share counts as: last good mid, else the quote's mid, else the previous
+        close, else None."""
+        mark_usd = self.last_good_usd.get(symbol)
+        if mark_usd is not None:
+            return mark_usd
+        quote = self.quotes.get(symbol)
+        return quote.mid_usd if quote else self.reference_close_usd.get(symbol)
+
+    def reach(self, symbol: Symbol) -> Reach:
+        """Return where the symbol's position may get to with what works already."""
+        return self.exposure.reaches.get(symbol, NOTHING)
+
+    def lot_shares(self, symbol: Symbol) -> Decimal:
+        """Return the symbol's smallest step; a whole share for one we do not know."""
+        instrument = self.instruments.get(symbol)
+        return instrument.lot_shares if instrument else WHOLE_SHARE
+
+    def closing_shares(self, intent: OrderIntent) -> Decimal:
+        """Return how many of the intent's shares only close, whatever works fills or not.
+
+        A strategy closes only what its own side opened; a person's order may close all.
+        """
+        reach = self.reach(intent.symbol)
+        external = ZERO if is_a_persons(intent) else reach.external
+        return min(intent.quantity_shares, reach.closing(intent.side, external=external))
+
+    def has_opposite_working(self, symbol: Symbol, side: Side) -> bool:
+        """Return whether an order on the other side may still fill."""
+        reach = self.reach(symbol)
+        return (reach.selling if side is Side.BUY else reach.buying) > 0
+
+    def counting(self, intent: OrderIntent, *, is_entry: bool) -> "RiskView":
+        """Return the view with an approved intent counted as working and, when an entry, as one of
+        the orders of the minute and of the day."""
+        mark_usd = self.mark_usd(intent.symbol)
+        added = commitment(intent, intent.quantity_shares, mark_usd)
+        return replace(
+            self,
+            approved=(*self.approved, intent),
+            order_times=(*self.order_times, self.as_of) if is_entry else self.order_times,
+            orders_today=self.orders_today + is_entry,
+            _exposure=self.exposure.plus(added),
+        )
