@@ -1,0 +1,104 @@
+"""Putting a session's tape together from ticks and shares."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import date
+
+import numpy as np
+
+from domain.calendar import Session
+from domain.market import Floats
+from exchange.markets.base import TICKS_PER_MINUTE, SessionTape
+from exchange.markets.paths import minute_starts, split_shares
+from exchange.markets.shapes import CLOSING_AUCTION_SHARE, half_spread_usd
+
+SHARES_PER_TRADE = 120.0
+"""How many shares a trade is taken to have; trade counts are made from it, not observed."""
+TAPES_CACHED_MAX = 4
+"""Sessions kept ready (6 MB each for 66 symbols): the one being played and its neighbours."""
+
+
+def shares_of_session(day_shares: Floats, minute_weights: Floats, tick_weights: Floats) -> Floats:
+    """Return whole shares of ticks `[n, m*K]` that sum to `day_shares` `[n]` exactly.
+
+    `minute_weights` `[n, m]`, `tick_weights` `[n, m, K]`. The last tick carries the closing
+    auction and what rounding left.
+    """
+    traded = np.floor(day_shares * (1.0 - CLOSING_AUCTION_SHARE))
+    by_tick = split_shares(split_shares(traded, minute_weights), tick_weights)
+    shares: Floats = by_tick.reshape(len(day_shares), -1)
+    shares[:, -1] += day_shares - traded
+    return shares
+
+
+def whole_tape(
+    session: Session,
+    symbols: tuple[str, ...],
+    tick_usd: Floats,
+    tick_shares: Floats,
+    *,
+    closes_usd: tuple[Floats, Floats],
+    dollar_volume_usd: Floats,
+) -> SessionTape:
+    """Return the tape of symbols that trade in every minute, its bars read off its ticks.
+
+    `closes_usd` are the previous and this session's official closes. Rows whose `tick_usd` is NaN
+    did not trade: their prices are NaN, their ticks carry the previous close.
+    """
+    ticks = tick_usd.reshape(len(symbols), -1, TICKS_PER_MINUTE)
+    shares = tick_shares.reshape(ticks.shape)
+    volume = shares.sum(axis=2)
+    worth = (ticks * shares).sum(axis=2)
+    previous, official = closes_usd
+    carried = np.where(np.isnan(tick_usd), previous[:, None], tick_usd)
+    return frozen_tape(
+        SessionTape(
+            session=session,
+            symbols=symbols,
+            opened_at_s=minute_starts(session),
+            open=ticks[:, :, 0].copy(),
+            high=ticks.max(axis=2),
+            low=ticks.min(axis=2),
+            close=ticks[:, :, -1].copy(),
+            volume=volume,
+            trade_count=np.ceil(volume / SHARES_PER_TRADE),
+            vwap=np.divide(worth, volume, out=ticks[:, :, -1].copy(), where=volume > 0.0),
+            ticks_per_minute=TICKS_PER_MINUTE,
+            tick_usd=carried,
+            tick_shares=tick_shares,
+            half_spread_usd=half_spread_usd(
+                carried[:, TICKS_PER_MINUTE - 1 :: TICKS_PER_MINUTE], dollar_volume_usd
+            ),
+            previous_close_usd=previous,
+            official_close_usd=official,
+        )
+    )
+
+
+def frozen_tape(tape: SessionTape) -> SessionTape:
+    """Return the tape with every array made read-only."""
+    for name in SessionTape.__slots__:
+        value = getattr(tape, name)
+        if isinstance(value, np.ndarray):
+            value.flags.writeable = False
+    return tape
+
+
+class TapeCache:
+    """The last `TAPES_CACHED_MAX` tapes asked for; the least recently used one goes."""
+
+    __slots__ = ("_make", "_tapes")
+
+    def __init__(self, make: Callable[[date], SessionTape]) -> None:
+        self._make = make
+        self._tapes: OrderedDict[date, SessionTape] = OrderedDict()
+
+    def tape(self, day: date) -> SessionTape:
+        """Return a day's tape, made if it is not at hand."""
+        found = self._tapes.get(day)
+        if found is None:
+            found = self._tapes[day] = self._make(day)
+            if len(self._tapes) > TAPES_CACHED_MAX:
+                self._tapes.popitem(last=False)
+        self._tapes.move_to_end(day)
+        return found
