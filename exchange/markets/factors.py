@@ -25,9 +25,9 @@ from exchange.markets.streams import stream
 SESSIONS_PER_YEAR = 252
 DRIFT_PER_YEAR = 0.05
 OVERNIGHT_SHARE = 0.32
-OVERNIGHT_TAIL, INTRADAY_TAIL = 3.6, 7.0
+OVERNIGHT_TAIL, INTRADAY_TAIL = 3.2, 7.0
 """Degrees of freedom of Student's t; the fewer, the fatter the tail."""
-SHOCK_MAX = 9.0
+SHOCK_MAX = 10.0
 """A draw's largest size in deviations: keeps a single night below a halving."""
 BASE_PRICE_MIN_USD, BASE_PRICE_MAX_USD = 20.0, 600.0
 
@@ -44,7 +44,7 @@ class Clustering:
 
 MARKET_CLUSTERING = Clustering(memory=0.975, spread=0.50)
 SECTOR_CLUSTERING = Clustering(memory=0.96, spread=0.20, follows=0.5)
-OWN_CLUSTERING = Clustering(memory=0.95, spread=0.32, follows=0.4)
+OWN_CLUSTERING = Clustering(memory=0.88, spread=0.34, follows=0.4)
 
 STOCK_SHARES = (0.30, 0.17)
 SECTOR_FUND_SHARES = (0.45, 0.47)

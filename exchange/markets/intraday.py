@@ -14,18 +14,18 @@ from domain.market import Floats
 from exchange.markets.base import TICKS_PER_MINUTE
 from exchange.markets.streams import stream
 
-TREND_SHARE = 0.25
+TREND_SHARE = 0.10
 """The share of a session's variance that comes from drifts lasting about `TREND_HALF_LIFE`."""
 TREND_HALF_LIFE_MINUTES = 60.0
 FLICKER = 0.35
 """Deviation of a minute's log volatility: gives the minutes their fat tails."""
-BOUNCE_VARIANCE = 0.50
+BOUNCE_VARIANCE = 0.45
 """A symbol's own passing deviation, as a share of its minute's variance…"""
 BOUNCE_HALF_LIFE_MINUTES = 2.5
 """…which is gone by half after this long."""
-TICK_ROUGHNESS = 0.85
+TICK_ROUGHNESS = 1.6
 """Variance inside minutes over that between them [range over deviation of a minute: 1.24]."""
-VOLUME_FLICKER, VOLUME_PER_MOVE = 0.58, 0.35
+VOLUME_FLICKER, VOLUME_MEMORY, VOLUME_PER_MOVE = 0.58, 0.3, 0.35
 
 
 def wandering(seed: int, names: Sequence[str], ordinal: int, shares: Floats) -> Floats:
@@ -97,7 +97,7 @@ def trading_weights(
         drawn = stream(seed, f"{name}/volume", ordinal)
         by_minute[row] = drawn.standard_normal(minutes)
         by_tick[row] = drawn.standard_exponential((minutes, TICKS_PER_MINUTE))
-    by_minute *= VOLUME_FLICKER
+    by_minute = _remembered(by_minute, VOLUME_MEMORY) * VOLUME_FLICKER
     by_minute += VOLUME_PER_MOVE * np.minimum(np.abs(moves), 4.0)
     by_tick += 0.1
     return np.exp(by_minute), by_tick

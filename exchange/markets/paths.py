@@ -68,7 +68,7 @@ def pinned(path_log: Floats, bar_usd: Floats, passed: Floats) -> Floats:
     open_log, high_log, low_log, close_log = np.log(bar_usd)
     inside = path_log[:, 1:-1]
     time = passed[1:-1]
-    envelope = np.sqrt(np.clip(time * (1.0 - time), 1e-9, None))
+    envelope = np.clip(time * (1.0 - time), 1e-9, None)
     for _ in range(PIN_ROUNDS):
         _lift(inside, high_log, time, envelope)
         np.negative(inside, out=inside)
@@ -95,8 +95,9 @@ def _lift(inside: Floats, top_log: Floats, time: Floats, envelope: Floats) -> No
     hump = np.exp(-0.5 * ((time - middle[:, None]) / PIN_WIDTH) ** 2)
     hump += PIN_EVERYWHERE
     hump *= envelope
-    # max(path + a·hump) = top exactly when a is the smallest of (top - path) / hump.
-    height = ((top_log[:, None] - inside) / hump).min(axis=1)
+    # max(path + a·hump) = top exactly when a is the smallest of (top - path) / hump. A path that
+    # is too high already is left to the scaling: a hump downward would bend its quiet ends.
+    height = np.maximum(((top_log[:, None] - inside) / hump).min(axis=1), 0.0)
     hump *= height[:, None]
     inside += hump
 
