@@ -11,6 +11,7 @@ import aiohttp
 import orjson
 
 from daemon.metrics import NotificationOutcome
+from domain.errors import TradewindError
 from domain.orders import Severity
 
 QUEUE_MAX: Final = 32
@@ -45,8 +46,8 @@ class Notification:
         )
 
 
-class DeliveryFailed(Exception):
-    """A message could not be handed over; says why, without the URL."""
+class DeliveryFailed(TradewindError):
+    """A message could not be handed over; the message says why, without the URL."""
 
 
 class Notifier:
@@ -138,8 +139,10 @@ async def post(session: aiohttp.ClientSession, url: str, notification: Notificat
         raise DeliveryFailed(f"the webhook cannot be reached ({type(fault).__name__})") from None
 
 
-async def send_test(session: aiohttp.ClientSession, url: str, at: datetime) -> str:
-    """Post a test message and return one line saying what came of it (`notify --test`)."""
+async def send_test(session: aiohttp.ClientSession, url: str, at: datetime) -> None:
+    """Post a test message (`notify --test`). Raises DeliveryFailed."""
+    if not url:
+        raise DeliveryFailed("NOTIFY_URL is not set: write the address of a webhook into .env")
     test = Notification(
         key="test",
         severity=Severity.INFO,
@@ -147,8 +150,4 @@ async def send_test(session: aiohttp.ClientSession, url: str, at: datetime) -> s
         message="If you can read this, Tradewind can reach you.",
         at=at,
     )
-    try:
-        await post(session, url, test)
-    except DeliveryFailed as fault:
-        return f"not delivered: {fault}"
-    return "delivered"
+    await post(session, url, test)
