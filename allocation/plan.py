@@ -85,8 +85,9 @@ class Allocation:
     target_weight: signed share of equity for all enabled strategies' books together, NaN = hold
     (no opinion that counts, or no price). combined_strength: in [−1, +1], NaN likewise.
     book_targets: signed shares each enabled strategy's book should hold (its present ones where
-    it holds). outcomes: codes of `OUTCOMES`. planned: at most one order a column, in column
-    order. cancel: columns whose working order no longer fits the wish. reasons: column → words.
+    it holds). outcomes: codes of `OUTCOMES`. planned: at most one order a column; what closes
+    first (by symbol), then entries, the strongest first. cancel: columns whose working order no
+    longer fits the wish. reasons: column → words.
     """
 
     target_weight: Floats

@@ -1,0 +1,286 @@
+"""From opinions to planned orders: the one call the engine makes at a slot."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+import numpy as np
+
+from allocation.books import crossable, grid_for, lots_toward_zero, split
+from allocation.plan import (
+    OUTCOME_CODES,
+    Allocation,
+    AllocationInputs,
+    Codes,
+    Crossing,
+    PlannedOrder,
+)
+from allocation.rebalance import (
+    band_usd,
+    flat_first,
+    leaving,
+    no_longer_wanted,
+    whole_lots,
+    within_turnover,
+)
+from allocation.rules import AllocationRules
+from allocation.targets import Targets, TargetSetter
+from domain.instruments import Universe
+from domain.market import Flags, Floats
+from domain.orders import Leg, Side
+from domain.snapshot import Outcome
+
+_NO_SIGNAL = OUTCOME_CODES[Outcome.NO_SIGNAL]
+_HOLDING = OUTCOME_CODES[Outcome.HOLDING]
+_NO_PRICE = OUTCOME_CODES[Outcome.NO_PRICE]
+_MIN_HOLD = OUTCOME_CODES[Outcome.MIN_HOLD]
+_ZERO_SHARES = OUTCOME_CODES[Outcome.ZERO_SHARES]
+_TURNOVER = OUTCOME_CODES[Outcome.TURNOVER]
+_WORKING = OUTCOME_CODES[Outcome.WORKING]
+_CANCELED_FIRST = OUTCOME_CODES[Outcome.CANCELED_FIRST]
+_ORDERED = OUTCOME_CODES[Outcome.ORDERED]
+_BY_SECTOR = Outcome.SECTOR_CAP
+_QUIET = np.array([_NO_SIGNAL, _HOLDING, _NO_SIGNAL, OUTCOME_CODES[Outcome.IN_BAND]], dtype=np.int8)
+"""Outcome without an order, by 2 × decided + (holds or wants something)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Slot:
+    """One slot half way: arrays `[n]` in shares unless named otherwise, and what is filled in."""
+
+    inputs: AllocationInputs
+    targets: Targets
+    deltas: Floats
+    own: Floats
+    total: Floats
+    gap: Floats
+    band: Floats
+    works: Flags
+    acts: Flags
+    outcomes: Codes
+    reasons: dict[int, tuple[str, ...]]
+
+    def note(self, column: int, outcome: int, *reasons: str) -> None:
+        """Record what became of a column, and why."""
+        self.outcomes[column] = outcome
+        if reasons:
+            self.reasons[column] = self.reasons.get(column, ()) + reasons
+
+
+class Allocator:
+    """Allocation for one universe under one set of rules; pure, its tables made once."""
+
+    def __init__(self, universe: Universe, rules: AllocationRules) -> None:
+        self._universe = universe
+        self._rules = rules
+        self._lot = float(rules.lot_shares)
+        self._symbols = universe.symbols
+        self._setter = TargetSetter(universe, rules)
+
+    def reachable_gross(self) -> float:
+        """Return the gross exposure, as a share of equity, if every name were wanted in full."""
+        return self._setter.reachable_gross()
+
+    def allocate(self, inputs: AllocationInputs) -> Allocation:
+        """Return targets, orders and an outcome for every symbol. Same inputs, same answer.
+
+        Raises ValueError for another universe than the one this was made for.
+        """
+        if inputs.universe is not self._universe and inputs.universe != self._universe:
+            raise ValueError("the inputs are of another universe: make a new Allocator")
+        targets = self._setter.set_targets(inputs)
+        slot = self._weighed(inputs, targets)
+        planned: tuple[PlannedOrder, ...] = ()
+        crossings: tuple[Crossing, ...] = ()
+        cancel: tuple[int, ...] = ()
+        self._note_quiet(slot)
+        if slot.acts.any():
+            planned, crossings = self._acted_on(slot)
+        if slot.works.any():
+            cancel = self._judge_working(slot)
+        weight = slot.total * inputs.mids_usd / inputs.equity_usd if inputs.equity_usd > 0 else 0.0
+        return Allocation(
+            target_weight=np.where(targets.decided, weight, np.nan),
+            combined_strength=np.where(targets.decided, targets.combined, np.nan),
+            book_targets=dict(zip(targets.names, targets.shares, strict=True)),
+            outcomes=slot.outcomes,
+            planned=planned,
+            crossings=crossings,
+            cancel=cancel,
+            reasons=slot.reasons,
+        )
+
+    def _weighed(self, inputs: AllocationInputs, targets: Targets) -> _Slot:
+        deltas = targets.shares - targets.held
+        own = np.add.reduce(targets.held, 0)
+        total = np.add.reduce(targets.shares, 0)
+        gap = np.add.reduce(deltas, 0)
+        mids = inputs.mids_usd
+        band = band_usd(total, mids, self._rules)
+        works = inputs.working_shares != 0
+        size = np.abs(gap)
+        if len(targets.names) > 1:
+            size = np.maximum(size, crossable(deltas))
+        acts = (size * mids > band) | leaving(targets.shares, targets.held)
+        acts &= targets.decided & ~works
+        alive = (own != 0) | (total != 0)
+        return _Slot(
+            inputs=inputs,
+            targets=targets,
+            deltas=deltas,
+            own=own,
+            total=total,
+            gap=gap,
+            band=band,
+            works=works,
+            acts=acts,
+            outcomes=_QUIET[2 * targets.decided + alive],
+            reasons={},
+        )
+
+    def _note_quiet(self, slot: _Slot) -> None:
+        """Say of columns without an order what kept them: no price, minimum hold, caps."""
+        targets = slot.targets
+        if targets.silent is not None:
+            for column in np.flatnonzero(targets.silent).tolist():
+                slot.note(column, _NO_PRICE, "no usable price")
+        if targets.kept is not None:
+            words = f"held fewer than {self._rules.hold_bars_min} bars: no exit by signal yet"
+            for column in np.flatnonzero(targets.kept).tolist():
+                slot.note(column, _MIN_HOLD, words)
+        if targets.limits:
+            self._note_limits(slot)
+
+    def _note_limits(self, slot: _Slot) -> None:
+        """Name the caps on every column that would have traded more without them."""
+        mids = slot.inputs.mids_usd
+        wanted_usd = np.abs(slot.targets.uncapped) * slot.inputs.equity_usd
+        band = np.maximum(wanted_usd * self._rules.band_of_target, self._rules.band_usd)
+        missed = wanted_usd - np.abs(slot.total) * mids > band
+        missed &= slot.targets.decided & ~slot.works
+        if not missed.any():
+            return
+        for limit in sorted(slot.targets.limits, key=lambda found: found.outcome is _BY_SECTOR):
+            code = OUTCOME_CODES[limit.outcome]
+            for column in np.flatnonzero(missed & limit.columns).tolist():
+                slot.note(column, code, limit.words)
+
+    def _acted_on(self, slot: _Slot) -> tuple[tuple[PlannedOrder, ...], tuple[Crossing, ...]]:
+        """Plan what the columns outside the band want; note those that come to nothing."""
+        lots = whole_lots(slot.gap, self._lot).tolist()
+        orders: list[PlannedOrder] = []
+        crossings: list[Crossing] = []
+        for column in np.flatnonzero(slot.acts).tolist():
+            parts, grid = self._divided(slot, column, int(lots[column]))
+            if sum(parts):
+                orders.append(self._order(slot, column, parts, grid))
+            elif any(parts):
+                crossings.append(self._crossing(slot, column, parts, grid))
+            else:
+                slot.note(column, _ZERO_SHARES, self._zero_words(slot, column))
+        return self._paid_for(slot, orders), tuple(crossings)
+
+    def _divided(self, slot: _Slot, column: int, lots: int) -> tuple[list[int], Decimal]:
+        """Return what each book trades, in whole units of the grid returned with it."""
+        held = slot.targets.held[:, column].tolist()
+        wanted = slot.deltas[:, column].tolist()
+        grid = grid_for(held, self._rules.lot_shares)
+        unit = float(grid)
+        emptied = grid is not self._rules.lot_shares and not slot.targets.shares[:, column].any()
+        total = -round(sum(held) / unit) if emptied else lots * round(self._lot / unit)
+        account = float(slot.inputs.account_shares[column])
+        change = total * unit
+        first = flat_first(account, change)
+        if first != change:
+            total = lots_toward_zero(first, unit)
+            share = total * unit / sum(wanted)
+            wanted = [delta * share for delta in wanted]
+        elif emptied:
+            return [-round(shares / unit) for shares in held], grid
+        return split([delta / unit for delta in wanted], total), grid
+
+    def _order(self, slot: _Slot, column: int, parts: list[int], grid: Decimal) -> PlannedOrder:
+        total = sum(parts)
+        account = float(slot.inputs.account_shares[column])
+        after = account + total * float(grid)
+        strength = slot.targets.combined[column]
+        weight = slot.total[column] * slot.inputs.mids_usd[column] / slot.inputs.equity_usd
+        return PlannedOrder(
+            column=column,
+            symbol=self._symbols[column],
+            side=Side.BUY if total > 0 else Side.SELL,
+            quantity_shares=abs(total) * grid,
+            leg=Leg.OPEN if abs(after) > abs(account) else Leg.CLOSE,
+            deltas=_by_book(slot.targets.names, parts, grid),
+            reason=f"strength {strength:+.2f}, target {weight:.2%} of equity: from "
+            f"{slot.own[column]:g} to {slot.total[column]:g} shares",
+        )
+
+    def _crossing(self, slot: _Slot, column: int, parts: list[int], grid: Decimal) -> Crossing:
+        slot.note(column, _HOLDING, "books crossed inside, no order needed")
+        return Crossing(
+            column=column,
+            symbol=self._symbols[column],
+            deltas=_by_book(slot.targets.names, parts, grid),
+            reason="opposite wishes of the books cancel out",
+        )
+
+    def _paid_for(self, slot: _Slot, orders: list[PlannedOrder]) -> tuple[PlannedOrder, ...]:
+        """Return closing orders, then the entries that the day's turnover pays for."""
+        strength = np.abs(slot.targets.combined)
+        mids = slot.inputs.mids_usd
+        closing = [order for order in orders if order.leg is not Leg.OPEN]
+        entries = [order for order in orders if order.leg is Leg.OPEN]
+        ranks = [(float(strength[o.column]), str(o.symbol)) for o in entries]
+        costs_usd = [float(o.quantity_shares) * float(mids[o.column]) for o in entries]
+        paid = within_turnover(costs_usd, ranks, slot.inputs.turnover_left_usd)
+        for index, order in enumerate(entries):
+            if index not in paid:
+                slot.note(
+                    order.column,
+                    _TURNOVER,
+                    f"{_usd(costs_usd[index])} is more than the turnover left today "
+                    f"({_usd(slot.inputs.turnover_left_usd)} before this slot's entries)",
+                )
+        first = sorted(closing, key=lambda o: o.symbol)
+        then = [entries[i] for i in sorted(paid, key=lambda i: (-ranks[i][0], ranks[i][1]))]
+        for order in (*first, *then):
+            slot.note(order.column, _ORDERED)
+        return (*first, *then)
+
+    def _judge_working(self, slot: _Slot) -> tuple[int, ...]:
+        """Note columns with a working order; return those whose order no longer fits."""
+        inputs, locked = slot.inputs, slot.inputs.locked
+        lots = whole_lots(slot.gap, self._lot)
+        cancel: list[int] = []
+        for column in np.flatnonzero(slot.works).tolist():
+            working = float(inputs.working_shares[column])
+            slot.note(column, _WORKING, f"an order for {working:+g} shares is working")
+            if not slot.targets.decided[column] or (locked is not None and locked[column]):
+                continue
+            wanted = flat_first(float(inputs.account_shares[column]), lots[column] * self._lot)
+            mid_usd = float(inputs.mids_usd[column])
+            if no_longer_wanted(working, wanted, float(slot.band[column]), mid_usd):
+                slot.note(column, _CANCELED_FIRST, f"{wanted:+g} shares are wanted now")
+                cancel.append(column)
+        return tuple(cancel)
+
+    def _zero_words(self, slot: _Slot, column: int) -> str:
+        mid_usd = float(slot.inputs.mids_usd[column])
+        gap = float(slot.gap[column])
+        amount = _usd(abs(gap) * mid_usd)
+        lot = "share" if self._lot == 1 else f"lot of {self._rules.lot_shares} shares"
+        verb = "buys" if gap >= 0 else "sells"
+        return f"{amount} {verb} no {lot} at {_usd(mid_usd)}"
+
+
+def allocate(inputs: AllocationInputs, rules: AllocationRules) -> Allocation:
+    """Return `Allocator(inputs.universe, rules).allocate(inputs)`; keep an Allocator for speed."""
+    return Allocator(inputs.universe, rules).allocate(inputs)
+
+
+def _by_book(names: tuple[str, ...], parts: list[int], grid: Decimal) -> dict[str, Decimal]:
+    return {name: part * grid for name, part in zip(names, parts, strict=True) if part}
+
+
+def _usd(amount_usd: float) -> str:
+    return f"${amount_usd:,.2f}".removesuffix(".00")

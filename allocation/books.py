@@ -1,0 +1,53 @@
+"""Virtual books: one net order divided into what each book wants of it."""
+
+import math
+from collections.abc import Sequence
+from decimal import Decimal
+
+import numpy as np
+
+from domain.market import Floats
+from domain.money import FRACTIONAL_LOT
+
+LOT_TOLERANCE = 1e-6
+"""Of a lot: what float arithmetic may lose, so that 3 shares are not taken for 2.999…"""
+
+
+def crossable(deltas: Floats) -> Floats:
+    """Return the shares `[n]` that could change books without an order; deltas: `[s, n]`."""
+    gross = np.add.reduce(np.abs(deltas), 0)
+    inside: Floats = (gross - np.abs(np.add.reduce(deltas, 0))) / 2
+    return inside
+
+
+def lots_toward_zero(shares: float, lot: float) -> int:
+    """Return how many whole lots there are in a signed number of shares, toward zero."""
+    exact = shares / lot
+    nearest = round(exact)
+    return nearest if abs(exact - nearest) < LOT_TOLERANCE else math.trunc(exact)
+
+
+def grid_for(held_shares: Sequence[float], lot_shares: Decimal) -> Decimal:
+    """Return the lot the books are divided on: finer where one holds broken lots already."""
+    lot = float(lot_shares)
+    lots = (held / lot for held in held_shares)
+    if all(abs(count - round(count)) < LOT_TOLERANCE for count in lots):
+        return lot_shares
+    return FRACTIONAL_LOT
+
+
+def split(deltas: Sequence[float], total: int) -> list[int]:
+    """Return whole lots for each book, summing to `total`, each within one lot of its delta.
+
+    deltas: signed lots, fractions included, whose sum truncated is `total`. Rounds toward zero
+    and gives what is left to the largest remainders, the first of equal ones (largest-remainder
+    method, as in apportionment). A book never gives more than its delta rounded up.
+    """
+    parts = [lots_toward_zero(delta, 1.0) for delta in deltas]
+    missing = total - sum(parts)
+    if missing:
+        step = 1 if missing > 0 else -1
+        order = sorted(range(len(parts)), key=lambda i: (step * (parts[i] - deltas[i]), i))
+        for index in order[: abs(missing)]:
+            parts[index] += step
+    return parts
