@@ -71,7 +71,7 @@ def z_score(values: Floats, period_bars: int) -> Floats:
     if values.shape[0] < period_bars:
         return _unknown(values)
     middle, spread = _mean_and_deviation(values, period_bars, 0)
-    return _ratio(values[-1] - middle, spread)
+    return ratio(values[-1] - middle, spread)
 
 
 def bollinger(values: Floats, period_bars: int, width: float) -> tuple[Floats, Floats, Floats]:
@@ -100,7 +100,7 @@ def wilder_rsi(close: Floats, period_bars: int) -> Floats:
     changes *= weights
     net = sum_rows(changes)
     total = sum_rows(np.abs(changes, out=changes))
-    return _ratio((total + net) * 50.0, total)
+    return ratio((total + net) * 50.0, total)
 
 
 def true_range(high: Floats, low: Floats, close: Floats) -> Floats:
@@ -178,6 +178,12 @@ def lowest(values: Floats, period_bars: int) -> Floats:
     return bottom
 
 
+def ratio(above: Floats, below: Floats) -> Floats:
+    """Return above / below, NaN (and no warning) where below is not a positive number."""
+    quotient: Floats = np.divide(above, below, out=np.full_like(below, np.nan), where=below > 0.0)
+    return quotient
+
+
 @lru_cache(maxsize=WEIGHTS_CACHED_MAX)
 def smoothing_weights(rows: int, period_bars: int, factor: float) -> Floats:
     """Return the weights `[rows, 1]` with which recursive smoothing weighs each row; sum 1.
@@ -201,12 +207,6 @@ def _mean_and_deviation(values: Floats, period_bars: int, ddof: int) -> tuple[Fl
     distance *= distance
     spread: Floats = np.sqrt(sum_rows(distance) / (period_bars - ddof))
     return middle, spread
-
-
-def _ratio(above: Floats, below: Floats) -> Floats:
-    """Return above / below, NaN where below is not a positive number."""
-    quotient: Floats = np.divide(above, below, out=np.full_like(below, np.nan), where=below > 0.0)
-    return quotient
 
 
 def _unknown(values: Floats) -> Floats:
