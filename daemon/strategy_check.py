@@ -51,8 +51,8 @@ class CheckResult:
 def check_strategy(strategy: Strategy) -> list[CheckResult]:
     """Return the result of every check.
 
-    When it cannot answer as it must on a plain market, the remaining checks are left out: they would
-    all stumble over the same.
+    When it cannot answer as it must on a plain market, the remaining checks are left out: they
+    would all stumble over the same.
     """
     results: list[CheckResult] = []
     for name, check in CHECKS.items():
@@ -119,7 +119,7 @@ def check_silent_on_short_history(strategy: Strategy) -> str:
     for rows in sorted({1, needed // 2, needed - 1} - {0, needed}):
         end = needed
         short = cut(series.bars, slice(end - rows, end))
-        padded = _padded(cut(series.bars, slice(0, end)), missing_rows=needed - rows)
+        padded = _with_nan(cut(series.bars, slice(0, end)), slice(0, needed - rows), slice(None))
         for bars, how in ((short, "given"), (padded, "known, the older ones NaN")):
             market = market_of(strategy, series.symbols, series.slots[end - 1], bars)
             if not np.isnan(strategy.decide(market).strength).all():
@@ -259,44 +259,44 @@ def _sample_market(strategy: Strategy) -> Market:
 
 def _awkward_market(strategy: Strategy) -> Market:
     """Return a market with a price that never moves, unknown ones, a jump, a dear and a penny."""
+
+    def make_awkward(name: str, array: NDArray[Any]) -> None:
+        if name == "traded":
+            return
+        array[:, 0] = 100.0 if name != "volume" else 0.0
+        array[:, 1] = np.nan
+        array[: strategy.lookback_bars // 2, 2] = np.nan
+        array[-1, 3] *= 1.9
+        array[:, 4] *= 1e4
+        array[:, 5] *= 1e-5
+
     sample = _sample_market(strategy)
-    given = {name: array.copy() for name, array in _arrays(sample.bars).items()}
-    for name, array in given.items():
-        if name != "traded":
-            array[:, 0] = 100.0 if name != "volume" else 0.0
-            array[:, 1] = np.nan
-            array[: strategy.lookback_bars // 2, 2] = np.nan
-            array[-1, 3] *= 1.9
-            array[:, 4] *= 1e4
-            array[:, 5] *= 1e-5
-        array.flags.writeable = False
-    bars = Bars(**given)
+    bars = _changed(sample.bars, make_awkward)
     return market_of(strategy, sample.symbols, sample.as_of, bars)
+
+
+def _copied(bars: Bars) -> Bars:
+    return _changed(bars, lambda name, array: None)
+
+
+def _with_nan(bars: Bars, rows: slice, columns: slice | int) -> Bars:
+    def blank(name: str, array: NDArray[Any]) -> None:
+        array[rows, columns] = np.nan if name != "traded" else False
+
+    return _changed(bars, blank)
+
+
+def _changed(bars: Bars, change: Callable[[str, NDArray[Any]], None]) -> Bars:
+    """Return a copy, changed array by array, then made read-only."""
+    copies = {name: array.copy() for name, array in _arrays(bars).items()}
+    for name, array in copies.items():
+        change(name, array)
+        array.flags.writeable = False
+    return Bars(**copies)
 
 
 def _arrays(bars: Bars) -> dict[str, NDArray[Any]]:
     return {field.name: getattr(bars, field.name) for field in dataclasses.fields(bars)}
-
-
-def _copied(bars: Bars) -> Bars:
-    copies = {name: frozen(array.copy()) for name, array in _arrays(bars).items()}
-    return Bars(**copies)
-
-
-def _with_nan(bars: Bars, rows: slice, column: int) -> Bars:
-    changed = {name: array.copy() for name, array in _arrays(bars).items()}
-    for name, array in changed.items():
-        array[rows, column] = np.nan if name != "traded" else False
-        array.flags.writeable = False
-    return Bars(**changed)
-
-
-def _padded(bars: Bars, *, missing_rows: int) -> Bars:
-    changed = {name: array.copy() for name, array in _arrays(bars).items()}
-    for name, array in changed.items():
-        array[:missing_rows] = np.nan if name != "traded" else False
-        array.flags.writeable = False
-    return Bars(**changed)
 
 
 def _attributes(strategy: Strategy) -> dict[str, str]:
