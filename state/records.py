@@ -1,0 +1,245 @@
+"""What the journal remembers: one dataclass for each kind of record, and how it is written.
+
+Every fact is absolute (what is so now, not what to do), so that applying it twice changes nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from domain.errors import StateCorrupt
+from domain.instruments import Symbol
+from domain.orders import ApprovedOrder, BookName, Fill, Order, OrderIntent, OrderStatus
+from domain.portfolio import AccountReport
+from domain.signals import StrategyName
+from domain.snapshot import Benching, DayStart, Decision, SavedOpinion, TradingStatus
+from state.journal import JournalRecord
+from state.wire import WireFault, codec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunBegan:
+    """A process took over this journal."""
+
+    at: datetime
+    venue: str
+    account_id: str
+    build: str
+    settings_hash: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovedIntent:
+    """An order the gate approved, in full: what is sent again is what stands here."""
+
+    intent: OrderIntent
+    approved_at: datetime
+    expires_at: datetime
+    epoch: int
+    repricings: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """One slot's decision with all its orders, or none: the slot is never decided again."""
+
+    decision: Decision
+    orders: tuple[ApprovedIntent, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ordered:
+    """Orders approved outside a slot's decision: re-pricings, exits, the operator's."""
+
+    orders: tuple[ApprovedIntent, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitting:
+    """The first byte of an order may be on the wire."""
+
+    at: datetime
+    client_order_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderMoved:
+    """Where an order of ours stands now, but for what its fills say."""
+
+    client_order_id: str
+    status: OrderStatus
+    venue_order_id: str
+    reported_shares: Decimal
+    repricings: int
+    submitted_at: datetime | None
+    cancel_requested_at: datetime | None
+    finished_at: datetime | None
+    reason: str
+
+    @staticmethod
+    def of(order: Order) -> "OrderMoved":
+        """Return what is to be remembered of an order as it stands."""
+        return OrderMoved(
+            client_order_id=order.client_order_id,
+            status=order.status,
+            venue_order_id=order.venue_order_id,
+            reported_shares=order.reported_shares,
+            repricings=order.repricings,
+            submitted_at=order.submitted_at,
+            cancel_requested_at=order.cancel_requested_at,
+            finished_at=order.finished_at,
+            reason=order.reason,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filled:
+    """A fill was booked."""
+
+    fill: Fill
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crossed:
+    """Books traded with each other; nothing was ordered."""
+
+    at: datetime
+    symbol: Symbol
+    moves: Mapping[BookName, Decimal]
+    price_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flowed:
+    """Money came (> 0) or went without being earned or lost."""
+
+    at: datetime
+    amount_usd: Decimal
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Earned:
+    """A dividend, interest, or (< 0) a charge."""
+
+    at: datetime
+    amount_usd: Decimal
+    book: BookName
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adopted:
+    """The venue's positions and cash replaced ours; what differed is EXTERNAL's."""
+
+    account: AccountReport
+    marks: Mapping[Symbol, Decimal]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusChanged:
+    """The trading state as it is from now on."""
+
+    at: datetime
+    trading: TradingStatus
+    detail: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noted:
+    """Other parts of the state as they are from now on, each whole; None = as it was."""
+
+    at: datetime
+    benched: Mapping[StrategyName, Benching] | None = None
+    quarantined: Mapping[Symbol, str] | None = None
+    cooldowns: Mapping[Symbol, datetime] | None = None
+    entered_at: Mapping[Symbol, datetime] | None = None
+    due_at_open: tuple[datetime, ...] | None = None
+    day_start: DayStart | None = None
+    equity_peak_usd: Decimal | None = None
+    daily_loss_days: tuple[date, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpinionKept:
+    """The latest accepted opinion of a strategy."""
+
+    strategy: StrategyName
+    opinion: SavedOpinion
+
+
+Fact = (
+    RunBegan
+    | Decided
+    | Ordered
+    | Submitting
+    | OrderMoved
+    | Filled
+    | Crossed
+    | Flowed
+    | Earned
+    | Adopted
+    | StatusChanged
+    | Noted
+    | OpinionKept
+)
+
+KINDS: Mapping[str, type[Fact]] = {
+    "RUN": RunBegan,
+    "DECISION": Decided,
+    "ORDERED": Ordered,
+    "SUBMITTING": Submitting,
+    "ORDER": OrderMoved,
+    "FILL": Filled,
+    "CROSSING": Crossed,
+    "FLOW": Flowed,
+    "INCOME": Earned,
+    "ADOPTION": Adopted,
+    "STATUS": StatusChanged,
+    "NOTE": Noted,
+    "OPINION": OpinionKept,
+}
+_KIND_OF: Mapping[type[Fact], str] = {fact: kind for kind, fact in KINDS.items()}
+
+
+def encode(fact: Fact) -> tuple[str, dict[str, Any]]:
+    """Return the kind and the fields under which a Journal appends a fact."""
+    form: Any = type(fact)
+    return _KIND_OF[form], codec(form).encode(fact)
+
+
+def decode(record: JournalRecord) -> Fact:
+    """Return the fact in a record. Raises StateCorrupt naming record and fault."""
+    form: Any = KINDS.get(record.kind)
+    if form is None:
+        raise StateCorrupt(
+            f"journal record {record.seq}: of unknown kind {record.kind!r}, perhaps written by a "
+            "newer Tradewind: update it, or name another directory with --state-dir"
+        )
+    try:
+        fact: Fact = codec(form).decode(dict(record.fields))
+    except WireFault as fault:
+        raise StateCorrupt(
+            f"journal record {record.seq} ({record.kind}): {fault}; nothing was changed: run "
+            "`tradewind state verify`, then `tradewind state repair`"
+        ) from fault
+    return fact
+
+
+def approved_intents(
+    orders: Sequence[ApprovedOrder], *, repricings: int = 0
+) -> tuple[ApprovedIntent, ...]:
+    """Return what is to be remembered of orders the gate approved; `repricings` of each so far."""
+    return tuple(
+        ApprovedIntent(
+            intent=order.intent,
+            approved_at=order.approved_at,
+            expires_at=order.expires_at,
+            epoch=order.epoch,
+            repricings=repricings,
+        )
+        for order in orders
+    )

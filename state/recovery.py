@@ -1,0 +1,209 @@
+"""What is known after a stop, however it came: the snapshot with the journal folded onto it.
+
+Nothing is decided here, and nothing booked twice: a fill counts once by its id, a record once by
+its number, and folding the same records again changes nothing.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import fields, replace
+
+from domain.errors import StateCorrupt, VenueError
+from domain.money import ZERO
+from domain.orders import Fill, Order, OrderStatus
+from domain.snapshot import FINISHED_ORDERS_MAX, RECENT_FILLS_MAX, Snapshot
+from state import ledger, records
+from state.journal import JournalRecord
+
+ApplyFill = Callable[[Order, Fill], Order]
+"""`execution.order_states.apply_fill`, handed in because state and execution do not know each
+other."""
+
+UNSETTLED_REASON = "the daemon stopped before the venue answered: to be looked up"
+
+
+def fold(
+    snapshot: Snapshot | None, journal: Iterable[JournalRecord], apply_fill: ApplyFill
+) -> Snapshot | None:
+    """Return the snapshot as it stood when the last record was written.
+
+    `journal` holds records in order; those the snapshot covers are skipped. None comes of no
+    snapshot and no record. Raises StateCorrupt for records without a snapshot to fold them on, for
+    a gap between them, and for a record that cannot be read or contradicts what it follows.
+    """
+    if snapshot is None:
+        for record in journal:
+            raise StateCorrupt(
+                f"the journal begins at record {record.seq}, but no snapshot is there to fold it "
+                "on: run `tradewind state verify`, then `tradewind state repair --from-broker`"
+            )
+        return None
+    folded = _Folded(snapshot, apply_fill)
+    for record in journal:
+        folded.take(record)
+    return folded.snapshot()
+
+
+def unsettled(snapshot: Snapshot) -> Snapshot:
+    """Return the snapshot with every order whose sending is in doubt marked UNRESOLVED.
+
+    That is those approved, too: our note that one was being sent may be lost with the power.
+    """
+    doubtful = (OrderStatus.APPROVED, OrderStatus.SUBMITTING)
+    orders = tuple(
+        replace(order, status=OrderStatus.UNRESOLVED, reason=UNSETTLED_REASON)
+        if order.status in doubtful
+        else order
+        for order in snapshot.orders
+    )
+    return replace(snapshot, orders=orders)
+
+
+def recover(
+    snapshot: Snapshot | None, journal: Iterable[JournalRecord], apply_fill: ApplyFill
+) -> Snapshot | None:
+    """Return what a starting daemon knows before it asks the venue: `unsettled` of `fold`."""
+    folded = fold(snapshot, journal, apply_fill)
+    return None if folded is None else unsettled(folded)
+
+
+class _Folded:
+    """A snapshot being brought forward; private to one call of `fold`."""
+
+    def __init__(self, snapshot: Snapshot, apply_fill: ApplyFill) -> None:
+        self._snapshot = snapshot
+        self._apply_fill = apply_fill
+        self._orders = {order.client_order_id: order for order in snapshot.orders}
+        self._fills = list(snapshot.fills)
+        self._fill_ids = {fill.fill_id for fill in snapshot.fills}
+
+    def snapshot(self) -> Snapshot:
+        return replace(
+            self._snapshot,
+            orders=trimmed_orders(self._orders.values()),
+            fills=tuple(self._fills[-RECENT_FILLS_MAX:]),
+        )
+
+    def take(self, record: JournalRecord) -> None:
+        covered = self._snapshot.journal_seq
+        if record.seq <= covered:
+            return
+        if record.seq != covered + 1:
+            raise StateCorrupt(
+                f"journal record {record.seq} follows {covered}: records between are missing; "
+                "run `tradewind state verify`, then `tradewind state repair`"
+            )
+        fact = records.decode(record)
+        try:
+            self._apply(fact)
+        except (ValueError, LookupError, VenueError) as fault:
+            raise StateCorrupt(
+                f"journal record {record.seq} ({record.kind}) contradicts what came before: "
+                f"{fault}; run `tradewind state verify`, then `tradewind state repair`"
+            ) from fault
+        self._snapshot = replace(self._snapshot, journal_seq=record.seq, saved_at=record.at)
+
+    def _apply(self, fact: records.Fact) -> None:
+        match fact:
+            case records.Decided() | records.Ordered():
+                self._apply_orders(fact)
+            case records.Submitting():
+                order = self._order(fact.client_order_id)
+                self._orders[fact.client_order_id] = replace(
+                    order,
+                    status=OrderStatus.SUBMITTING,
+                    submitted_at=order.submitted_at or fact.at,
+                )
+            case records.OrderMoved():
+                self._apply_move(fact)
+            case records.Filled():
+                self._apply_filled(fact.fill)
+            case records.StatusChanged():
+                self._snapshot = replace(self._snapshot, trading=fact.trading)
+            case records.Noted():
+                self._apply_note(fact)
+            case records.OpinionKept():
+                kept = {**self._snapshot.opinions, fact.strategy: fact.opinion}
+                self._snapshot = replace(self._snapshot, opinions=kept)
+            case records.RunBegan():
+                self._check_account(fact)
+            case records.Crossed() | records.Flowed() | records.Earned() | records.Adopted():
+                self._apply_money(fact)
+
+    def _apply_orders(self, fact: records.Decided | records.Ordered) -> None:
+        for approved in fact.orders:
+            order = Order(
+                intent=approved.intent,
+                status=OrderStatus.APPROVED,
+                repricings=approved.repricings,
+            )
+            if order.client_order_id in self._orders:
+                raise ValueError(f"order {order.client_order_id} was decided twice")
+            self._orders[order.client_order_id] = order
+        if isinstance(fact, records.Decided):
+            decided = dict.fromkeys(fact.decision.timeframes, fact.decision.slot_at)
+            self._snapshot = replace(
+                self._snapshot,
+                last_decision=fact.decision,
+                decided_slots={**self._snapshot.decided_slots, **decided},
+            )
+
+    def _apply_move(self, fact: records.OrderMoved) -> None:
+        order = self._order(fact.client_order_id)
+        moved = {f.name: getattr(fact, f.name) for f in fields(fact) if f.name != _IDENTITY}
+        moved["reported_shares"] = max(fact.reported_shares, order.filled_shares)
+        self._orders[fact.client_order_id] = replace(order, **moved)
+
+    def _apply_filled(self, fill: Fill) -> None:
+        if fill.fill_id in self._fill_ids:
+            return
+        order = self._orders.get(fill.client_order_id)
+        deltas = order.intent.deltas if order else None
+        filled_before = order.filled_shares if order else ZERO
+        portfolio = ledger.book(self._snapshot.portfolio, fill, deltas, filled_before)
+        if order:
+            self._orders[fill.client_order_id] = self._apply_fill(order, fill)
+        self._snapshot = replace(self._snapshot, portfolio=portfolio)
+        self._fills.append(fill)
+        self._fill_ids.add(fill.fill_id)
+
+    def _apply_money(
+        self, fact: records.Crossed | records.Flowed | records.Earned | records.Adopted
+    ) -> None:
+        portfolio = self._snapshot.portfolio
+        match fact:
+            case records.Crossed():
+                portfolio = ledger.cross(portfolio, fact.symbol, fact.moves, fact.price_usd)
+            case records.Flowed():
+                portfolio = ledger.flow(portfolio, fact.amount_usd)
+            case records.Earned():
+                portfolio = ledger.earn(portfolio, fact.amount_usd, fact.book)
+            case records.Adopted():
+                portfolio = ledger.adopt(portfolio, fact.account, fact.marks)
+        self._snapshot = replace(self._snapshot, portfolio=portfolio)
+
+    def _apply_note(self, fact: records.Noted) -> None:
+        told = {f.name: getattr(fact, f.name) for f in fields(fact) if f.name != "at"}
+        self._snapshot = replace(
+            self._snapshot, **{name: value for name, value in told.items() if value is not None}
+        )
+
+    def _check_account(self, fact: records.RunBegan) -> None:
+        ours = (self._snapshot.venue, self._snapshot.account_id)
+        if (fact.venue, fact.account_id) != ours:
+            raise ValueError(f"it belongs to {fact.venue}-{fact.account_id}, not {'-'.join(ours)}")
+
+    def _order(self, client_order_id: str) -> Order:
+        if client_order_id not in self._orders:
+            raise LookupError(f"no order {client_order_id} was decided before")
+        return self._orders[client_order_id]
+
+
+_IDENTITY = "client_order_id"
+
+
+def trimmed_orders(orders: Iterable[Order]) -> tuple[Order, ...]:
+    """Return every unfinished order, then the latest finished ones (FINISHED_ORDERS_MAX)."""
+    known = tuple(orders)
+    finished = [order for order in known if order.status.is_terminal]
+    unfinished = [order for order in known if not order.status.is_terminal]
+    return (*unfinished, *finished[-FINISHED_ORDERS_MAX:])
