@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from domain.events import Ask, OpinionFailed, OpinionGiven
+from daemon.engine.commands import Ask
+from domain.events import OpinionFailed, OpinionGiven
 from domain.ports import Clock, Strategy
 from domain.signals import OpinionFault, StrategyName
 

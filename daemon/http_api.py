@@ -2,13 +2,14 @@
 
 import asyncio
 import hmac
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Protocol
 
 import orjson
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from daemon import views
 from domain.events import Action, OperatorAsked, OperatorOrder
@@ -22,8 +23,6 @@ EVENTS_WAITING_MAX = 256
 """Events a slow reader of /api/v1/events may fall behind before it is disconnected."""
 EVENT_READERS_MAX = 16
 HEARTBEAT_S = 15.0
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Daemon(Protocol):
@@ -258,7 +257,7 @@ _RISK_KEYS = (
 _PERFORMANCE_KEYS = ("as_of", "equity_usd", "profit_today_usd", "drawdown", "counters")
 
 
-def _guard(access: Access) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+def _guard(access: Access) -> Middleware:
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not access.knows_host(request):
@@ -287,7 +286,7 @@ async def _body(request: web.Request) -> dict[str, object]:
     except orjson.JSONDecodeError as fault:
         raise ValueError(f"the body is no JSON: {fault}") from fault
     if not isinstance(body, dict):
-        raise ValueError("the body must be a JSON object")
+        raise ValueError("the body must be a JSON object")  # noqa: TRY004 - the caller's value
     return body
 
 

@@ -2,14 +2,13 @@
 
 from collections import deque
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 
 from domain.calendar import Session, Timeframe
 from domain.instruments import Symbol
-from domain.market import Quote
 from domain.money import ZERO
-from domain.orders import Fill, Order
+from domain.orders import Fill, Leg, Order
 from domain.portfolio import Portfolio
 from domain.signals import Opinion, StrategyName
 from domain.snapshot import (
@@ -25,7 +24,6 @@ from domain.snapshot import (
 
 BOOKED_FILL_IDS_MAX = 20_000
 """Executions remembered so that none is booked twice; far more than a day can bring."""
-ORDER_RATE_WINDOW = timedelta(minutes=1)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,10 +54,11 @@ class Memory:
     counters: dict[str, int] = field(default_factory=dict)
     # Not saved: rebuilt from the venue within one cycle.
     session: Session | None = None
-    quotes: dict[Symbol, Quote] = field(default_factory=dict)
     submitted_at: deque[datetime] = field(default_factory=deque)
     turnover_day: date | None = None
     turnover_usd: Decimal = ZERO
+    entry_day: date | None = None
+    entries: int = 0
     is_reconciled: bool = False
 
     def count(self, what: str, by: int = 1) -> None:
@@ -85,14 +84,35 @@ class Memory:
         return fill_id in self.booked_fill_ids
 
     def note_booked(self, fill: Fill) -> None:
-        """Remember an execution as booked."""
+        """Remember an execution as booked, and what it adds to the day's turnover.
+
+        Protective exits are no turnover: a limit on churning must not count getting out.
+        """
         self.booked_fill_ids[fill.fill_id] = None
         if len(self.booked_fill_ids) > BOOKED_FILL_IDS_MAX:
             del self.booked_fill_ids[next(iter(self.booked_fill_ids))]
         self.fills.append(fill)
+        order = self.orders.get(fill.client_order_id)
+        if order is None or order.intent.leg in (Leg.EXIT, Leg.FLATTEN):
+            return
         if self.turnover_day != fill.filled_at.date():
             self.turnover_day, self.turnover_usd = fill.filled_at.date(), ZERO
         self.turnover_usd += fill.quantity_shares * fill.price_usd
+
+    def note_entry(self, at: datetime) -> None:
+        """Count an order that opens, for the rate limits."""
+        if self.entry_day != at.date():
+            self.entry_day, self.entries = at.date(), 0
+        self.entries += 1
+        self.submitted_at.append(at)
+
+    def entries_on(self, day: date) -> int:
+        """Return how many orders that open were approved on a day."""
+        return self.entries if self.entry_day == day else 0
+
+    def turnover_on(self, day: date) -> Decimal:
+        """Return what was traded on a day, protective exits left out, in USD."""
+        return self.turnover_usd if self.turnover_day == day else ZERO
 
     def snapshot(self, *, saved_at: datetime, journal_seq: int) -> Snapshot:
         """Return all that must survive, as an immutable value."""
@@ -152,6 +172,10 @@ class Memory:
         # Finished orders were saved after the working ones; oldest must be dropped first.
         for order in snapshot.orders:
             memory.remember(order)
+            if order.intent.leg is Leg.OPEN:
+                if memory.entry_day is None or order.intent.intended_at.date() > memory.entry_day:
+                    memory.entry_day, memory.entries = order.intent.intended_at.date(), 0
+                memory.entries += order.intent.intended_at.date() == memory.entry_day
         for fill in snapshot.fills:
             memory.note_booked(fill)
         return memory

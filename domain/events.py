@@ -1,4 +1,4 @@
-"""What the engine hears and what it asks for: the two unions everything passes through."""
+"""What the engine hears: everything that happened reaches it as one of these."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,13 +8,10 @@ from enum import StrEnum
 
 from domain.calendar import Session, Timeframe
 from domain.instruments import Symbol
-from domain.market import BarRow, Market, Quote
-from domain.orders import ApprovedOrder, Fill, OrderReport, OrderUpdate, Severity, Side
+from domain.market import BarRow, Quote
+from domain.orders import Fill, OrderReport, OrderUpdate, Side, Terms, TimeInForce
 from domain.portfolio import AccountReport
 from domain.signals import OpinionFault, Signals, StrategyName
-from domain.snapshot import Decision, TradingStatus
-
-# --- events: what happened -----------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +164,9 @@ class OperatorOrder:
     symbol: Symbol
     side: Side
     quantity_shares: Decimal
+    terms: Terms | None = None
+    """None takes the default policy, a marketable limit inside the collar."""
+    time_in_force: TimeInForce = TimeInForce.DAY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,92 +224,4 @@ Event = (
     | StateDistrusted
     | StrategyHung
     | StoppingBegan
-)
-
-# --- commands: what is to be done ----------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
-    """Have a strategy decide on this market and post its answer."""
-
-    strategy: StrategyName
-    slot_at: datetime
-    market: Market
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScheduleDecision:
-    """Post DecisionDue(slot_at) at `due_at`."""
-
-    slot_at: datetime
-    due_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordDecision:
-    """Make the decision durable; its SubmitOrders follow in the same batch and wait for it."""
-
-    decision: Decision
-    orders: tuple[ApprovedOrder, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubmitOrder:
-    """Send the order, if it is still valid when the first byte would leave."""
-
-    order: ApprovedOrder
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CancelOrder:
-    """Ask the venue to cancel. `venue_order_id` may be empty for an order not yet acknowledged."""
-
-    client_order_id: str
-    venue_order_id: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordStatus:
-    """Make a change of trading state, bench or quarantine durable before acting on it."""
-
-    at: datetime
-    trading: TradingStatus
-    detail: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """Write a fact to the journal; it can be rebuilt from the venue, so no fsync is waited for."""
-
-    kind: str
-    fields: Mapping[str, object]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Save:
-    """Save a snapshot soon."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notify:
-    """Tell a person. `key` names the edge, so that one edge is told once."""
-
-    key: str
-    severity: Severity
-    message: str
-    fields: Mapping[str, str] = field(default_factory=dict)
-
-
-Command = (
-    Ask
-    | ScheduleDecision
-    | RecordDecision
-    | SubmitOrder
-    | CancelOrder
-    | RecordStatus
-    | Record
-    | Save
-    | Notify
 )

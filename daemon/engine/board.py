@@ -1,0 +1,66 @@
+"""The latest quotes of the universe: as values for the gate, as arrays for strategies."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+
+import numpy as np
+
+from domain.instruments import Symbol, Universe
+from domain.market import Floats, Quote, Quotes
+from domain.money import CENT, Rounding, to_price
+from risk.prices import KnownPrice, observe_price
+
+
+class Board:
+    """Holds one quote a symbol and the last good mid, however old; ages are the reader's affair."""
+
+    def __init__(self, universe: Universe, *, price_jump_max: Decimal) -> None:
+        self._column_of = universe.column_of()
+        self._price_jump_max = price_jump_max
+        self.quotes: dict[Symbol, Quote] = {}
+        self.last_good_usd: dict[Symbol, float] = {}
+        self._known: dict[Symbol, KnownPrice] = {}
+        self._bid = np.full(len(universe), np.nan)
+        self._ask = np.full(len(universe), np.nan)
+        self._quoted_s = np.full(len(universe), np.nan)
+
+    def update(self, quotes: Mapping[Symbol, Quote]) -> None:
+        """Take in what a poll brought; older quotes never replace newer ones."""
+        for symbol, quote in quotes.items():
+            held = self.quotes.get(symbol)
+            if held is not None and quote.quoted_at <= held.quoted_at:
+                continue
+            self.quotes[symbol] = quote
+            known = observe_price(self._known.get(symbol), quote, self._price_jump_max)
+            self._known[symbol] = known
+            self.last_good_usd[symbol] = known.mid_usd
+            column = self._column_of.get(symbol)
+            if column is not None:
+                self._bid[column] = quote.bid_usd
+                self._ask[column] = quote.ask_usd
+                self._quoted_s[column] = quote.quoted_at.timestamp()
+
+    def arrays(self, as_of: datetime) -> Quotes:
+        """Return bids, asks and ages `[n]`, NaN where there was no quote yet."""
+        return Quotes(
+            bid=self._bid.copy(),
+            ask=self._ask.copy(),
+            age_s=as_of.timestamp() - self._quoted_s,
+        )
+
+    def mids_usd(self, as_of: datetime, *, max_age_s: float) -> Floats:
+        """Return mids `[n]` of quotes not older than `max_age_s`, NaN for the others."""
+        age_s = as_of.timestamp() - self._quoted_s
+        mids: Floats = np.where(age_s <= max_age_s, (self._bid + self._ask) / 2, np.nan)
+        return mids
+
+    def oldest_age_s(self, as_of: datetime) -> float:
+        """Return the age of the oldest quote in seconds, NaN before any."""
+        ages = as_of.timestamp() - self._quoted_s
+        return float(np.nanmax(ages)) if np.isfinite(ages).any() else float("nan")
+
+    def mark_usd(self, symbol: Symbol) -> Decimal | None:
+        """Return the last good mid of a symbol to the cent, None before its first quote."""
+        mid_usd = self.last_good_usd.get(symbol)
+        return None if mid_usd is None else to_price(mid_usd, CENT, Rounding.NEAREST)

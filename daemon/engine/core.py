@@ -1,0 +1,216 @@
+"""What the engine's parts share: universe, rules, memory, bars, quotes, and how intents commit."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from daemon.engine.board import Board
+from daemon.engine.commands import Command, RecordDurably, SubmitOrder
+from daemon.engine.panels import DailyStatistics, Panels
+from daemon.engine.rules import EngineRules
+from daemon.memory import Memory
+from domain.instruments import Instrument, Symbol, Universe
+from domain.money import ZERO, to_usd
+from domain.orders import Leg, Order, OrderIntent, OrderStatus, Verdict
+from domain.snapshot import Decision
+from execution.identity import client_order_id
+from risk.gate import RiskGate
+from risk.limits import RiskLimits
+from risk.losses import LossBases
+from risk.view import RiskView
+from state import ledger
+from state.records import Decided, approved_intents
+
+NET_BOOK = "net"
+"""What stands for the book in a net order's identity: it belongs to all of them."""
+ORDER_RATE_WINDOW = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DailyMaps:
+    """The daily statistics by symbol, as the gate wants them; made once after each daily bar."""
+
+    source: DailyStatistics
+    volume_shares: Mapping[Symbol, float]
+    cluster_of: Mapping[Symbol, str]
+    previous_close_usd: Mapping[Symbol, float]
+
+
+@dataclass(slots=True, kw_only=True)
+class Core:
+    """The engine's shared state. Its parts read and change it; nobody else does."""
+
+    universe: Universe
+    rules: EngineRules
+    limits: RiskLimits
+    memory: Memory
+    panels: Panels
+    board: Board
+    gate: RiskGate
+    now: datetime
+    buying_power_usd: Decimal | None = None
+    instruments: Mapping[Symbol, Instrument] = field(init=False)
+    _daily: DailyMaps | None = None
+
+    def __post_init__(self) -> None:
+        self.instruments = {i.symbol: i for i in self.universe.instruments}
+
+    # --- what we are worth -----------------------------------------------------------------------
+
+    def equity_usd(self) -> Decimal:
+        """Return cash plus positions at their marks."""
+        return ledger.equity_usd(self.memory.portfolio, self.memory.marks)
+
+    def sizing_equity_usd(self) -> Decimal:
+        """Return what positions are sized by: equity, on paper at most the cap plus our profit."""
+        equity = self.equity_usd()
+        cap = self.rules.capital_cap_usd
+        if cap is None:
+            return equity
+        profit = ledger.account_profit_usd(self.memory.portfolio, self.memory.marks)
+        return min(equity, to_usd(cap) + profit)
+
+    def refresh_marks(self) -> None:
+        """Take the last good mid of every held symbol as its mark, and raise the peak."""
+        memory = self.memory
+        for symbol in memory.portfolio.positions:
+            mark = self.board.mark_usd(symbol)
+            if mark is not None:
+                memory.marks[symbol] = mark
+        adjusted = self.equity_usd() - memory.portfolio.flows_usd
+        if memory.equity_peak_usd is None or adjusted > memory.equity_peak_usd:
+            memory.equity_peak_usd = adjusted
+
+    # --- what the gate sees ----------------------------------------------------------------------
+
+    def daily(self) -> DailyMaps:
+        """Return the daily statistics by symbol."""
+        statistics = self.panels.statistics()
+        if self._daily is None or self._daily.source is not statistics:
+            symbols = self.universe.symbols
+            self._daily = DailyMaps(
+                source=statistics,
+                volume_shares={
+                    s: float(v)
+                    for s, v in zip(symbols, statistics.volume_shares, strict=True)
+                    if v == v
+                },
+                cluster_of={
+                    s: f"cluster-{c}"
+                    for s, c in zip(symbols, statistics.cluster_of, strict=True)
+                    if c >= 0
+                },
+                previous_close_usd={
+                    s: float(c)
+                    for s, c in zip(symbols, statistics.previous_close_usd, strict=True)
+                    if c == c
+                },
+            )
+        return self._daily
+
+    def view(self) -> RiskView:
+        """Return the account, the market and the day as the gate's rules see them."""
+        memory, daily = self.memory, self.daily()
+        while memory.submitted_at and self.now - memory.submitted_at[0] > ORDER_RATE_WINDOW:
+            memory.submitted_at.popleft()
+        day = self.now.date()
+        return RiskView(
+            as_of=self.now,
+            trading=memory.trading,
+            session=memory.session,
+            instruments=self.instruments,
+            assets=self.rules.rights,
+            quotes=self.board.quotes,
+            portfolio=memory.portfolio,
+            equity_usd=self.sizing_equity_usd(),
+            loss_bases=self.loss_bases(),
+            settled_cash_usd=memory.portfolio.cash_usd,
+            buying_power_usd=self.buying_power_usd,
+            quarantined=memory.quarantined,
+            last_good_usd=self.board.last_good_usd,
+            reference_close_usd=daily.previous_close_usd,
+            working=tuple(memory.working.values()),
+            average_volume_shares=daily.volume_shares,
+            cluster_of=daily.cluster_of,
+            turnover_today_usd=memory.turnover_on(day),
+            order_times=tuple(memory.submitted_at),
+            orders_today=memory.entries_on(day),
+            cooldown_until=memory.cooldowns,
+        )
+
+    def loss_bases(self) -> LossBases | None:
+        """Return what losses are measured from, None before the first day's start is known."""
+        memory = self.memory
+        start, peak_usd = memory.day_start, memory.equity_peak_usd
+        if start is None or peak_usd is None or start.equity_usd <= 0 or peak_usd <= 0:
+            return None
+        return LossBases(
+            day_start_usd=start.equity_usd,
+            peak_usd=peak_usd,
+            flows_today_usd=memory.portfolio.flows_usd - start.flows_usd,
+            flows_usd=memory.portfolio.flows_usd,
+        )
+
+    # --- how intents become orders ---------------------------------------------------------------
+
+    def identity(self, symbol: Symbol, slot_at: datetime, leg: Leg, book: str = NET_BOOK) -> str:
+        """Return the next order's id: its ordinal counts the finished ones of this slot and leg."""
+        ordinal = sum(
+            1
+            for order in self.memory.orders.values()
+            if order.intent.symbol == symbol
+            and order.intent.slot_at == slot_at
+            and order.intent.leg is leg
+            and order.status.is_terminal
+        )
+        return client_order_id(self.memory.account_id, book, symbol, slot_at, leg, ordinal)
+
+    def commit(
+        self,
+        intents: Sequence[OrderIntent],
+        decide: Callable[[Sequence[Verdict]], Decision],
+        *,
+        repricings: int = 0,
+    ) -> list[Command]:
+        """Judge intents together and return one record of them all, then the orders to send.
+
+        An order is remembered as APPROVED before it is sent, so that it counts as working from
+        this instant on.
+        """
+        view = self.view()
+        verdicts = self.gate.judge_all(intents, view)
+        approved = tuple(v.approved for v in verdicts if v.approved is not None)
+        for order in approved:
+            known = Order(intent=order.intent, status=OrderStatus.APPROVED, repricings=repricings)
+            self.memory.remember(known)
+            if order.intent.leg is Leg.OPEN:
+                self.memory.note_entry(self.now)
+        for verdict in verdicts:
+            self._count(verdict)
+        decision = decide(verdicts)
+        self.memory.last_decision = merge(self.memory.last_decision, decision)
+        kept = tuple(replace(a, repricings=repricings) for a in approved_intents(approved))
+        return [
+            RecordDurably(fact=Decided(decision=decision, orders=kept)),
+            *(SubmitOrder(order=order) for order in approved),
+        ]
+
+    def _count(self, verdict: Verdict) -> None:
+        if verdict.approved is None:
+            self.memory.count("orders_denied")
+        for denial in verdict.denials:
+            self.memory.count(f"denials.{denial.rule}")
+
+    def own_positions(self) -> dict[Symbol, Decimal]:
+        """Return the signed shares that we opened, by symbol."""
+        portfolio = self.memory.portfolio
+        own = {s: ledger.own_shares(portfolio, s) for s in portfolio.positions}
+        return {symbol: shares for symbol, shares in own.items() if shares != ZERO}
+
+
+def merge(before: Decision | None, latest: Decision) -> Decision:
+    """Return a decision that still says, for symbols it did not look at, what was said before."""
+    if before is None or len(latest.outcomes) >= len(before.outcomes):
+        return latest
+    return replace(latest, outcomes={**before.outcomes, **latest.outcomes})

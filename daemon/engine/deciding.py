@@ -1,0 +1,261 @@
+"""One slot's decision: opinions → allocation → intents → gate → orders, in one pass."""
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+import numpy as np
+
+from allocation.allocate import Allocator
+from allocation.plan import Allocation, AllocationInputs, Ints, PlannedOrder
+from daemon.engine.commands import CancelOrder, Command, Record
+from daemon.engine.core import Core
+from daemon.engine.opinions import Opinions
+from daemon.engine.outcomes import SlotOutcomes
+from daemon.engine.rules import OrderStyle
+from domain.calendar import Timeframe
+from domain.instruments import Symbol
+from domain.market import Flags, Floats
+from domain.money import CENT, Rounding, tick_for, to_price
+from domain.orders import (
+    EXTERNAL,
+    OPERATOR,
+    AtLimit,
+    AtMarket,
+    BookName,
+    Leg,
+    Order,
+    OrderIntent,
+    Side,
+    Terms,
+    Verdict,
+)
+from domain.portfolio import Portfolio, Position
+from domain.snapshot import Decision
+from execution import pricing
+from execution.order_states import request_cancel
+from state import ledger
+from state.records import Crossed
+
+BARS_HELD_UNKNOWN = 1_000_000
+"""Long enough for any minimum hold: entered before anything we remember."""
+
+
+@dataclass(slots=True)
+class _Holdings:
+    """The portfolio as arrays `[n]`, remade only when it has changed."""
+
+    portfolio: Portfolio
+    account: Floats
+    books: dict[BookName, Floats]
+
+
+class Deciding:
+    """Turns the latest opinions into orders, once a slot."""
+
+    def __init__(self, core: Core, opinions: Opinions, allocator: Allocator) -> None:
+        self._core = core
+        self._opinions = opinions
+        self._allocator = allocator
+        self._column_of = core.universe.column_of()
+        self._weights = {n: e.weight for n, e in core.rules.strategies.items() if e.weight > 0}
+        self._holdings: _Holdings | None = None
+
+    def decide(self, slot_at: datetime, timeframes: Sequence[Timeframe]) -> list[Command]:
+        """Return everything that follows from a slot: one record, its orders, its cancels."""
+        core = self._core
+        core.refresh_marks()
+        inputs = self._inputs()
+        allocation = self._allocator.allocate(inputs)
+        commands = self._cancels(allocation)
+        commands += self._cross(allocation)
+        intents = [self._intent(planned, slot_at) for planned in allocation.planned]
+        account = inputs.account_shares
+        opinions = dict(core.memory.opinions)
+
+        def record(verdicts: Sequence[Verdict]) -> Decision:
+            return Decision(
+                slot_at=slot_at,
+                decided_at=core.now,
+                timeframes=tuple(timeframes),
+                equity_usd=core.equity_usd(),
+                outcomes=SlotOutcomes(
+                    universe=core.universe,
+                    column_of=self._column_of,
+                    allocation=allocation,
+                    held_shares=account,
+                    opinions=opinions,
+                    verdicts={v.intent.symbol: v for v in verdicts},
+                ),
+            )
+
+        commands += core.commit(intents, record)
+        core.memory.count("slots_decided")
+        for timeframe in timeframes:
+            core.memory.decided_slots[timeframe] = slot_at
+        return commands
+
+    # --- what allocation is given ----------------------------------------------------------------
+
+    def _inputs(self) -> AllocationInputs:
+        core, memory = self._core, self._core.memory
+        held = self._holdings_now()
+        equity_usd = float(core.sizing_equity_usd())
+        statistics = core.panels.statistics()
+        turnover_max_usd = core.rules.turnover_of_equity_per_day * equity_usd
+        working, locked = self._working()
+        return AllocationInputs(
+            universe=core.universe,
+            equity_usd=equity_usd,
+            mids_usd=core.board.mids_usd(core.now, max_age_s=core.rules.quote_max_age_s),
+            marks_usd=core.board.mids_usd(core.now, max_age_s=float("inf")),
+            strengths=self._opinions.strengths(),
+            weights=self._weights,
+            book_shares=held.books,
+            account_shares=held.account,
+            working_shares=working,
+            locked=locked,
+            volatility=statistics.volatility,
+            cluster_of=statistics.cluster_of,
+            bars_held=self._bars_held(),
+            blocked=self._blocked(),
+            turnover_left_usd=max(
+                0.0, turnover_max_usd - float(memory.turnover_on(core.now.date()))
+            ),
+        )
+
+    def _holdings_now(self) -> _Holdings:
+        portfolio = self._core.memory.portfolio
+        if self._holdings is None or self._holdings.portfolio is not portfolio:
+            self._holdings = _Holdings(
+                portfolio=portfolio,
+                account=self._shares_of(portfolio.positions),
+                books={n: self._shares_of(b.positions) for n, b in portfolio.books.items()},
+            )
+        return self._holdings
+
+    def _shares_of(self, positions: Mapping[Symbol, Position]) -> Floats:
+        shares = np.zeros(len(self._core.universe))
+        for symbol, position in positions.items():
+            column = self._column_of.get(symbol)
+            if column is not None:
+                shares[column] = float(position.quantity_shares)
+        return shares
+
+    def _working(self) -> tuple[Floats, Flags]:
+        """Return shares still to fill `[n]`, and where they are not allocation's to cancel."""
+        shares = np.zeros(len(self._core.universe))
+        locked = np.zeros(len(self._core.universe), dtype=np.bool_)
+        for order in self._core.memory.working.values():
+            column = self._column_of.get(order.intent.symbol)
+            if column is not None:
+                shares[column] += float(order.remaining_signed_shares)
+                locked[column] |= not _is_allocations(order)
+        return shares, locked
+
+    def _bars_held(self) -> Ints:
+        held = np.full(len(self._core.universe), BARS_HELD_UNKNOWN, dtype=np.int64)
+        entered_at = self._core.memory.entered_at
+        if entered_at:
+            slots = self._core.panels.panels[self._core.rules.base_timeframe].slots
+            for symbol, at in entered_at.items():
+                column = self._column_of.get(symbol)
+                if column is not None:
+                    held[column] = len(slots) - bisect_right(slots, at)
+        return held
+
+    def _blocked(self) -> Flags:
+        blocked = np.zeros(len(self._core.universe), dtype=np.bool_)
+        memory = self._core.memory
+        for symbol in (*memory.quarantined, *memory.cooldowns):
+            column = self._column_of.get(symbol)
+            if column is not None:
+                blocked[column] = True
+        return blocked
+
+    # --- what becomes of the answer --------------------------------------------------------------
+
+    def _cancels(self, allocation: Allocation) -> list[Command]:
+        wanted = {self._core.universe.symbols[column] for column in allocation.cancel}
+        commands: list[Command] = []
+        for order in list(self._core.memory.working.values()):
+            if order.intent.symbol in wanted and _is_allocations(order):
+                commands += cancel(self._core, order, "the wish has changed")
+        return commands
+
+    def _cross(self, allocation: Allocation) -> list[Command]:
+        """Let books trade with each other at the slot's mid where no order is needed."""
+        commands: list[Command] = []
+        memory = self._core.memory
+        for crossing in allocation.crossings:
+            price_usd = self._core.board.mark_usd(crossing.symbol)
+            if price_usd is None:
+                continue
+            memory.portfolio = ledger.cross(
+                memory.portfolio, crossing.symbol, crossing.deltas, price_usd
+            )
+            commands.append(
+                Record(
+                    fact=Crossed(
+                        at=self._core.now,
+                        symbol=crossing.symbol,
+                        moves=crossing.deltas,
+                        price_usd=price_usd,
+                    )
+                )
+            )
+        return commands
+
+    def _intent(self, planned: PlannedOrder, slot_at: datetime) -> OrderIntent:
+        core = self._core
+        quote = core.board.quotes[planned.symbol]
+        tick_usd = tick_for(to_price(quote.bid_usd, CENT, Rounding.UP))
+        return OrderIntent(
+            client_order_id=core.identity(planned.symbol, slot_at, planned.leg),
+            symbol=planned.symbol,
+            side=planned.side,
+            quantity_shares=planned.quantity_shares,
+            terms=self._terms(planned.symbol, planned.side, tick_usd),
+            time_in_force=core.rules.time_in_force,
+            leg=planned.leg,
+            slot_at=slot_at,
+            intended_at=core.now,
+            deltas=planned.deltas,
+            reference_usd=to_price(quote.mid_usd, Decimal("0.0001"), Rounding.NEAREST),
+            reason=planned.reason,
+        )
+
+    def _terms(self, symbol: Symbol, side: Side, tick_usd: Decimal) -> Terms:
+        quote = self._core.board.quotes[symbol]
+        match self._core.rules.order_style:
+            case OrderStyle.MARKETABLE_LIMIT:
+                return pricing.entry_terms(side, quote, tick_usd, self._core.rules.collar_bps)
+            case OrderStyle.LIMIT:
+                # Join the near side and wait: cheaper when it fills, and it may not.
+                near_usd = quote.bid_usd if side is Side.BUY else quote.ask_usd
+                rounding = Rounding.DOWN if side is Side.BUY else Rounding.UP
+                return AtLimit(to_price(near_usd, tick_usd, rounding))
+            case OrderStyle.MARKET:
+                return AtMarket()
+
+
+def cancel(core: Core, order: Order, reason: str) -> list[Command]:
+    """Mark an order as being canceled and return the command; none for one already on its way."""
+    if order.status.is_terminal or order.cancel_requested_at is not None:
+        return []
+    core.memory.remember(request_cancel(order, core.now))
+    core.memory.count("cancels")
+    return [
+        CancelOrder(
+            client_order_id=order.client_order_id,
+            venue_order_id=order.venue_order_id,
+            reason=reason,
+        )
+    ]
+
+
+def _is_allocations(order: Order) -> bool:
+    intent = order.intent
+    return intent.leg in (Leg.OPEN, Leg.CLOSE) and not intent.deltas.keys() & {EXTERNAL, OPERATOR}

@@ -1,0 +1,201 @@
+"""Who is asked, what counts as an answer, and who is benched for not giving one."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+import numpy as np
+
+from daemon.engine.commands import Ask, Command, Notify, Record, RecordDurably
+from daemon.engine.panels import Panels
+from daemon.engine.rules import EngineRules, StrategyEntry
+from daemon.memory import Memory, save_opinion
+from domain.calendar import Timeframe
+from domain.events import OpinionFailed, OpinionGiven, StrategyHung
+from domain.instruments import Universe
+from domain.market import Floats, Market, Quotes, Reads
+from domain.orders import Severity
+from domain.signals import Opinion, OpinionFault, Signals, StrategyName
+from domain.snapshot import Benching
+from state.records import Noted, OpinionKept
+
+LATE_IN_A_ROW_MAX = 3
+"""One late answer may be the machine's fault; this many in a row are the strategy's."""
+
+
+class Opinions:
+    """Keeps every strategy's latest accepted opinion, and the asks that are still open."""
+
+    def __init__(
+        self, universe: Universe, rules: EngineRules, panels: Panels, memory: Memory
+    ) -> None:
+        self._universe = universe
+        self._rules = rules
+        self._panels = panels
+        self._memory = memory
+        self._open: dict[datetime, set[StrategyName]] = {}
+        self._late: dict[StrategyName, int] = {}
+        self._restore()
+
+    def _restore(self) -> None:
+        """Bring saved opinions back, by symbol: the universe may have changed since."""
+        columns = self._universe.column_of()
+        for name in list(self._memory.foreign_opinions):
+            if name not in self._rules.strategies:
+                continue
+            saved = self._memory.foreign_opinions.pop(name)
+            strength = np.full(len(self._universe), np.nan)
+            for symbol, value in saved.strengths.items():
+                if symbol in columns:
+                    strength[columns[symbol]] = value
+            evidence: dict[str, Floats] = {}
+            for key, values in saved.evidence.items():
+                evidence[key] = np.full(len(self._universe), np.nan)
+                for symbol, value in values.items():
+                    if symbol in columns:
+                        evidence[key][columns[symbol]] = value
+            self._memory.opinions[name] = Opinion(
+                strategy=name,
+                slot_at=saved.slot_at,
+                timeframe=saved.timeframe,
+                signals=Signals(strength=strength, evidence=evidence),
+            )
+
+    def ask(
+        self, slot_at: datetime, timeframes: Iterable[Timeframe], quotes: Quotes, as_of: datetime
+    ) -> list[Command]:
+        """Return an Ask for every strategy on these timeframes that is neither benched nor mute."""
+        closed = frozenset(timeframes)
+        commands: list[Command] = []
+        asked: set[StrategyName] = set()
+        for name, entry in self._rules.strategies.items():
+            if entry.abstains or name in self._memory.benched:
+                continue
+            if entry.strategy.timeframe in closed:
+                market = self._market(name, entry, quotes, as_of)
+                commands.append(Ask(strategy=name, slot_at=slot_at, market=market))
+                asked.add(name)
+        if asked:
+            self._open[slot_at] = asked
+        return commands
+
+    def _market(
+        self, name: StrategyName, entry: StrategyEntry, quotes: Quotes, as_of: datetime
+    ) -> Market:
+        strategy = entry.strategy
+        bars = self._panels.window(strategy.timeframe, strategy.lookback_bars)
+        reads = strategy.reads
+        return Market(
+            as_of=as_of,
+            symbols=self._universe.symbols,
+            bars=bars,
+            panels={strategy.timeframe: bars},
+            reads=reads,
+            quotes_or_none=quotes if Reads.QUOTES in reads else None,
+            weights_or_none=self._weights(name, quotes) if Reads.WEIGHTS in reads else None,
+        )
+
+    def _weights(self, name: StrategyName, quotes: Quotes) -> Floats:
+        """Return the strategy's book as shares of the account's equity at mid `[n]`."""
+        book = self._memory.portfolio.books.get(name)
+        shares = np.zeros(len(self._universe))
+        equity_usd = float(self._memory.portfolio.cash_usd)
+        mids = quotes.mid
+        for column, symbol in enumerate(self._universe.symbols):
+            mid = mids[column] if mids[column] == mids[column] else 0.0
+            equity_usd += float(self._memory.portfolio.shares(symbol)) * mid
+            shares[column] = float(book.shares(symbol)) * mid if book else 0.0
+        return shares / equity_usd if equity_usd > 0 else np.zeros_like(shares)
+
+    def is_waiting_for(self, slot_at: datetime) -> bool:
+        """Return whether an ask of the slot is still unanswered."""
+        return bool(self._open.get(slot_at))
+
+    def close(self, slot_at: datetime) -> list[StrategyName]:
+        """Stop waiting for a slot; return who has not answered."""
+        return sorted(self._open.pop(slot_at, set()))
+
+    def accept(self, given: OpinionGiven) -> list[Command]:
+        """Take an answer in, or bench the strategy when it is out of bounds."""
+        self._answered(given.slot_at, given.strategy)
+        fault = self._fault_of(given.signals)
+        if fault:
+            return self._bench(given.strategy, OpinionFault.INVALID.value, fault, given.at)
+        self._late[given.strategy] = 0
+        entry = self._rules.strategies[given.strategy]
+        opinion = Opinion(
+            strategy=given.strategy,
+            slot_at=given.slot_at,
+            timeframe=entry.strategy.timeframe,
+            signals=given.signals,
+        )
+        self._memory.opinions[given.strategy] = opinion
+        self._memory.count("opinions")
+        saved = save_opinion(opinion, self._universe.symbols)
+        return [Record(fact=OpinionKept(strategy=given.strategy, opinion=saved))]
+
+    def fail(self, failed: OpinionFailed) -> list[Command]:
+        """Note a failure; bench at once for raising, after LATE_IN_A_ROW_MAX for being late."""
+        self._answered(failed.slot_at, failed.strategy)
+        self._memory.count(f"opinions_{failed.fault.value}")
+        if failed.fault is OpinionFault.LATE:
+            late = self._late.get(failed.strategy, 0) + 1
+            self._late[failed.strategy] = late
+            if late < LATE_IN_A_ROW_MAX:
+                return []
+        return self._bench(failed.strategy, failed.fault.value, failed.detail, failed.at)
+
+    def hung(self, event: StrategyHung) -> list[Command]:
+        """Bench the strategy during which the last run ended."""
+        if event.strategy not in self._rules.strategies:
+            return []
+        detail = "did not return; the watchdog restarted the daemon"
+        return self._bench(event.strategy, "hung", detail, event.at)
+
+    def unbench(self, name: StrategyName) -> bool:
+        """Ask the strategy again from the next slot on; return whether it was benched."""
+        self._late.pop(name, None)
+        return self._memory.benched.pop(name, None) is not None
+
+    def strengths(self) -> Mapping[StrategyName, Floats]:
+        """Return the latest accepted strengths of every strategy that is not benched."""
+        return {
+            name: opinion.signals.strength
+            for name, opinion in self._memory.opinions.items()
+            if name not in self._memory.benched and name in self._rules.strategies
+        }
+
+    def _answered(self, slot_at: datetime, name: StrategyName) -> None:
+        waiting = self._open.get(slot_at)
+        if waiting is not None:
+            waiting.discard(name)
+
+    def _fault_of(self, signals: Signals) -> str:
+        if not isinstance(signals, Signals):
+            return f"answered {type(signals).__name__}, not Signals"
+        shape = (len(self._universe),)
+        strength = signals.strength
+        if not isinstance(strength, np.ndarray) or strength.shape != shape:
+            found = getattr(strength, "shape", type(strength).__name__)
+            return f"strength has shape {found}, not {shape}"
+        if not np.issubdtype(strength.dtype, np.floating):
+            return f"strength is of {strength.dtype}, not of float64"
+        if bool((np.abs(strength) > 1.0).any()):
+            column = int(np.nanargmax(np.abs(strength)))
+            symbol = self._universe.symbols[column]
+            return f"strength of {symbol} is {strength[column]}, outside [-1, 1]"
+        for key, values in signals.evidence.items():
+            if not isinstance(values, np.ndarray) or values.shape != shape:
+                return f"evidence {key} has not the shape {shape}"
+        return ""
+
+    def _bench(self, name: StrategyName, fault: str, detail: str, at: datetime) -> list[Command]:
+        self._memory.benched[name] = Benching(since_at=at, fault=fault, detail=detail)
+        return [
+            RecordDurably(fact=Noted(at=at, benched=dict(self._memory.benched))),
+            Notify(
+                key=f"benched:{name}",
+                severity=Severity.WARNING,
+                message=f"strategy {name} is benched ({fault}: {detail})",
+                fields={"strategy": name, "action": f"mend it, then: tradewind unbench {name}"},
+            ),
+        ]

@@ -1,0 +1,272 @@
+"""What happens to our orders after the gate: news, fills, re-pricing, and outcomes unknown."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+from daemon.engine.commands import Command, Notify, Record, RecordDurably, Save
+from daemon.engine.core import Core
+from daemon.engine.deciding import cancel
+from daemon.engine.rules import OrderStyle
+from domain.events import (
+    OrderChanged,
+    OrderFilled,
+    SubmitRejected,
+    SubmitStarted,
+    SubmitUnresolved,
+    SubmitWithheld,
+)
+from domain.instruments import Symbol
+from domain.money import CENT, ZERO, Rounding, tick_for, to_price
+from domain.orders import (
+    AtLimit,
+    Leg,
+    Order,
+    OrderStatus,
+    Severity,
+    Terms,
+    Verdict,
+)
+from domain.snapshot import Decision, Outcome, SymbolOutcome
+from execution import order_states, pricing
+from execution.order_states import ImpossibleUpdate
+from state import ledger
+from state.apportion import apportion
+from state.records import Filled, Noted, OrderMoved, StatusChanged, Submitting
+
+REPRICED = "re-priced"
+
+
+class Ordering:
+    """Keeps every order's record true, and books what fills."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._to_reprice: dict[str, None] = {}
+
+    # --- submission ------------------------------------------------------------------------------
+
+    def started(self, event: SubmitStarted) -> list[Command]:
+        """The first byte may be on the wire."""
+        order = self._core.memory.orders[event.client_order_id]
+        if order.status in (OrderStatus.APPROVED, OrderStatus.UNRESOLVED):
+            self._core.memory.remember(order_states.begin_submit(order, event.at))
+        self._core.memory.count("orders_submitted")
+        return [Record(fact=Submitting(at=event.at, client_order_id=event.client_order_id))]
+
+    def withheld(self, event: SubmitWithheld) -> list[Command]:
+        """The last check before the wire failed."""
+        order = self._core.memory.orders[event.client_order_id]
+        self._core.memory.remember(order_states.withhold(order, event.at, event.reason))
+        self._core.memory.count("orders_withheld")
+        return [_noted(self._core.memory.orders[event.client_order_id]), Save()]
+
+    def rejected(self, event: SubmitRejected) -> list[Command]:
+        """The venue refused."""
+        core = self._core
+        order = core.memory.orders[event.client_order_id]
+        core.memory.remember(order_states.reject(order, event.at, event.reason))
+        core.memory.count("orders_rejected")
+        return [
+            _noted(core.memory.orders[event.client_order_id]),
+            Notify(
+                key=f"rejected:{order.intent.symbol}",
+                severity=Severity.WARNING,
+                message=f"the venue rejected an order for {order.intent.symbol}: {event.reason}",
+                fields={"client_order_id": event.client_order_id, "code": str(event.code)},
+            ),
+            Save(),
+        ]
+
+    def unresolved(self, event: SubmitUnresolved) -> list[Command]:
+        """Nobody can say whether the order exists: leave the symbol alone until somebody can."""
+        core = self._core
+        order = core.memory.orders[event.client_order_id]
+        if order.status is not OrderStatus.UNRESOLVED and not order.status.is_terminal:
+            core.memory.remember(order_states.leave_unresolved(order, event.reason))
+        return self.quarantine(order.intent.symbol, event.reason)
+
+    def quarantine(self, symbol: Symbol, reason: str) -> list[Command]:
+        """Leave a symbol alone; approvals of before are void."""
+        core = self._core
+        core.memory.quarantined[symbol] = reason
+        status = replace(core.memory.trading, epoch=core.memory.trading.epoch + 1)
+        core.memory.trading = status
+        return [
+            RecordDurably(fact=StatusChanged(at=core.now, trading=status)),
+            RecordDurably(fact=Noted(at=core.now, quarantined=dict(core.memory.quarantined))),
+            Notify(
+                key=f"quarantined:{symbol}",
+                severity=Severity.CRITICAL,
+                message=f"{symbol} is quarantined: {reason}",
+                fields={"symbol": symbol, "action": "compare with the venue, then: resume"},
+            ),
+            Save(),
+        ]
+
+    # --- news ------------------------------------------------------------------------------------
+
+    def changed(self, event: OrderChanged) -> list[Command]:
+        """Take in what the venue says of an order, ours or not."""
+        core, report = self._core, event.update.report
+        order = core.memory.orders.get(report.client_order_id)
+        if order is None:
+            core.memory.count("external_order_news")
+            return []
+        try:
+            after = order_states.advance(order, report)
+        except ImpossibleUpdate as fault:
+            return self.quarantine(order.intent.symbol, str(fault))
+        if after == order:
+            return []
+        core.memory.remember(after)
+        if after.status is order.status:
+            return []
+        if not after.status.is_terminal:
+            return [_noted(after)]
+        return [_noted(after), *self._reprice(after), Save()]
+
+    def filled(self, event: OrderFilled) -> list[Command]:
+        """Book an execution, once."""
+        core, fill = self._core, event.fill
+        memory = core.memory
+        if memory.is_booked(fill.fill_id):
+            return []
+        order = memory.orders.get(fill.client_order_id)
+        before = memory.portfolio.shares(fill.symbol)
+        deltas = order.intent.deltas if order else None
+        filled_before = order.filled_shares if order else ZERO
+        memory.portfolio = ledger.book(memory.portfolio, fill, deltas, filled_before)
+        memory.note_booked(fill)
+        memory.count("fills")
+        commands: list[Command] = [Record(fact=Filled(fill=fill))]
+        if order is None:
+            memory.count("external_fills")
+        else:
+            after = order_states.apply_fill(order, fill)
+            memory.remember(after)
+            if after.status is OrderStatus.PARTIALLY_FILLED:
+                memory.count("partial_fills")
+            if after.status.is_terminal:
+                commands += [_noted(after), *self._reprice(after)]
+        self._note_entry(fill.symbol, before)
+        core.refresh_marks()
+        return [*commands, Save()]
+
+    def _note_entry(self, symbol: Symbol, before: Decimal) -> None:
+        memory = self._core.memory
+        after = memory.portfolio.shares(symbol)
+        if after == 0:
+            memory.entered_at.pop(symbol, None)
+            memory.marks.pop(symbol, None)
+        elif before == 0 or (before > 0) != (after > 0):
+            memory.entered_at[symbol] = self._core.now
+
+    # --- re-pricing ------------------------------------------------------------------------------
+
+    def chase(self) -> list[Command]:
+        """Cancel marketable orders that did not fill in time, to price what is left anew."""
+        core, commands = self._core, list[Command]()
+        patience = timedelta(seconds=core.rules.reprice_after_s)
+        for order in list(core.memory.working.values()):
+            if not _is_marketable(order, core) or order.submitted_at is None:
+                continue
+            if core.now - order.submitted_at < patience or not order.venue_order_id:
+                continue
+            asked = cancel(core, order, REPRICED)
+            if asked:
+                self._to_reprice[order.client_order_id] = None
+                commands += asked
+        return commands
+
+    def _reprice(self, ended: Order) -> list[Command]:
+        """Send what an order we canceled for it has left, at a new price; or give it up."""
+        core, identity = self._core, ended.client_order_id
+        if identity not in self._to_reprice or ended.unbooked_shares > 0:
+            return []
+        del self._to_reprice[identity]
+        left = ended.intent.quantity_shares - ended.filled_shares
+        if ended.status is not OrderStatus.CANCELED or left <= 0:
+            return []
+        terms = self._new_terms(ended)
+        if terms is None:
+            core.memory.count("orders_given_up")
+            return []
+        intent = replace(
+            ended.intent,
+            client_order_id=core.identity(
+                ended.intent.symbol, ended.intent.slot_at, ended.intent.leg
+            ),
+            quantity_shares=left,
+            terms=terms,
+            intended_at=core.now,
+            deltas=_deltas_left(ended),
+            reason=f"{ended.intent.reason}; re-priced, {left} left",
+        )
+        return core.commit(
+            [intent],
+            lambda verdicts: decision_on(core, verdicts),
+            repricings=ended.repricings + 1,
+        )
+
+    def _new_terms(self, ended: Order) -> Terms | None:
+        core, intent = self._core, ended.intent
+        quote = core.board.quotes.get(intent.symbol)
+        if quote is None:
+            return None
+        tick_usd = tick_for(to_price(quote.bid_usd, CENT, Rounding.UP))
+        if intent.leg in (Leg.EXIT, Leg.FLATTEN):
+            return pricing.exit_terms(
+                intent.side,
+                quote,
+                tick_usd,
+                core.rules.exit_collar_bps,
+                repricings=ended.repricings + 1,
+            )
+        return pricing.reprice(ended, quote, tick_usd, core.rules.collar_bps)
+
+
+def decision_on(core: Core, verdicts: Sequence[Verdict]) -> Decision:
+    """Return the record of orders that no slot's allocation made: exits, re-prices, a person's."""
+    outcomes = {}
+    for verdict in verdicts:
+        intent, approved = verdict.intent, verdict.approved
+        outcomes[intent.symbol] = SymbolOutcome(
+            symbol=intent.symbol,
+            outcome=Outcome.DENIED if approved is None else Outcome.ORDERED,
+            target_weight=float("nan"),
+            held_shares=core.memory.portfolio.shares(intent.symbol),
+            wanted_shares=intent.signed_shares,
+            client_order_id=approved.intent.client_order_id if approved else "",
+            reasons=(intent.reason, *verdict.notes),
+            denials=verdict.denials,
+        )
+    return Decision(
+        slot_at=verdicts[0].intent.slot_at,
+        decided_at=core.now,
+        timeframes=(),
+        equity_usd=core.equity_usd(),
+        outcomes=outcomes,
+    )
+
+
+def _deltas_left(ended: Order) -> dict[str, Decimal]:
+    """Return what each book still wants of an order; zero entries are left out."""
+    deltas = ended.intent.deltas
+    if ended.filled_shares <= 0:
+        return dict(deltas)
+    got = apportion(deltas, ended.filled_shares)
+    left = {name: delta - got.get(name, ZERO) for name, delta in deltas.items()}
+    return {name: delta for name, delta in left.items() if delta}
+
+
+def _is_marketable(order: Order, core: Core) -> bool:
+    if order.intent.leg in (Leg.EXIT, Leg.FLATTEN):
+        return isinstance(order.intent.terms, AtLimit)
+    marketable = core.rules.order_style is OrderStyle.MARKETABLE_LIMIT
+    return marketable and isinstance(order.intent.terms, AtLimit)
+
+
+def _noted(order: Order) -> Record:
+    return Record(fact=OrderMoved.of(order))

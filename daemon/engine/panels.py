@@ -1,0 +1,144 @@
+"""The engine's bars, and the statistics of the daily ones that sizing and the gate need."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daemon.engine.rules import EngineRules
+from domain.calendar import Timeframe
+from domain.events import BarsClosed
+from domain.instruments import Symbol, Universe
+from domain.market import Bar, Bars, Floats
+from domain.panel import Panel
+
+TRADING_DAYS_A_YEAR = 252
+VOLATILITY_DAYS_MIN = 20
+VOLUME_DAYS = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DailyStatistics:
+    """From the daily panel; arrays `[n]`.
+
+    `volatility` is annualised (NaN with fewer than VOLATILITY_DAYS_MIN returns), `volume_shares`
+    the mean of VOLUME_DAYS (NaN without), `cluster_of` numbers the groups of symbols whose daily
+    returns correlate above the limit (−1 = none), `previous_close_usd` the last daily close.
+    """
+
+    volatility: Floats
+    volume_shares: Floats
+    cluster_of: NDArray[np.int64]
+    previous_close_usd: Floats
+
+
+class Panels:
+    """One panel a timeframe, fed by BarsClosed."""
+
+    def __init__(self, universe: Universe, rules: EngineRules) -> None:
+        self._rules = rules
+        self.panels: dict[Timeframe, Panel] = {
+            timeframe: Panel(
+                universe.symbols,
+                timeframe,
+                rules.lookback_bars(timeframe) + 1,
+                stale_bars_max=rules.stale_bars_max,
+            )
+            for timeframe in rules.timeframes()
+        }
+        self._statistics: DailyStatistics | None = None
+
+    def warm(
+        self,
+        timeframe: Timeframe,
+        history: Mapping[Symbol, Sequence[Bar]],
+        slots: Sequence[datetime],
+    ) -> None:
+        """Load history; `slots` are closing instants, oldest first."""
+        self.panels[timeframe].load(history, slots)
+        self._statistics = None
+
+    def add(self, closed: BarsClosed, *, session_starts: Mapping[Timeframe, bool]) -> None:
+        """Append a slot's rows and amend earlier ones."""
+        for timeframe, slot_at, row in closed.late:
+            panel = self.panels.get(timeframe)
+            if panel and panel.last_slot_at and slot_at <= panel.last_slot_at:
+                panel.amend(slot_at, row)
+        for timeframe, row in closed.rows.items():
+            panel = self.panels[timeframe]
+            panel.append(closed.slot_at, row, session_starts.get(timeframe, False))
+        if Timeframe.DAY in closed.rows:
+            self._statistics = None
+
+    def last_slot_at(self, timeframe: Timeframe) -> datetime | None:
+        """Return the latest slot of a timeframe."""
+        return self.panels[timeframe].last_slot_at
+
+    def window(self, timeframe: Timeframe, lookback_bars: int) -> Bars:
+        """Return a read-only look-back window."""
+        return self.panels[timeframe].window(lookback_bars)
+
+    def bars_since(self, at: datetime) -> int:
+        """Return how many base slots closed after an instant (at most what the panel holds)."""
+        slots = self.panels[self._rules.base_timeframe].slots
+        return sum(1 for slot in reversed(slots) if slot > at)
+
+    def statistics(self) -> DailyStatistics:
+        """Return the daily statistics, computed once after each daily bar."""
+        if self._statistics is None:
+            daily = self.panels[Timeframe.DAY]
+            bars = daily.window(min(self._rules.history_days, daily.capacity_slots))
+            self._statistics = _measure(bars, self._rules)
+        return self._statistics
+
+
+def _measure(bars: Bars, rules: EngineRules) -> DailyStatistics:
+    close = bars.close[-(rules.cluster_days + 1) :]
+    returns = np.diff(np.log(close), axis=0)
+    known = np.isfinite(returns)
+    counts = known.sum(axis=0)
+    enough = counts >= VOLATILITY_DAYS_MIN
+    filled = np.where(known, returns, 0.0)
+    safe_counts = np.maximum(counts, 1)
+    centred = np.where(known, filled - filled.sum(axis=0) / safe_counts, 0.0)
+    variance = (centred * centred).sum(axis=0) / np.maximum(counts - 1, 1)
+    volatility = np.where(enough, np.sqrt(variance * TRADING_DAYS_A_YEAR), np.nan)
+    # A symbol that never moved has no risk to be sized by: leave it to the universe file's.
+    volatility = np.where(volatility > 0, volatility, np.nan)
+    return DailyStatistics(
+        volatility=volatility,
+        volume_shares=_mean_volume(bars.volume[-VOLUME_DAYS:]),
+        cluster_of=_clusters(centred, enough & (variance > 0), rules.cluster_correlation),
+        previous_close_usd=bars.close[-1].copy(),
+    )
+
+
+def _mean_volume(volume: Floats) -> Floats:
+    known = np.isfinite(volume)
+    counts = known.sum(axis=0)
+    total = np.where(known, volume, 0.0).sum(axis=0)
+    mean: Floats = np.where(counts > 0, total / np.maximum(counts, 1), np.nan)
+    return mean
+
+
+def _clusters(centred: Floats, usable: NDArray[np.bool_], limit: float) -> NDArray[np.int64]:
+    """Return the connected groups of columns whose correlation is above the limit."""
+    scale = np.sqrt((centred * centred).sum(axis=0))
+    unit = np.where(usable, centred / np.where(scale > 0, scale, 1.0), 0.0)
+    linked = (unit.T @ unit) > limit
+    cluster_of = np.full(centred.shape[1], -1, dtype=np.int64)
+    number = 0
+    for start in range(centred.shape[1]):
+        if cluster_of[start] >= 0 or not usable[start] or linked[start].sum() < 2:
+            continue
+        waiting = [start]
+        while waiting:
+            column = waiting.pop()
+            if cluster_of[column] >= 0:
+                continue
+            cluster_of[column] = number
+            waiting.extend(int(c) for c in np.flatnonzero(linked[column]) if cluster_of[c] < 0)
+        number += 1
+    return cluster_of
