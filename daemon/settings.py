@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, PlainValidator, SecretStr, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    PlainValidator,
+    SecretStr,
+    model_serializer,
+    model_validator,
+)
 
 from daemon.settings_values import (
     BarLength,
@@ -39,6 +46,7 @@ from daemon.settings_values import (
     shares_by,
     usd,
     whole,
+    write,
 )
 from domain.calendar import Timeframe
 from domain.instruments import Sector, Tier
@@ -270,6 +278,12 @@ class Settings(BaseModel):
             raise Disagreement(found)
         return self
 
+    @model_serializer(mode="plain")
+    def shown(self) -> dict[str, str]:
+        """Return key → text as it stands in `.env`, secrets masked (as `model_dump` does)."""
+        names = (name for name in type(self).model_fields if name != "warnings")
+        return {name.upper(): write(getattr(self, name)) for name in names}
+
     def secret_values(self) -> tuple[str, ...]:
         """Return every secret that is set, for scrubbing logs; never show them."""
         fields = (getattr(self, name) for name in type(self).model_fields)
@@ -335,8 +349,12 @@ def _wrong_keys(s: Settings) -> Iterator[Conflict]:
             keys=("ALPACA_API_KEY",),
             message=f"ALPACA_API_KEY=***: a live key; only paper keys (PK…): {WHERE_TO_GET_KEYS}",
         )
-    if urlsplit(s.exchange_url).hostname in LIVE_HOSTS:
+    host = urlsplit(s.exchange_url).hostname or ""
+    if host in LIVE_HOSTS:
         yield Conflict(keys=("EXCHANGE_URL",), message="EXCHANGE_URL: a live URL is never used")
+    elif host.endswith(".alpaca.markets"):
+        message = "EXCHANGE_URL is the embedded exchange's; for Alpaca's write VENUE=paper instead"
+        yield Conflict(keys=("EXCHANGE_URL",), message=message)
     if s.venue == "paper" and not (key and secret):
         absent = [n for n, v in (("ALPACA_API_KEY", key), ("ALPACA_SECRET_KEY", secret)) if not v]
         yield Conflict(
