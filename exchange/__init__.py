@@ -1,0 +1,1 @@
+"""The embedded paper exchange: the other side of the wire."""

@@ -1,0 +1,68 @@
+"""Every behaviour the sources leave open, by name, with the default the specification gives."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FillModel:
+    """How working orders meet the tape.
+
+    `volume_share_max` of a tick's shares may fill against us (at least one share of a tick that
+    traded). Orders that take the touch pay `slippage_bps`, and `impact_bps` times the square root
+    of their share of the tick's volume (the square-root law of market impact).
+    """
+
+    volume_share_max: float = 0.10
+    slippage_bps: float = 0.0
+    impact_bps: float = 2.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.volume_share_max <= 1e9:
+            raise ValueError("volume_share_max must lie above 0")
+        if self.slippage_bps < 0 or self.impact_bps < 0:
+            raise ValueError("slippage and impact cannot help the order")
+
+
+LIKE_PAPER = FillModel(volume_share_max=1e9, slippage_bps=0.0, impact_bps=0.0)
+"""Fills at the touch whatever the size, as the paper service does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knobs:
+    """The venue's rules where sources are silent or life is stricter than paper."""
+
+    fills: FillModel = FillModel()
+    emits_pending_new: bool = True
+    wash_trade_check: bool = True
+    multiplier_max: int = 4
+    margin_equity_min_usd: Decimal = Decimal(2000)
+    shorting_enabled: bool = True
+    market_collar: Decimal = Decimal("0.03")
+    """What a market buy reserves above the ask, and a short above the bid's other side."""
+    buy_stop_collar_low: Decimal = Decimal("0.04")
+    """An elected buy stop below $50 becomes a limit this far above its stop…"""
+    buy_stop_collar_high: Decimal = Decimal("0.025")
+    """…and from $50 up, this far."""
+    maintenance_rate: Decimal = Decimal("0.30")
+    initial_rate: Decimal = Decimal("0.50")
+    gtc_days: int = 90
+    recancel_accepted: bool = False
+    quiet_leg_cancel: bool = True
+
+
+DEFAULT_KNOBS = Knobs()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WireLimits:
+    """Limits of the shell: budgets per minute of market time, connections and queues."""
+
+    trading_per_minute: int = 200
+    data_per_minute: int = 200
+    trading_sockets_max: int = 1
+    data_sockets_max: int = 1
+    data_symbols_max: int = 0
+    """Symbols over trades and quotes on one data socket; 0 = no limit (30 on the free plan)."""
+    auth_timeout_s: float = 10.0
+    stream_queue_max: int = 50_000

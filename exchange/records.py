@@ -1,0 +1,77 @@
+"""What the venue says happened, and what of it survives: events, closes of day, saved state."""
+
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+
+from exchange.account import Holding
+from exchange.admission import DEFAULT_CONFIGURATION, Configuration
+from exchange.orders import Execution, VenueOrder
+
+
+class EventKind(StrEnum):
+    """Names of events; those of orders are the stream's."""
+
+    PENDING_NEW = "pending_new"
+    ACCEPTED = "accepted"
+    NEW = "new"
+    HELD = "held"
+    PARTIAL_FILL = "partial_fill"
+    FILL = "fill"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
+    REPLACED = "replaced"
+    QUIET = "quiet"
+    """An order changed without a word on the stream."""
+    DAY_CLOSED = "day_closed"
+    DAY_BEGUN = "day_begun"
+    CONFIGURED = "configured"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayClose:
+    """The account at a session's close."""
+
+    day: date
+    at_ns: int
+    equity: Decimal
+    maintenance_margin: Decimal
+    cash: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VenueEvent:
+    """One mutation, complete enough to redo it: the order's new version, the execution, and the
+    cash and holding they left behind. `seq` counts from 1 without gaps."""
+
+    seq: int
+    at_ns: int
+    kind: EventKind
+    cash: Decimal
+    order: VenueOrder | None = None
+    execution: Execution | None = None
+    holding: Holding | None = None
+    close: DayClose | None = None
+    configuration: Configuration | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VenueState:
+    """Everything the venue must remember, as of event `seq`."""
+
+    now_ns: int
+    seq: int
+    orders_made: int
+    account_id: str
+    created_ns: int
+    cash: Decimal
+    last_equity: Decimal
+    last_maintenance_margin: Decimal
+    holdings: dict[str, Holding] = field(default_factory=dict)
+    orders: list[VenueOrder] = field(default_factory=list)
+    executions: list[Execution] = field(default_factory=list)
+    closes: list[DayClose] = field(default_factory=list)
+    begun: date | None = None
+    configuration: Configuration = DEFAULT_CONFIGURATION

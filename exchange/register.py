@@ -1,0 +1,205 @@
+"""The one place where the venue changes: order, money and event move together.
+
+Every event is complete enough to be redone onto an earlier state, which is how a killed exchange
+comes back.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from decimal import Decimal
+
+from exchange.account import Account
+from exchange.admission import Configuration
+from exchange.ids import uuid_text
+from exchange.matching import Fill
+from exchange.order_book import OrderBook
+from exchange.orders import Execution, Status, VenueOrder
+from exchange.records import DayClose, EventKind, VenueEvent, VenueState
+
+
+class Register:
+    """Account, orders, executions and the event sequence."""
+
+    def __init__(self, state: VenueState, seed: int) -> None:
+        self.seed = seed
+        self.now_ns = state.now_ns
+        self.seq = state.seq
+        self.orders_made = state.orders_made
+        self.begun = state.begun
+        self.configuration = state.configuration
+        self.executions: list[Execution] = list(state.executions)
+        self.closes: list[DayClose] = list(state.closes)
+        self.book = OrderBook(state.orders)
+        self.account = Account(
+            id=state.account_id,
+            created_ns=state.created_ns,
+            cash=state.cash,
+            last_equity=state.last_equity,
+            last_maintenance_margin=state.last_maintenance_margin,
+            holdings=dict(state.holdings),
+        )
+        self.account.reclaim(self.book.by_id)
+        self._events: list[VenueEvent] = []
+
+    def take_events(self) -> list[VenueEvent]:
+        """Return the events since the last call, in order."""
+        events, self._events = self._events, []
+        return events
+
+    def next_order_id(self) -> tuple[str, int]:
+        """Return the id and ordinal of the next order, and count it."""
+        self.orders_made += 1
+        return uuid_text(self.seed, "order", self.orders_made), self.orders_made
+
+    def client_id_for(self, ordinal: int) -> str:
+        """Return the client order id of an order that came without one."""
+        return uuid_text(self.seed, "client", ordinal)
+
+    def record(self, kind: EventKind, order: VenueOrder) -> VenueOrder:
+        """Store an order's new version and say so."""
+        self._store(order)
+        self._emit(kind, order=order)
+        return order
+
+    def record_fill(self, order: VenueOrder, fill: Fill) -> VenueOrder:
+        """Book an execution: shares, cash, order and event together; return the order after."""
+        position = self.account.apply_fill(order.symbol, order.side, fill.qty, fill.price_usd)
+        after = _filled(order, fill, self.now_ns)
+        ordinal = len(self.executions) + 1
+        execution = Execution(
+            id=uuid_text(self.seed, "execution", ordinal),
+            ordinal=ordinal,
+            order_id=order.id,
+            symbol=order.symbol,
+            side=order.side,
+            qty=fill.qty,
+            price_usd=fill.price_usd,
+            cum_qty=after.filled_qty,
+            leaves_qty=after.remaining_qty,
+            position_qty=position,
+            at_ns=self.now_ns,
+            completes=after.status is Status.FILLED,
+        )
+        self.executions.append(execution)
+        self._store(after)
+        kind = EventKind.FILL if execution.completes else EventKind.PARTIAL_FILL
+        self._emit(kind, order=after, execution=execution)
+        return after
+
+    def record_close(self, close: DayClose) -> None:
+        """Remember the account as it stood at a close."""
+        self.closes.append(close)
+        self._emit(EventKind.DAY_CLOSED, close=close)
+
+    def record_begin(self) -> None:
+        """Make the last close the one the new day is measured against."""
+        if self.closes:
+            last = self.closes[-1]
+            self.begun = last.day
+            self.account.close_day(last.equity, last.maintenance_margin)
+        self._emit(EventKind.DAY_BEGUN)
+
+    def record_configuration(self, configuration: Configuration) -> None:
+        """Switch what the account's owner may switch."""
+        self.configuration = configuration
+        self._emit(EventKind.CONFIGURED, configuration=configuration)
+
+    def state(self) -> VenueState:
+        """Return everything worth remembering."""
+        account = self.account
+        return VenueState(
+            now_ns=self.now_ns,
+            seq=self.seq,
+            orders_made=self.orders_made,
+            account_id=account.id,
+            created_ns=account.created_ns,
+            cash=account.cash,
+            last_equity=account.last_equity,
+            last_maintenance_margin=account.last_maintenance_margin,
+            holdings=dict(account.holdings),
+            orders=list(self.book.by_id.values()),
+            executions=list(self.executions),
+            closes=list(self.closes),
+            begun=self.begun,
+            configuration=self.configuration,
+        )
+
+    def redo(self, events: Iterable[VenueEvent]) -> None:
+        """Apply recorded events that follow this state. Raises ValueError on a gap."""
+        for event in events:
+            if event.seq != self.seq + 1:
+                raise ValueError(f"event {event.seq} follows event {self.seq}")
+            self._redo_one(event)
+            self.seq = event.seq
+            self.now_ns = max(self.now_ns, event.at_ns)
+        self.account.reclaim(self.book.by_id)
+
+    def _redo_one(self, event: VenueEvent) -> None:
+        if event.order is not None:
+            self.book.put(event.order)
+            self.orders_made = max(self.orders_made, event.order.ordinal)
+        if event.execution is not None:
+            self.executions.append(event.execution)
+            if event.holding is None:
+                self.account.holdings.pop(event.execution.symbol, None)
+            else:
+                self.account.holdings[event.execution.symbol] = event.holding
+        if event.close is not None:
+            self.closes.append(event.close)
+        if event.configuration is not None:
+            self.configuration = event.configuration
+        self.account.cash = event.cash
+        if event.kind is EventKind.DAY_BEGUN and self.closes:
+            self.begun = self.closes[-1].day
+            last = self.closes[-1]
+            self.account.close_day(last.equity, last.maintenance_margin)
+
+    def _store(self, order: VenueOrder) -> None:
+        self.account.claim(self.book.put(order), order)
+
+    def _emit(
+        self,
+        kind: EventKind,
+        *,
+        order: VenueOrder | None = None,
+        execution: Execution | None = None,
+        close: DayClose | None = None,
+        configuration: Configuration | None = None,
+    ) -> None:
+        self.seq += 1
+        holding = self.account.holdings.get(execution.symbol) if execution else None
+        event = VenueEvent(
+            seq=self.seq,
+            at_ns=self.now_ns,
+            kind=kind,
+            cash=self.account.cash,
+            order=order,
+            execution=execution,
+            holding=holding,
+            close=close,
+            configuration=configuration,
+        )
+        self._events.append(event)
+
+
+def _filled(order: VenueOrder, fill: Fill, at_ns: int) -> VenueOrder:
+    filled_qty = order.filled_qty + fill.qty
+    value = order.filled_value_usd + fill.qty * fill.price_usd
+    done = _is_done(order, filled_qty, value, fill.price_usd)
+    return replace(
+        order,
+        filled_qty=filled_qty,
+        filled_value_usd=value,
+        status=Status.FILLED if done else Status.PARTIALLY_FILLED,
+        updated_ns=at_ns,
+        last_fill_ns=at_ns,
+        finished_ns=at_ns if done else None,
+    )
+
+
+def _is_done(order: VenueOrder, filled_qty: Decimal, value: Decimal, price: Decimal) -> bool:
+    if order.qty is not None:
+        return filled_qty == order.qty
+    assert order.notional is not None
+    # An order in dollars is done when what is left buys less than the smallest part of a share.
+    return (order.notional - value) / price < Decimal("1e-9")

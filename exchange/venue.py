@@ -1,0 +1,300 @@
+"""The venue: one account, its orders and the tape, as a single-writer state machine.
+
+Pure: market time comes in by `advance`, events go out by `take_events`. Whoever drives it first
+advances to now, then acts: fills, openings and expiries up to that instant have then happened.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from decimal import ROUND_DOWN, Decimal
+
+from domain.money import ZERO
+from domain.orders import Side
+from exchange import errors
+from exchange.account import Account, Totals
+from exchange.admission import Admission, Configuration, Surroundings, Touch, admit
+from exchange.agenda import NEVER_NS, Agenda, trading_day
+from exchange.assets import Asset
+from exchange.days import DayRules
+from exchange.ids import uuid_text
+from exchange.intake import Desk, head_request, with_trail, write_legs, write_order
+from exchange.knobs import DEFAULT_KNOBS, Knobs
+from exchange.markets.base import Market
+from exchange.order_book import OrderBook
+from exchange.orders import (
+    QUANTITY_STEP,
+    OrderClass,
+    OrderRequest,
+    OrderType,
+    Status,
+    TimeInForce,
+    VenueOrder,
+)
+from exchange.prices import Prices
+from exchange.records import VenueEvent, VenueState
+from exchange.register import Register
+from exchange.replacing import Replacement, replacement_request
+from exchange.tape_view import TapeViews
+from exchange.trading import Trading
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VenueConfig:
+    """What makes one venue: the seed of its ids, the money it starts with, when, and its rules."""
+
+    seed: int
+    cash_usd: Decimal
+    start_ns: int
+    knobs: Knobs = DEFAULT_KNOBS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of one part of a request about many: an order, or the refusal."""
+
+    subject: str
+    order: VenueOrder | None = None
+    refusal: errors.Refusal | None = None
+
+
+class Venue:
+    """One account on one market. Call from one task only."""
+
+    def __init__(
+        self,
+        market: Market,
+        assets: Mapping[str, Asset],
+        config: VenueConfig,
+        state: VenueState | None = None,
+    ) -> None:
+        self.config = config
+        self.market = market
+        self.assets = dict(assets)
+        self.views = TapeViews(market)
+        self._register = Register(state or first_state(market, config), config.seed)
+        self.prices = Prices(self.views, self._register.account)
+        self._trading = Trading(self._register, self.views, config.knobs)
+        self._days = DayRules(self._register, self.prices, self._trading, self.views, config.knobs)
+        self._agenda = Agenda(market.calendar, self.now_ns)
+        self._days.resume()
+
+    @property
+    def now_ns(self) -> int:
+        """Market time: everything up to it has happened."""
+        return self._register.now_ns
+
+    @property
+    def account(self) -> Account:
+        """The account; read only."""
+        return self._register.account
+
+    @property
+    def book(self) -> OrderBook:
+        """Its orders; read only."""
+        return self._register.book
+
+    @property
+    def register(self) -> Register:
+        """Executions, closes and configuration; read only."""
+        return self._register
+
+    def take_events(self) -> list[VenueEvent]:
+        """Return the events since the last call, in order."""
+        return self._register.take_events()
+
+    def state(self) -> VenueState:
+        """Return everything the venue must remember, as of now."""
+        return self._register.state()
+
+    def next_event_ns(self) -> int:
+        """Return when something may next happen by itself, NEVER_NS when nothing will."""
+        return min(self._agenda.next_ns, self._trading.next_ns())
+
+    def advance(self, to_ns: int) -> list[VenueEvent]:
+        """Let market time pass; return what happened since the last taking of events.
+
+        Market time never goes back: an earlier instant is ignored.
+        """
+        while True:
+            tick_ns, appointment_ns = self._trading.next_ns(), self._agenda.next_ns
+            at_ns = min(tick_ns, appointment_ns)
+            if at_ns > to_ns or at_ns == NEVER_NS:
+                break
+            self._register.now_ns = max(self.now_ns, at_ns)
+            if tick_ns <= appointment_ns:
+                self._trading.run_tick()
+            else:
+                self._days.keep(self._agenda.take())
+        self._register.now_ns = max(self.now_ns, to_ns)
+        return self.take_events()
+
+    def totals(self) -> Totals:
+        """Return the account's sums now."""
+        wanted = self._register.configuration.max_margin_multiplier
+        knobs = self.config.knobs
+        if wanted < knobs.multiplier_max:
+            knobs = replace(knobs, multiplier_max=wanted)
+        return self.account.totals(self.prices.at(self.now_ns), knobs)
+
+    def touch(self, symbol: str) -> Touch | None:
+        """Return best bid and ask now, None while nothing is known of the symbol."""
+        return self.prices.touch(symbol, self.now_ns)
+
+    def submit(self, request: OrderRequest) -> VenueOrder:
+        """Take an order now; return it as accepted, whatever has become of it since.
+
+        Raises Refusal, having changed nothing.
+        """
+        client_id = request.client_order_id
+        if client_id is not None and self.book.by_client(client_id) is not None:
+            raise errors.invalid("client_order_id must be unique")
+        touch = self.touch(request.symbol)
+        if touch is not None:
+            request = head_request(request, touch)
+        admission = admit(request, self._around(request.symbol, touch))
+        desk, works_now = self._desk()
+        head, legs = write_legs(request, write_order(request, admission, desk), desk)
+        last_usd = self.prices.at(self.now_ns)(request.symbol)
+        return self._trading.accept(with_trail(head, last_usd), legs, works_now=works_now)
+
+    def order(self, order_id: str) -> VenueOrder:
+        """Return an order as it stands now. Raises Refusal for an unknown id."""
+        found = self.book.by_id.get(order_id)
+        if found is None:
+            raise errors.unknown_order(order_id)
+        if found.type is OrderType.TRAILING_STOP:
+            self._trading.ratchet(found.symbol)
+            found = self.book.by_id[order_id]
+        return found
+
+    def cancel(self, order_id: str) -> VenueOrder:
+        """Cancel an order. Raises Refusal when it is unknown or finished."""
+        order = self.order(order_id)
+        if order.status.is_terminal:
+            if order.status is Status.CANCELED and self.config.knobs.recancel_accepted:
+                return order
+            raise errors.not_cancelable(order.status.value)
+        return self._trading.finish(order, Status.CANCELED)
+
+    def cancel_all(self) -> list[Outcome]:
+        """Cancel every open order."""
+        outcomes = []
+        for seen in self.book.open_orders():
+            if self.book.by_id[seen.id].status.is_listed_open:
+                outcomes.append(Outcome(subject=seen.id, order=self.cancel(seen.id)))
+        return outcomes
+
+    def replace(self, order_id: str, change: Replacement) -> VenueOrder:
+        """Put a changed order in an open one's place. Raises Refusal."""
+        old = self.order(order_id)
+        if (
+            change.client_order_id is not None
+            and self.book.by_client(change.client_order_id) is not None
+        ):
+            raise errors.invalid("client_order_id must be unique")
+        request = replacement_request(old, change)
+        admission = self._admit_change(old, request)
+        desk, _ = self._desk()
+        new = replace(
+            write_order(request, admission, desk),
+            replaces=old.id,
+            parent_id=old.parent_id,
+            leg_ids=old.leg_ids,
+            is_armed=old.is_armed,
+        )
+        if old.hwm is not None:
+            new = with_trail(new, old.hwm)
+        return self._trading.replace_order(old, new)
+
+    def close_position(
+        self, symbol: str, qty: Decimal | None = None, percentage: Decimal | None = None
+    ) -> VenueOrder:
+        """Close a position, all of it or a part, at market. Raises Refusal."""
+        held = self.account.qty(symbol)
+        if held == 0:
+            raise errors.not_found("position does not exist")
+        if percentage is not None:
+            part = abs(held) * percentage / 100
+            qty = part.quantize(QUANTITY_STEP, rounding=ROUND_DOWN)
+        wanted = abs(held) if qty is None else qty
+        if wanted <= 0:
+            raise errors.invalid("qty must be > 0")
+        request = OrderRequest(
+            symbol=symbol,
+            side=Side.SELL if held > 0 else Side.BUY,
+            type=OrderType.MARKET,
+            time_in_force=TimeInForce.DAY,
+            qty=wanted,
+        )
+        return self.submit(request)
+
+    def close_all(self, *, cancel_orders: bool) -> list[Outcome]:
+        """Close every position, after cancelling every order if asked to."""
+        if cancel_orders:
+            self.cancel_all()
+        outcomes = []
+        for symbol in sorted(self.account.holdings):
+            try:
+                order = self.close_position(symbol)
+                outcomes.append(Outcome(subject=symbol, order=order))
+            except errors.Refusal as refusal:
+                outcomes.append(Outcome(subject=symbol, refusal=refusal))
+        return outcomes
+
+    def configure(self, configuration: Configuration) -> None:
+        """Switch what the account's owner may switch."""
+        self._register.record_configuration(configuration)
+
+    def redo(self, events: Iterable[VenueEvent]) -> None:
+        """Apply recorded events after the state given at construction, before anything else."""
+        self._register.redo(events)
+        self._agenda = Agenda(self.market.calendar, self.now_ns)
+        self._days.resume()
+
+    def _desk(self) -> tuple[Desk, bool]:
+        session, works_now = trading_day(self.market.calendar, self.now_ns)
+        desk = Desk(
+            now_ns=self.now_ns,
+            session=session,
+            gtc_days=self.config.knobs.gtc_days,
+            next_id=self._register.next_order_id,
+            client_id_for=self._register.client_id_for,
+        )
+        return desk, works_now
+
+    def _admit_change(self, old: VenueOrder, request: OrderRequest) -> Admission:
+        if old.order_class is not OrderClass.SIMPLE and not old.intent.opens:
+            # Exits of a group were admitted with it; their shares may not be there yet.
+            return Admission(intent=old.intent, reserve_usd=ZERO)
+        around = self._around(old.symbol, self.touch(old.symbol), without=old)
+        return admit(request, around)
+
+    def _around(
+        self, symbol: str, touch: Touch | None, without: VenueOrder | None = None
+    ) -> Surroundings:
+        own = [o for o in self.book.open_of(symbol) if without is None or o.id != without.id]
+        freed_usd = without.reserved_usd if without else ZERO
+        return Surroundings(
+            asset=self.assets[symbol],
+            account=self.account,
+            own_orders=own,
+            touch=touch,
+            buying_power=self.totals().buying_power + freed_usd,
+            freed_qty=without.held_qty if without else ZERO,
+            configuration=self._register.configuration,
+            knobs=self.config.knobs,
+        )
+
+
+def first_state(market: Market, config: VenueConfig) -> VenueState:
+    """Return the state of a venue that has never run."""
+    return VenueState(
+        now_ns=config.start_ns,
+        seq=0,
+        orders_made=0,
+        account_id=uuid_text(config.seed, "account", market.name, config.start_ns, config.cash_usd),
+        created_ns=config.start_ns,
+        cash=config.cash_usd,
+        last_equity=config.cash_usd,
+        last_maintenance_margin=ZERO,
+    )
