@@ -124,7 +124,9 @@ class SyntheticMarket:
             self.seed, names, ordinal, moves / np.sqrt(variance)
         )
         traded = np.maximum(self._history.volume_shares[row], SHARES_MIN)
-        tick_shares = shares_of_session(traded, by_minute * volume_shares(minutes), by_tick)
+        tick_shares = shares_of_session(
+            traded, by_minute * volume_shares(minutes), by_tick, extremes_of=tick_usd
+        )
         previous = np.maximum(on_grid(np.exp(self._history.previous_log[row])), 0.0001)
         return whole_tape(
             session,

@@ -14,21 +14,41 @@ from exchange.markets.shapes import CLOSING_AUCTION_SHARE, half_spread_usd
 
 SHARES_PER_TRADE = 120.0
 """How many shares a trade is taken to have; trade counts are made from it, not observed."""
+SHARES_A_DAY_MIN = 4.0
+"""The fewest shares a drawn day is played with: its open, high, low and close each trade."""
 TAPES_CACHED_MAX = 4
 """Sessions kept ready (6 MB each for 66 symbols): the one being played and its neighbours."""
 
 
-def shares_of_session(day_shares: Floats, minute_weights: Floats, tick_weights: Floats) -> Floats:
-    """Return whole shares of ticks `[n, m*K]` that sum to `day_shares` `[n]` exactly.
+def shares_of_session(
+    day_shares: Floats, minute_weights: Floats, tick_weights: Floats, *, extremes_of: Floats
+) -> Floats:
+    """Return whole shares of ticks `[n, m*K]` that sum to `day_shares` `[n]` exactly (at least
+    `SHARES_A_DAY_MIN`).
 
     `minute_weights` `[n, m]`, `tick_weights` `[n, m, K]`. The last tick carries the closing
-    auction and what rounding left.
+    auction and what rounding left. One share each trades at the first, the highest, the lowest and
+    the last tick of `extremes_of` `[n, m*K]`, so that the day's bar is in its trades however thin.
     """
-    traded = np.floor(day_shares * (1.0 - CLOSING_AUCTION_SHARE))
+    rows = np.arange(len(day_shares))
+    spread = np.maximum(day_shares, SHARES_A_DAY_MIN) - SHARES_A_DAY_MIN
+    traded = np.floor(spread * (1.0 - CLOSING_AUCTION_SHARE))
     by_tick = split_shares(split_shares(traded, minute_weights), tick_weights)
     shares: Floats = by_tick.reshape(len(day_shares), -1)
-    shares[:, -1] += day_shares - traded
+    shares[:, -1] += spread - traded + 1.0
+    shares[:, 0] += 1.0
+    shares[rows, extremes_of.argmax(axis=1)] += 1.0
+    shares[rows, extremes_of.argmin(axis=1)] += 1.0
     return shares
+
+
+def carried(values: Floats, before: Floats) -> Floats:
+    """Return `values` `[n, t]` with each NaN replaced by the last value before it, those at the
+    beginning by `before` `[n]`."""
+    known = ~np.isnan(values)
+    latest = np.maximum.accumulate(np.where(known, np.arange(values.shape[1]), -1), axis=1)
+    filled: Floats = np.take_along_axis(values, np.maximum(latest, 0), axis=1)
+    return np.where(latest >= 0, filled, before[:, None])
 
 
 def whole_tape(
@@ -40,17 +60,19 @@ def whole_tape(
     closes_usd: tuple[Floats, Floats],
     dollar_volume_usd: Floats,
 ) -> SessionTape:
-    """Return the tape of symbols that trade in every minute, its bars read off its ticks.
+    """Return the tape of drawn ticks, its bars read off them.
 
-    `closes_usd` are the previous and this session's official closes. Rows whose `tick_usd` is NaN
-    did not trade: their prices are NaN, their ticks carry the previous close.
+    `tick_usd` is NaN in the rows of symbols that did not trade; `closes_usd` are the previous and
+    this session's official closes. A minute without shares has no bar, and its ticks carry the
+    price before it.
     """
     ticks = tick_usd.reshape(len(symbols), -1, TICKS_PER_MINUTE)
     shares = tick_shares.reshape(ticks.shape)
     volume = shares.sum(axis=2)
+    ticks = np.where((volume > 0.0)[:, :, None], ticks, np.nan)
     worth = (ticks * shares).sum(axis=2)
     previous, official = closes_usd
-    carried = np.where(np.isnan(tick_usd), previous[:, None], tick_usd)
+    last_usd = carried(ticks.reshape(tick_usd.shape), previous)
     return frozen_tape(
         SessionTape(
             session=session,
@@ -64,10 +86,10 @@ def whole_tape(
             trade_count=np.ceil(volume / SHARES_PER_TRADE),
             vwap=np.divide(worth, volume, out=ticks[:, :, -1].copy(), where=volume > 0.0),
             ticks_per_minute=TICKS_PER_MINUTE,
-            tick_usd=carried,
+            tick_usd=last_usd,
             tick_shares=tick_shares,
             half_spread_usd=half_spread_usd(
-                carried[:, TICKS_PER_MINUTE - 1 :: TICKS_PER_MINUTE], dollar_volume_usd
+                last_usd[:, TICKS_PER_MINUTE - 1 :: TICKS_PER_MINUTE], dollar_volume_usd
             ),
             previous_close_usd=previous,
             official_close_usd=official,

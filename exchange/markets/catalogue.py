@@ -1,0 +1,29 @@
+"""Which market an operator means by `--market`."""
+
+from pathlib import Path
+
+from domain.errors import ConfigurationFault
+from domain.instruments import Universe
+from exchange.markets.files import FileMarket
+from exchange.markets.synthetic import SyntheticMarket
+
+SYNTHETIC = "synthetic"
+
+
+def open_market(spec: str, *, seed: int, universe: Universe) -> SyntheticMarket | FileMarket:
+    """Return the market of `synthetic`, `synthetic:SEED`, or the path of a file or folder of bars.
+
+    A seed in `spec` goes before `seed`. On a file the market's symbols are the universe's that the
+    file holds, in the universe's order; its `symbols_all` are all it holds. Raises
+    ConfigurationFault for what cannot be opened.
+    """
+    kind, colon, rest = spec.strip().partition(":")
+    if kind != SYNTHETIC:
+        return FileMarket(Path(spec.strip()).expanduser(), wanted=universe.symbols, seed=seed)
+    if not colon:
+        return SyntheticMarket(seed=seed, universe=universe)
+    if not (rest.isascii() and rest.isdigit()):
+        raise ConfigurationFault(
+            f"market {spec!r}: the seed is no whole number from 0 up; write synthetic:7"
+        )
+    return SyntheticMarket(seed=int(rest), universe=universe)
