@@ -53,6 +53,7 @@ class _Slot:
     own: Floats
     total: Floats
     gap: Floats
+    value_usd: Floats
     band: Floats
     works: Flags
     acts: Flags
@@ -87,21 +88,21 @@ class Allocator:
         """
         if inputs.universe is not self._universe and inputs.universe != self._universe:
             raise ValueError("the inputs are of another universe: make a new Allocator")
-        targets = self._setter.set_targets(inputs)
-        slot = self._weighed(inputs, targets)
+        slot = self._weighed(inputs, self._setter.set_targets(inputs))
         planned: tuple[PlannedOrder, ...] = ()
         crossings: tuple[Crossing, ...] = ()
         cancel: tuple[int, ...] = ()
         self._note_quiet(slot)
-        if slot.acts.any():
+        if np.count_nonzero(slot.acts):
             planned, crossings = self._acted_on(slot)
-        if slot.works.any():
+        if np.count_nonzero(slot.works):
             cancel = self._judge_working(slot)
-        weight = slot.total * inputs.mids_usd / inputs.equity_usd if inputs.equity_usd > 0 else 0.0
+        targets = slot.targets
+        decided = targets.wishes.decided
         return Allocation(
-            target_weight=np.where(targets.decided, weight, np.nan),
-            combined_strength=np.where(targets.decided, targets.combined, np.nan),
-            book_targets=dict(zip(targets.names, targets.shares, strict=True)),
+            target_weight=np.where(decided, slot.value_usd / (inputs.equity_usd or 1.0), np.nan),
+            combined_strength=np.where(decided, targets.combined, np.nan),
+            book_targets=dict(zip(targets.wishes.names, targets.shares, strict=True)),
             outcomes=slot.outcomes,
             planned=planned,
             crossings=crossings,
@@ -110,19 +111,19 @@ class Allocator:
         )
 
     def _weighed(self, inputs: AllocationInputs, targets: Targets) -> _Slot:
-        deltas = targets.shares - targets.held
-        own = np.add.reduce(targets.held, 0)
-        total = np.add.reduce(targets.shares, 0)
-        gap = np.add.reduce(deltas, 0)
+        held, shares = targets.wishes.held, targets.shares
         mids = inputs.mids_usd
-        band = band_usd(total, mids, self._rules)
+        deltas = shares - held
+        own, total = np.add.reduce(held, 0), np.add.reduce(shares, 0)
+        gap = total - own
+        value_usd = total * mids
+        band = band_usd(value_usd, self._rules)
         works = inputs.working_shares != 0
-        size = np.abs(gap)
-        if len(targets.names) > 1:
-            size = np.maximum(size, crossable(deltas))
-        acts = (size * mids > band) | leaving(targets.shares, targets.held)
-        acts &= targets.decided & ~works
-        alive = (own != 0) | (total != 0)
+        # what the books cross inside counts like an order: it is worth the same care
+        change = np.maximum(np.abs(gap), crossable(deltas, gap))
+        acts = (change * mids > band) | leaving(shares, held)
+        acts &= targets.wishes.decided
+        acts &= ~works
         return _Slot(
             inputs=inputs,
             targets=targets,
@@ -130,34 +131,34 @@ class Allocator:
             own=own,
             total=total,
             gap=gap,
+            value_usd=value_usd,
             band=band,
             works=works,
             acts=acts,
-            outcomes=_QUIET[2 * targets.decided + alive],
+            outcomes=_QUIET[2 * targets.wishes.decided + np.logical_or(own, total)],
             reasons={},
         )
 
     def _note_quiet(self, slot: _Slot) -> None:
         """Say of columns without an order what kept them: no price, minimum hold, caps."""
-        targets = slot.targets
-        if targets.silent is not None:
-            for column in np.flatnonzero(targets.silent).tolist():
+        wishes = slot.targets.wishes
+        if wishes.silent is not None:
+            for column in np.flatnonzero(wishes.silent).tolist():
                 slot.note(column, _NO_PRICE, "no usable price")
-        if targets.kept is not None:
+        if wishes.kept is not None:
             words = f"held fewer than {self._rules.hold_bars_min} bars: no exit by signal yet"
-            for column in np.flatnonzero(targets.kept).tolist():
+            for column in np.flatnonzero(wishes.kept).tolist():
                 slot.note(column, _MIN_HOLD, words)
-        if targets.limits:
+        if slot.targets.limits:
             self._note_limits(slot)
 
     def _note_limits(self, slot: _Slot) -> None:
         """Name the caps on every column that would have traded more without them."""
-        mids = slot.inputs.mids_usd
-        wanted_usd = np.abs(slot.targets.uncapped) * slot.inputs.equity_usd
+        wanted_usd = np.abs(slot.targets.combined) * slot.targets.size * slot.inputs.equity_usd
         band = np.maximum(wanted_usd * self._rules.band_of_target, self._rules.band_usd)
-        missed = wanted_usd - np.abs(slot.total) * mids > band
-        missed &= slot.targets.decided & ~slot.works
-        if not missed.any():
+        missed = wanted_usd - np.abs(slot.value_usd) > band
+        missed &= slot.targets.wishes.decided & ~slot.works
+        if not np.count_nonzero(missed):
             return
         for limit in sorted(slot.targets.limits, key=lambda found: found.outcome is _BY_SECTOR):
             code = OUTCOME_CODES[limit.outcome]
@@ -181,7 +182,7 @@ class Allocator:
 
     def _divided(self, slot: _Slot, column: int, lots: int) -> tuple[list[int], Decimal]:
         """Return what each book trades, in whole units of the grid returned with it."""
-        held = slot.targets.held[:, column].tolist()
+        held = slot.targets.wishes.held[:, column].tolist()
         wanted = slot.deltas[:, column].tolist()
         grid = grid_for(held, self._rules.lot_shares)
         unit = float(grid)
@@ -203,14 +204,14 @@ class Allocator:
         account = float(slot.inputs.account_shares[column])
         after = account + total * float(grid)
         strength = slot.targets.combined[column]
-        weight = slot.total[column] * slot.inputs.mids_usd[column] / slot.inputs.equity_usd
+        weight = slot.value_usd[column] / slot.inputs.equity_usd
         return PlannedOrder(
             column=column,
             symbol=self._symbols[column],
             side=Side.BUY if total > 0 else Side.SELL,
             quantity_shares=abs(total) * grid,
             leg=Leg.OPEN if abs(after) > abs(account) else Leg.CLOSE,
-            deltas=_by_book(slot.targets.names, parts, grid),
+            deltas=_by_book(slot.targets.wishes.names, parts, grid),
             reason=f"strength {strength:+.2f}, target {weight:.2%} of equity: from "
             f"{slot.own[column]:g} to {slot.total[column]:g} shares",
         )
@@ -220,7 +221,7 @@ class Allocator:
         return Crossing(
             column=column,
             symbol=self._symbols[column],
-            deltas=_by_book(slot.targets.names, parts, grid),
+            deltas=_by_book(slot.targets.wishes.names, parts, grid),
             reason="opposite wishes of the books cancel out",
         )
 
@@ -255,7 +256,7 @@ class Allocator:
         for column in np.flatnonzero(slot.works).tolist():
             working = float(inputs.working_shares[column])
             slot.note(column, _WORKING, f"an order for {working:+g} shares is working")
-            if not slot.targets.decided[column] or (locked is not None and locked[column]):
+            if not slot.targets.wishes.decided[column] or (locked is not None and locked[column]):
                 continue
             wanted = flat_first(float(inputs.account_shares[column]), lots[column] * self._lot)
             mid_usd = float(inputs.mids_usd[column])

@@ -13,10 +13,12 @@ LOT_TOLERANCE = 1e-6
 """Of a lot: what float arithmetic may lose, so that 3 shares are not taken for 2.999…"""
 
 
-def crossable(deltas: Floats) -> Floats:
-    """Return the shares `[n]` that could change books without an order; deltas: `[s, n]`."""
-    gross = np.add.reduce(np.abs(deltas), 0)
-    inside: Floats = (gross - np.abs(np.add.reduce(deltas, 0))) / 2
+def crossable(deltas: Floats, net: Floats) -> Floats:
+    """Return the shares `[n]` that could change books without an order.
+
+    deltas: `[s, n]`; net: their sum over books `[n]`.
+    """
+    inside: Floats = (np.add.reduce(np.abs(deltas), 0) - np.abs(net)) / 2
     return inside
 
 

@@ -106,7 +106,7 @@ def factors(magnitude: Floats, fixed: Floats, loads: Floats, caps: Floats) -> Fl
     used = magnitude @ loads
     room = np.maximum(caps - fixed @ loads, 0.0)
     over = used > room
-    if not over.any():
+    if not np.count_nonzero(over):
         return None
     found: Floats = np.divide(room, used, out=np.ones_like(used), where=over)
     return found

@@ -9,11 +9,10 @@ from allocation.rules import AllocationRules
 from domain.market import Flags, Floats
 
 
-def band_usd(target_shares: Floats, mids_usd: Floats, rules: AllocationRules) -> Floats:
-    """Return the dollars `[n]` a change must exceed: the larger of the share of target and the
-    fixed amount."""
-    of_target = np.abs(target_shares) * mids_usd * rules.band_of_target
-    return np.maximum(of_target, rules.band_usd)
+def band_usd(target_usd: Floats, rules: AllocationRules) -> Floats:
+    """Return the dollars `[n]` a change must exceed: the larger of the share of the target's
+    worth and the fixed amount."""
+    return np.maximum(np.abs(target_usd) * rules.band_of_target, rules.band_usd)
 
 
 def whole_lots(shares: Floats, lot: float) -> Floats:
@@ -25,7 +24,8 @@ def whole_lots(shares: Floats, lot: float) -> Floats:
 
 def leaving(target_shares: Floats, held_shares: Floats) -> Flags:
     """Return where `[n]` some book is to be emptied; arrays `[s, n]`."""
-    out: Flags = np.logical_or.reduce((target_shares == 0) & (held_shares != 0), 0)
+    emptied = np.logical_and(np.logical_not(target_shares), held_shares)
+    out: Flags = np.logical_or.reduce(emptied, 0)
     return out
 
 

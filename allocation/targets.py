@@ -10,7 +10,6 @@ from allocation.budgets import (
     Groups,
     Limit,
     cluster_groups,
-    factors,
     gross_group,
     joined,
     sector_groups,
@@ -32,36 +31,37 @@ MEMO_MAX = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Targets:
-    """What each enabled strategy's book holds and should hold.
+class Wishes:
+    """What the opinions ask for before any cap; rows `[s, n]` in the order of `names`.
 
-    held, shares: signed shares `[s, n]` in the order of `names`. combined: `[n]` in [−1, +1].
-    decided: where an opinion counts and there is a price. silent: where there is an opinion but
-    no price. kept: where the minimum holding time held somebody in. uncapped: what the opinions
-    alone would give, signed shares of equity `[n]`. limits: the caps that took from it.
+    held: signed shares of each book. contributions: signed, Σ over books in [−1, +1]. moves:
+    where a book follows its contribution; elsewhere it stays as it is. decided: where an opinion
+    counts and there is a price `[n]`. silent: where there is an opinion but no price; kept: where
+    the minimum holding time holds somebody in (None = nowhere).
     """
 
     names: tuple[StrategyName, ...]
     held: Floats
-    shares: Floats
-    combined: Floats
+    contributions: Floats
+    moves: Flags
     decided: Flags
     silent: Flags | None
     kept: Flags | None
-    uncapped: Floats
-    limits: tuple[Limit, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Room:
-    """What caps leave room for. fixed: |weight| that counts and cannot move, `[n]`; movable: the
-    signed weight of the books that can."""
+class Targets:
+    """What each enabled strategy's book should hold: signed `shares` `[s, n]`.
 
+    combined: `[n]` in [−1, +1]. size: share of equity at full strength, before caps `[n]`.
+    limits: the caps that took from what was wanted.
+    """
+
+    wishes: Wishes
+    shares: Floats
+    combined: Floats
     size: Floats
-    fixed: Floats
-    movable: Floats
-    blocked: Flags
-    cluster_of: Ints
+    limits: tuple[Limit, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -88,6 +88,7 @@ class TargetSetter:
         self._all_loads, self._all_caps = joined((self._tiers, self._sectors, self._gross))
         self._size_of = lru_cache(maxsize=MEMO_MAX)(self._sizes)
         self._clusters_of = lru_cache(maxsize=MEMO_MAX)(self._clusters)
+        self._enabled = lru_cache(maxsize=MEMO_MAX)(self._strategies)
         self._none = np.zeros(len(universe))
 
     def reachable_gross(self) -> float:
@@ -98,105 +99,101 @@ class TargetSetter:
 
     def set_targets(self, inputs: AllocationInputs) -> Targets:
         """Return what each enabled strategy's book should hold. Shapes as in `Targets`."""
+        prices = _prices(inputs)
+        wishes = self._wishes(inputs, prices.usable)
+        held, moves = wishes.held, wishes.moves
+        movable = np.add.reduce(held * moves, 0)
+        fixed_shares = inputs.account_shares - movable
+        if np.count_nonzero(wishes.decided) < fixed_shares.shape[0]:
+            fixed_shares += np.where(wishes.decided, 0.0, inputs.working_shares)
+        fixed = np.abs(fixed_shares) * prices.weight_per_share
+        combined = np.add.reduce(wishes.contributions, 0)
+        size = self._size_of(inputs.volatility.tobytes())
+        wanted = allowed = np.abs(combined) * size
+        limits: list[Limit] = []
+        blocked = inputs.blocked if np.count_nonzero(inputs.blocked) else None
+        if blocked is not None:
+            on_side = np.maximum(movable * np.sign(combined), 0.0) * prices.weight_per_share
+            allowed = np.where(blocked, np.minimum(wanted, on_side), wanted)
+            limits.append(_limit(_BLOCKED, blocked))
+        allowed = self._under_caps(allowed, fixed, inputs.cluster_of, limits)
+        scale = _rescaled(size, wanted, allowed) if limits else size
+        shares = np.where(moves, wishes.contributions * (scale * prices.shares_per_weight), held)
+        if blocked is not None:
+            no_growth = np.clip(shares, np.minimum(held, 0.0), np.maximum(held, 0.0))
+            shares = np.where(blocked, no_growth, shares)
+        return Targets(
+            wishes=wishes, shares=shares, combined=combined, size=size, limits=tuple(limits)
+        )
+
+    def _wishes(self, inputs: AllocationInputs, priced: Flags) -> Wishes:
         rules = self._rules
-        names = tuple(sorted(name for name, weight in inputs.weights.items() if weight > 0))
+        names, weights = self._enabled(tuple(inputs.weights.items()))
         strengths = self._stacked(names, inputs.strengths, np.nan)
         held = self._stacked(names, inputs.book_shares, 0.0)
-        prices = _prices(inputs)
-        priced = prices.usable
         opined = strengths == strengths  # NaN differs from itself
-        silent = None
-        if not priced.all():
+        silent = kept = None
+        if np.count_nonzero(priced) < priced.shape[0]:
             silent = np.logical_or.reduce(opined, 0) & ~priced
             opined &= priced
+        decided = np.logical_or.reduce(opined, 0)
         stances = self._stances(strengths, held, enter=rules.enter, exit_=rules.exit)
-        votes = np.array([[inputs.weights[name]] for name in names]).reshape(-1, 1) * opined
-        contributions = self._combine(stances, votes)
-        moves, kept = opined, None
-        if (inputs.bars_held < rules.hold_bars_min).any():
-            staying = held_by_minimum(
+        contributions = self._combine(stances, weights * opined)
+        moves = opined
+        if np.count_nonzero(inputs.bars_held < rules.hold_bars_min):
+            staying = opined & held_by_minimum(
                 contributions, held, inputs.bars_held, bars_min=rules.hold_bars_min
             )
-            staying &= opined
             kept = np.logical_or.reduce(staying, 0)
             contributions = np.where(staying, 0.0, contributions)
             moves = opined & ~staying
-        return self._targets(inputs, (names, held, contributions, moves), prices, silent, kept)
-
-    def _targets(
-        self,
-        inputs: AllocationInputs,
-        books: tuple[tuple[StrategyName, ...], Floats, Floats, Flags],
-        prices: _Prices,
-        silent: Flags | None,
-        kept: Flags | None,
-    ) -> Targets:
-        names, held, contributions, moves = books
-        decided = np.logical_or.reduce(moves, 0)
-        if kept is not None:
-            decided |= kept
-        per_share = prices.weight_per_share
-        combined = np.add.reduce(contributions, 0)
-        movable_shares = np.add.reduce(held * moves, 0)
-        fixed_shares = inputs.account_shares - movable_shares
-        if not decided.all():
-            fixed_shares += np.where(decided, 0.0, inputs.working_shares)
-        volatility = inputs.volatility
-        room = _Room(
-            size=self._size_of(volatility.tobytes()),
-            fixed=np.abs(fixed_shares) * per_share,
-            movable=movable_shares * per_share,
-            blocked=inputs.blocked,
-            cluster_of=inputs.cluster_of,
-        )
-        wanted = np.abs(combined) * room.size
-        allowed, limits = self._under_caps(wanted, combined, room)
-        scale = room.size if not limits else _rescaled(room.size, wanted, allowed)
-        shares = np.where(moves, contributions * (scale * prices.shares_per_weight), held)
-        if inputs.blocked.any():
-            grown = np.clip(shares, np.minimum(held, 0.0), np.maximum(held, 0.0))
-            shares = np.where(inputs.blocked, grown, shares)
-        return Targets(
+        return Wishes(
             names=names,
             held=held,
-            shares=shares,
-            combined=combined,
+            contributions=contributions,
+            moves=moves,
             decided=decided,
             silent=silent,
             kept=kept,
-            uncapped=combined * room.size,
-            limits=limits,
         )
 
     def _under_caps(
-        self, wanted: Floats, combined: Floats, room: _Room
-    ) -> tuple[Floats, tuple[Limit, ...]]:
-        limits: list[Limit] = []
+        self, wanted: Floats, fixed: Floats, cluster_of: Ints, limits: list[Limit]
+    ) -> Floats:
+        """Return |weights| `[n]` under every cap, and add the caps that bound to `limits`.
+
+        fixed: |weight| that counts and does not move.
+        """
         allowed = wanted
-        position = np.maximum(self._rules.max_position - room.fixed, 0.0)
-        over = allowed > position
-        if over.any():
+        over = allowed + fixed > self._rules.max_position
+        if np.count_nonzero(over):
             limits.append(_limit(_POSITION, over))
-            allowed = np.minimum(allowed, position)
-        if room.blocked.any():
-            held = np.maximum(room.movable * np.sign(combined), 0.0)
-            limits.append(_limit(_BLOCKED, room.blocked))
-            allowed = np.where(room.blocked, np.minimum(allowed, held), allowed)
-        clusters = self._clusters_of(room.cluster_of.tobytes())
+            allowed = np.minimum(allowed, np.maximum(self._rules.max_position - fixed, 0.0))
+        clusters = self._clusters_of(cluster_of.tobytes())
         if clusters is not None:
-            allowed, bound = shrink(allowed, room.fixed, clusters)
+            allowed, bound = shrink(allowed, fixed, clusters)
             limits += bound
-        allowed, bound = self._under_groups(allowed, room.fixed)
-        return allowed, (*limits, *bound)
+        allowed, bound = self._under_groups(allowed, fixed)
+        limits += bound
+        return allowed
 
     def _under_groups(self, magnitude: Floats, fixed: Floats) -> tuple[Floats, list[Limit]]:
         """Return magnitudes under tiers, then sectors, then gross, each seeing the ones before."""
         limits: list[Limit] = []
-        if factors(magnitude, fixed, self._all_loads, self._all_caps) is not None:
+        used = (magnitude + fixed) @ self._all_loads
+        if np.count_nonzero(used > self._all_caps):
             for groups in (self._tiers, self._sectors, self._gross):
                 magnitude, bound = shrink(magnitude, fixed, groups)
                 limits += bound
         return magnitude, limits
+
+    def _strategies(
+        self, weights: tuple[tuple[StrategyName, float], ...]
+    ) -> tuple[tuple[StrategyName, ...], Floats]:
+        """Return the enabled strategies, sorted, and their weights as a column `[s, 1]`."""
+        enabled = sorted((name, weight) for name, weight in weights if weight > 0)
+        column = np.array([weight for _, weight in enabled], dtype=np.float64)
+        return tuple(name for name, _ in enabled), column[:, None]
 
     def _stacked(
         self, names: tuple[StrategyName, ...], rows: Mapping[str, Floats], missing: float
@@ -242,7 +239,7 @@ def _rescaled(size: Floats, wanted: Floats, allowed: Floats) -> Floats:
 def _prices(inputs: AllocationInputs) -> _Prices:
     mids, equity_usd = inputs.mids_usd, inputs.equity_usd
     usable = (mids > 0) & (mids < np.inf)
-    if equity_usd > 0 and usable.all():
+    if equity_usd > 0 and np.count_nonzero(usable) == usable.shape[0]:
         return _Prices(
             usable=usable, weight_per_share=mids / equity_usd, shares_per_weight=equity_usd / mids
         )
