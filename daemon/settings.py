@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from allocation.rules import DEFAULT_TIER_BUDGETS
 from daemon.settings_values import (
     BarLength,
     Folder,
@@ -29,7 +30,6 @@ from daemon.settings_values import (
     Sectors,
     Share,
     Strategies,
-    StrategyChoice,
     Switch,
     Symbols,
     Tiers,
@@ -48,21 +48,13 @@ from daemon.settings_values import (
     whole,
     write,
 )
+from daemon.strategy_specs import StrategySpec
 from domain.calendar import Timeframe
 from domain.instruments import Sector, Tier
+from risk.limits import DEFAULT_SECTOR_CAPS
 
-DEFAULT_SECTOR_CAPS: Mapping[Sector, Decimal] = {
-    **dict.fromkeys(Sector, Decimal("0.15")),
-    Sector.INFORMATION_TECHNOLOGY: Decimal("0.30"),
-    Sector.HEALTH_CARE: Decimal("0.20"),
-    Sector.FINANCIALS: Decimal("0.20"),
-    Sector.UNCLASSIFIED: Decimal("0.05"),
-}
-DEFAULT_TIER_BUDGETS: Mapping[Tier, Decimal] = {
-    Tier.SAFE: Decimal("0.45"),
-    Tier.GROWTH: Decimal("0.40"),
-    Tier.AGGRESSIVE: Decimal("0.15"),
-    Tier.ETF: Decimal("0.15"),
+DEFAULT_TIERS: Mapping[Tier, Decimal] = {
+    tier: Decimal(str(budget)) for tier, budget in DEFAULT_TIER_BUDGETS.items()
 }
 WHERE_TO_GET_KEYS = (
     "sign in at https://app.alpaca.markets, switch to Paper trading (top left), "
@@ -112,9 +104,9 @@ class Settings(BaseModel):
 
     # --- what decides ----------------------------------------------------------------------------
     strategies: Strategies = (
-        StrategyChoice(name="sma_crossover"),
-        StrategyChoice(name="rsi_reversion"),
-        StrategyChoice(name="mean_reversion"),
+        StrategySpec(name="sma_crossover", kind="sma_crossover"),
+        StrategySpec(name="rsi_reversion", kind="rsi_reversion"),
+        StrategySpec(name="mean_reversion", kind="mean_reversion"),
     )
     """Enabled strategies with parameters: sma_crossover(fast_bars=20,slow_bars=100,weight=2),…
     Any other strategy file runs in shadow: heard, shown, never traded."""
@@ -179,8 +171,8 @@ class Settings(BaseModel):
     """Most of equity in ETFs together."""
     tier_budgets: Annotated[
         Mapping[Tier, Decimal],
-        PlainValidator(shares_by(parse_tier_name, DEFAULT_TIER_BUDGETS, "2")),
-    ] = DEFAULT_TIER_BUDGETS
+        PlainValidator(shares_by(parse_tier_name, DEFAULT_TIERS, "2")),
+    ] = DEFAULT_TIERS
     """Most of equity in one tier, filled in the order safe, growth, aggressive, etf."""
     no_trade_band: Share = Decimal("0.25")
     """Leave a position alone while it is within this share of its target…"""
@@ -204,8 +196,12 @@ class Settings(BaseModel):
     """The same for protective exits, before they turn into market orders."""
     order_size_max_usd: Annotated[Decimal, PlainValidator(usd("1", "1e9"))] = Decimal(25_000)
     """No order above this many dollars, however large the account."""
+    order_size_max_shares: Annotated[int, PlainValidator(whole(1, 10**9))] = 10_000
+    """No order above this many shares."""
     adv_share_max: PositiveShare = Decimal("0.01")
     """No order above this share of the symbol's 20-day average volume."""
+    price_jump_max: PositiveShare = Decimal("0.20")
+    """No entry on a price this far from the last close: more likely a bad print than news."""
     no_entry_first_minutes: Annotated[int, PlainValidator(whole(0, 390))] = 5
     """No entries this soon after the open: spreads."""
     no_entry_last_minutes: Annotated[int, PlainValidator(whole(0, 390))] = 10
@@ -322,15 +318,16 @@ IN_ORDER = (
     ("BAR_SETTLE_SECONDS", "DECISION_MAX_AGE_SECONDS"),
 )
 """Pairs of keys of which the first may not be above the second."""
+STRICTLY_BELOW = frozenset({"EXIT_STRENGTH"})
 
 
 def _out_of_order(settings: Settings) -> Iterator[Conflict]:
     for small, large in IN_ORDER:
         less, more = getattr(settings, small.lower()), getattr(settings, large.lower())
-        if less > more:
+        if less > more or (less == more and small in STRICTLY_BELOW):
             yield Conflict(
                 keys=(small, large),
-                message=f"{small}={less} is above {large}={more}: write it at or below",
+                message=f"{small}={less} does not stay below {large}={more}",
             )
     first_s = settings.no_entry_first_minutes * 60
     if settings.open_delay_seconds < first_s:

@@ -5,7 +5,6 @@ Every parser also takes a value that is already typed (an override from the comm
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from pathlib import Path
@@ -14,32 +13,15 @@ from urllib.parse import urlsplit
 
 from pydantic import PlainValidator, SecretStr
 
+from daemon.strategy_specs import StrategySpec, parse_specs
 from domain.calendar import Timeframe
+from domain.errors import ConfigurationFault
 from domain.instruments import Sector, Symbol, Tier, parse_sector
-
-Parameter = int | float | bool | str
-"""A strategy's parameter as it can be written in STRATEGIES."""
 
 ON = frozenset({"on", "true", "yes", "1"})
 OFF = frozenset({"off", "false", "no", "0"})
 SYMBOL = re.compile(r"[A-Z][A-Z0-9]{0,7}([./][A-Z0-9]{1,3})?")
-STRATEGY = re.compile(r"\s*(?P<name>[a-z_][a-z0-9_]*)\s*(?:\((?P<parameters>[^()]*)\))?\s*(?:,|$)")
-PARAMETER = re.compile(r"[a-z_][a-z0-9_]*")
 SPELLINGS_OF_NOTHING = frozenset({"", "none"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StrategyChoice:
-    """One enabled strategy: its name, its parameters, and its weight in the combination."""
-
-    name: str
-    parameters: Mapping[str, Parameter] = field(default_factory=dict)
-    weight: float = 1.0
-
-    def __str__(self) -> str:
-        pairs = [f"{k}={write(v)}" for k, v in self.parameters.items()]
-        pairs += [f"weight={self.weight:g}"] if self.weight != 1.0 else []
-        return f"{self.name}({','.join(pairs)})" if pairs else self.name
 
 
 def write(value: object) -> str:
@@ -59,6 +41,8 @@ def _write_one(value: object) -> str:
             text = "on" if value else "off"
         case StrEnum():
             text = value.value
+        case StrategySpec():
+            text = _write_spec(value)
         case Decimal():
             text = f"{value:f}"
         case float():
@@ -263,55 +247,25 @@ def parse_tier_name(text: str) -> Tier:
     return _tier(text)
 
 
-def parse_strategies(given: object) -> tuple[StrategyChoice, ...]:
-    """Return the strategies written as `name(parameter=value,…),name,…`, each once.
-
-    The parameter `weight` is every strategy's: its weight in the combination (1 when not given).
-    """
-    if isinstance(given, tuple) and all(isinstance(choice, StrategyChoice) for choice in given):
+def parse_strategies(given: object) -> tuple[StrategySpec, ...]:
+    """Return the strategies written as `kind(parameter=value,…),…`."""
+    if isinstance(given, tuple) and all(isinstance(spec, StrategySpec) for spec in given):
         return given
-    text = str(given)
-    form = "write names with parameters, such as sma_crossover(fast_bars=20),rsi_reversion"
-    found: dict[str, StrategyChoice] = {}
-    at = 0
-    while text[at:].strip():
-        match = STRATEGY.match(text, at)
-        if not match:
-            raise ValueError(f"not understood from {text[at:].strip()!r} on; {form}")
-        if match["name"] in found:
-            raise ValueError(f"{match['name']} stands twice")
-        found[match["name"]] = _strategy(match["name"], match["parameters"] or "")
-        at = match.end()
-    if not found:
-        raise ValueError(form)
-    return tuple(found.values())
-
-
-def _strategy(name: str, text: str) -> StrategyChoice:
-    parameters: dict[str, Parameter] = {}
-    for word in words(text):
-        key, equals, value = (part.strip() for part in word.partition("="))
-        if not (equals and value and PARAMETER.fullmatch(key)):
-            raise ValueError(f"{name}: {word!r} is no parameter; write {name}(parameter=value)")
-        if key in parameters:
-            raise ValueError(f"{name}: {key} stands twice")
-        parameters[key] = _parameter(value)
-    weight = parameters.pop("weight", 1.0)
     try:
-        return StrategyChoice(name=name, parameters=parameters, weight=number(0, 1000)(weight))
-    except ValueError as fault:
-        raise ValueError(f"{name}: weight={weight}: {fault}") from fault
+        return tuple(parse_specs(str(given)))
+    except ConfigurationFault as fault:
+        raise ValueError(str(fault).removeprefix("strategies: ")) from fault
 
 
-def _parameter(text: str) -> Parameter:
-    if text.lower() in {"true", "on", "false", "off"}:
-        return text.lower() in ON
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text.strip("'\"")
+def _write_spec(spec: StrategySpec) -> str:
+    # In a spec switches are true and false: `on` would be taken for a word.
+    pairs = [
+        f"{key}={str(value).lower() if isinstance(value, bool) else value}"
+        for key, value in spec.parameters.items()
+    ]
+    pairs += [f"name={spec.name}"] if spec.name != spec.kind else []
+    pairs += [f"weight={spec.weight:g}"] if spec.weight != 1.0 else []
+    return f"{spec.kind}({','.join(pairs)})" if pairs else spec.kind
 
 
 def parse_url(given: object) -> str:
@@ -361,6 +315,6 @@ Folder = Annotated[Path, PlainValidator(parse_path)]
 Symbols = Annotated[tuple[Symbol, ...], PlainValidator(parse_symbols)]
 Sectors = Annotated[tuple[Sector, ...], PlainValidator(parse_sectors)]
 Tiers = Annotated[tuple[Tier, ...], PlainValidator(parse_tiers)]
-Strategies = Annotated[tuple[StrategyChoice, ...], PlainValidator(parse_strategies)]
+Strategies = Annotated[tuple[StrategySpec, ...], PlainValidator(parse_strategies)]
 BarLength = Annotated[Timeframe, PlainValidator(parse_timeframe)]
 VenueName = Literal["embedded", "paper"]

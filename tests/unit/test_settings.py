@@ -18,10 +18,12 @@ from daemon.settings_env import (
     load_settings,
 )
 from daemon.settings_example import HEADINGS, example
-from daemon.settings_values import StrategyChoice, write
+from daemon.settings_values import write
+from daemon.strategy_specs import StrategySpec
 from domain.calendar import Timeframe
 from domain.errors import ConfigurationFault
 from domain.instruments import Sector, Tier
+from risk.limits import SETTING_OF, RiskLimits
 from tests.support.settings import some_settings
 
 ROOT = Path(__file__).parents[2]
@@ -74,6 +76,12 @@ def test_a_typed_default_is_accepted_as_an_override(key: str) -> None:
     default = getattr(Settings(), KEYS[key])
 
     assert getattr(load_settings(None, {}, {key: default}), KEYS[key]) == default
+
+
+def test_the_gates_limits_are_settings_with_the_same_defaults() -> None:
+    settings = Settings()
+
+    assert RiskLimits(**{n: getattr(settings, n) for n in SETTING_OF}) == RiskLimits()
 
 
 def test_the_settings_cannot_be_changed() -> None:
@@ -165,15 +173,24 @@ def test_a_tier_budget_changes_only_its_tier() -> None:
 def test_strategies_carry_parameters_and_weights() -> None:
     chosen = some_settings(
         strategies="sma_crossover(fast_bars=20, slow_bars=100,weight=2),"
-        "mine(mode=fast,x=.5,on=true)"
+        "mine(mode=fast,x=.5,on=true,name=own)"
     ).strategies
 
     assert chosen == (
-        StrategyChoice(
-            name="sma_crossover", parameters={"fast_bars": 20, "slow_bars": 100}, weight=2
+        StrategySpec(
+            name="sma_crossover",
+            kind="sma_crossover",
+            parameters={"fast_bars": 20, "slow_bars": 100},
+            weight=2,
         ),
-        StrategyChoice(name="mine", parameters={"mode": "fast", "x": 0.5, "on": True}),
+        StrategySpec(name="own", kind="mine", parameters={"mode": "fast", "x": 0.5, "on": True}),
     )
+
+
+def test_strategies_read_back_as_written() -> None:
+    chosen = some_settings(strategies="a(x=1,y=true,weight=.5),a#2(mode=fast),b").strategies
+
+    assert some_settings(strategies=write(chosen)).strategies == chosen
 
 
 @pytest.mark.parametrize(
@@ -313,7 +330,7 @@ def test_every_fault_is_said_at_once(tmp_path: Path) -> None:
         "line 3",
         "SEED was given on line 2 already",
         "POLL_SECONDS=x (environment)",
-        "EXIT_STRENGTH=0.7 is above ENTER_STRENGTH=0.5",
+        "EXIT_STRENGTH=0.7 does not stay below ENTER_STRENGTH=0.5",
         "VENUE=paper needs ALPACA_API_KEY and ALPACA_SECRET_KEY",
     ):
         assert expected in fault
@@ -335,6 +352,10 @@ def test_a_pair_out_of_order_is_a_fault(small: str, large: str) -> None:
 
     assert f"{small}=" in fault
     assert large in fault
+
+
+def test_leaving_begins_below_where_entering_does() -> None:
+    assert "EXIT_STRENGTH" in the_faults(overrides={"EXIT_STRENGTH": 0.5})
 
 
 def test_targets_that_waited_for_the_open_are_not_judged_where_entries_are_denied() -> None:
