@@ -32,7 +32,6 @@ class RiskLimits:
     daily_turnover_max: Decimal = Decimal("0.20")
     fractional_shares: bool = False
     allow_shorts: bool = False
-    initial_capital: Decimal = Decimal(100_000)
     order_size_max_usd: Decimal = Decimal(25_000)
     order_size_max_shares: int = 10_000
     adv_share_max: Decimal = Decimal("0.01")

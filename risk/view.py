@@ -64,7 +64,9 @@ class RiskView:
     cooldown_until: Mapping[Symbol, datetime] = field(default_factory=dict)
     approved: tuple[OrderIntent, ...] = ()
     """Orders approved in this very judgement; they count as working."""
-    _exposure: Exposure | None = field(default=None, repr=False)
+    approved_cash_usd: float = 0.0
+    """Settled cash those may take, which the venue's figure cannot know yet."""
+    _exposure: Exposure | None = field(default=None, init=False, repr=False)
 
     @property
     def exposure(self) -> Exposure:
@@ -89,10 +91,11 @@ class RiskView:
         """Return what a share counts as: last good mid, else the quote's mid, else the previous
         close, else None."""
         mark_usd = self.last_good_usd.get(symbol)
-        if mark_usd is not None:
-            return mark_usd
-        quote = self.quotes.get(symbol)
-        return quote.mid_usd if quote else self.reference_close_usd.get(symbol)
+        if mark_usd is None:
+            quote = self.quotes.get(symbol)
+            mark_usd = quote.mid_usd if quote else self.reference_close_usd.get(symbol)
+        # NaN and nonsense fail the comparison and count as no price.
+        return mark_usd if mark_usd is not None and mark_usd > 0 else None
 
     def reach(self, symbol: Symbol) -> Reach:
         """Return where the symbol's position may get to with what works already."""
@@ -120,12 +123,15 @@ class RiskView:
     def counting(self, intent: OrderIntent, *, is_entry: bool) -> "RiskView":
         """Return the view with an approved intent counted as working and, when an entry, as one of
         the orders of the minute and of the day."""
+        before = self.exposure
         mark_usd = self.mark_usd(intent.symbol)
-        added = commitment(intent, intent.quantity_shares, mark_usd)
-        return replace(
+        after = before.plus(commitment(intent, intent.quantity_shares, mark_usd))
+        view = replace(
             self,
             approved=(*self.approved, intent),
+            approved_cash_usd=self.approved_cash_usd + after.reserved_usd - before.reserved_usd,
             order_times=(*self.order_times, self.as_of) if is_entry else self.order_times,
             orders_today=self.orders_today + is_entry,
-            _exposure=self.exposure.plus(added),
         )
+        object.__setattr__(view, "_exposure", after)
+        return view

@@ -1,0 +1,45 @@
+"""No single order above an amount of money, however large the account."""
+
+from dataclasses import dataclass
+from decimal import ROUND_DOWN, Decimal
+from typing import ClassVar
+
+from domain.orders import Denial, OrderIntent
+from risk.exposure import worst_price_usd
+from risk.limits import SETTING_OF
+from risk.rule import Wording, fits, no_price, reduce_to, usd
+from risk.view import RiskView
+from risk.witnesses import Witnesses, calm_view, entry, on_both_sides
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderNotionalRule:
+    """Shares × the worst price the order may get must not exceed the limit."""
+
+    order_size_max_usd: Decimal
+    name: ClassVar[str] = "order_notional"
+    setting: ClassVar[str] = SETTING_OF["order_size_max_usd"]
+    binds_closing: ClassVar[bool] = False
+
+    def check(self, intent: OrderIntent, view: RiskView) -> Denial | None:
+        """Return an objection to the part above the limit."""
+        mark_usd = view.mark_usd(intent.symbol)
+        if mark_usd is None:
+            return no_price(self, intent)
+        price_usd = worst_price_usd(intent, mark_usd)
+        room_shares = float(self.order_size_max_usd) / price_usd
+        if fits(intent, room_shares):
+            return None
+        wording = Wording(
+            limit=f"{usd(self.order_size_max_usd)} an order",
+            value=usd(float(intent.quantity_shares) * price_usd),
+            headroom=usd(self.order_size_max_usd),
+            action=f"order less, or raise {self.setting}",
+        )
+        return reduce_to(self, intent, view, room_shares, wording)
+
+    def witnesses(self) -> Witnesses:
+        """Return the largest order within the limit, and one share more."""
+        price_usd = worst_price_usd(entry(), 0.0)
+        most = (self.order_size_max_usd / Decimal(repr(price_usd))).to_integral_value(ROUND_DOWN)
+        return on_both_sides(calm_view(), inside_shares=most)

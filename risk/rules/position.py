@@ -1,0 +1,52 @@
+"""No position above a share of equity."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import ClassVar
+
+from domain.orders import Denial, OrderIntent
+from risk.limits import SETTING_OF
+from risk.rule import Cap, cap_room_shares, fits, no_equity, no_price, over_cap
+from risk.view import RiskView
+from risk.witnesses import (
+    EQUITY_USD,
+    STOCK,
+    Witnesses,
+    calm_view,
+    holding,
+    on_both_sides,
+    whole_shares_worth,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PositionRule:
+    """A symbol's worst size, working orders counted, stays within `max_position_size` of equity."""
+
+    max_position_size: Decimal
+    name: ClassVar[str] = "position"
+    setting: ClassVar[str] = SETTING_OF["max_position_size"]
+    binds_closing: ClassVar[bool] = False
+
+    def check(self, intent: OrderIntent, view: RiskView) -> Denial | None:
+        """Return an objection to the part that would make the position too large."""
+        if view.equity_usd is None:
+            return no_equity(self)
+        mark_usd = view.mark_usd(intent.symbol)
+        if mark_usd is None:
+            return no_price(self, intent)
+        cap = Cap(
+            intent.symbol,
+            float(self.max_position_size * view.equity_usd),
+            view.exposure.value_usd.get(intent.symbol, 0.0),
+        )
+        room_shares = cap_room_shares(intent, view, cap, mark_usd)
+        if fits(intent, room_shares):
+            return None
+        return over_cap(self, intent, view, cap, room_shares)
+
+    def witnesses(self) -> Witnesses:
+        """Return an order that fills the position to its limit, and one share more."""
+        most_shares = whole_shares_worth(self.max_position_size * EQUITY_USD)
+        held = holding(calm_view(), {STOCK: most_shares - 10})
+        return on_both_sides(held, inside_shares=10)

@@ -1,0 +1,65 @@
+"""No entry on a quote that jumped absurdly far from the last good price."""
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import ClassVar
+
+from domain.market import Quote
+from domain.orders import AtLimit, Denial, OrderIntent, Severity
+from risk.limits import SETTING_OF
+from risk.prices import quote_jump
+from risk.rule import Wording, deny, missing, percent
+from risk.view import RiskView
+from risk.witnesses import NOON, PRICE_USD, STOCK, Witness, Witnesses, calm_view, entry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceSanityRule:
+    """Both sides of the quote must lie near the last good mid, or the previous close when the day
+    has shown none. (A crossed quote cannot exist.)"""
+
+    price_jump_max: Decimal
+    name: ClassVar[str] = "price_sanity"
+    setting: ClassVar[str] = SETTING_OF["price_jump_max"]
+    binds_closing: ClassVar[bool] = False
+
+    def check(self, intent: OrderIntent, view: RiskView) -> Denial | None:
+        """Return an objection to an absurd quote, or when nothing tells absurd from sane."""
+        symbol = intent.symbol
+        seen = view.quotes.get(symbol)
+        good_usd = view.last_good_usd.get(symbol) or view.reference_close_usd.get(symbol)
+        if seen is None:
+            return missing(self, f"a quote of {symbol}", "wait for a quote")
+        if not good_usd:
+            return missing(self, f"a good price of {symbol}", "wait for bars or a few quotes")
+        far = quote_jump(seen, good_usd)
+        if far <= float(self.price_jump_max) + _SLACK:
+            return None
+        wording = Wording(
+            limit=f"within {percent(self.price_jump_max)} of {good_usd:.4f} USD",
+            value=f"bid {seen.bid_usd:.4f}, ask {seen.ask_usd:.4f} USD: {percent(far)} away",
+            headroom="0 shares until the price is confirmed",
+            action=f"wait: a new level counts after a minute of it; or raise {self.setting}",
+            severity=Severity.WARNING,
+        )
+        return deny(self, wording)
+
+    def witnesses(self) -> Witnesses:
+        """Return an entry with the ask at the limit, and a cent above."""
+        furthest_usd = PRICE_USD * (1 + float(self.price_jump_max))
+        return Witnesses(
+            inside=_asking(furthest_usd), outside=_asking(furthest_usd + 0.01), unit="1 cent"
+        )
+
+
+_SLACK = 1e-12
+
+
+def _asking(ask_usd: float) -> Witness:
+    calm = calm_view()
+    seen = Quote(symbol=STOCK, bid_usd=PRICE_USD, ask_usd=ask_usd, quoted_at=NOON)
+    limit_usd = Decimal(repr(round(ask_usd, 2)))
+    return Witness(
+        intent=entry(terms=AtLimit(limit_usd)),
+        view=replace(calm, quotes={**calm.quotes, STOCK: seen}),
+    )

@@ -1,0 +1,62 @@
+"""No sector above its share of equity, ETFs looked through."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import ClassVar
+
+from domain.instruments import Sector
+from domain.money import ZERO
+from domain.orders import Denial, OrderIntent
+from risk.exposure import UNKNOWN_LOOK_THROUGH
+from risk.limits import SETTING_OF
+from risk.rule import Cap, cap_room_shares, fits, no_equity, no_price, over_cap
+from risk.view import RiskView
+from risk.witnesses import (
+    EQUITY_USD,
+    PEER,
+    Witnesses,
+    calm_view,
+    holding,
+    on_both_sides,
+    whole_shares_worth,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SectorRule:
+    """Each sector that an order adds to stays within its cap; a sector without one has none."""
+
+    sector_caps: Mapping[Sector, Decimal]
+    name: ClassVar[str] = "sector"
+    setting: ClassVar[str] = SETTING_OF["sector_caps"]
+    binds_closing: ClassVar[bool] = False
+
+    def check(self, intent: OrderIntent, view: RiskView) -> Denial | None:
+        """Return the objection of the fullest sector."""
+        if view.equity_usd is None:
+            return no_equity(self)
+        mark_usd = view.mark_usd(intent.symbol)
+        if mark_usd is None:
+            return no_price(self, intent)
+        instrument = view.instruments.get(intent.symbol)
+        look_through = instrument.look_through if instrument else UNKNOWN_LOOK_THROUGH
+        equity_usd, by_sector_usd = float(view.equity_usd), view.exposure.by_sector_usd
+        fullest, least_shares = None, float("inf")
+        for sector, share in look_through.items():
+            if share <= 0:
+                continue
+            cap_usd = float(self.sector_caps.get(sector, ZERO)) * equity_usd
+            cap = Cap(sector, cap_usd, by_sector_usd.get(sector, 0.0), share)
+            room_shares = cap_room_shares(intent, view, cap, mark_usd)
+            if room_shares < least_shares:
+                fullest, least_shares = cap, room_shares
+        if fullest is None or fits(intent, least_shares):
+            return None
+        return over_cap(self, intent, view, fullest, least_shares)
+
+    def witnesses(self) -> Witnesses:
+        """Return an order that fills its sector to the cap, and one share more."""
+        cap_usd = self.sector_caps.get(Sector.INFORMATION_TECHNOLOGY, ZERO) * EQUITY_USD
+        held = holding(calm_view(), {PEER: whole_shares_worth(cap_usd) - 10})
+        return on_both_sides(held, inside_shares=10)
