@@ -1,0 +1,263 @@
+"""What happens to our orders, as the venue tells it over its websocket.
+
+There is no replay and no sequence number: whatever happened while no connection stood has to be
+read by REST. So every connection starts with StreamConnected. Nothing is dropped: the socket is
+read at the pace of the consumer, who must not keep it waiting longer than a heartbeat.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import aiohttp
+import msgspec
+import structlog
+
+from daemon.alpaca.client import CONNECT_TIMEOUT_S, Credentials
+from daemon.alpaca.codec import UpdateWire, decode, is_known_status, to_report, update_fill
+from daemon.backoff import Backoff, Jitter
+from domain.errors import NotAuthorized, VenueError, VenueUnavailable
+from domain.orders import Fill, OrderReport, OrderUpdate
+from domain.ports import Clock, StreamConnected
+
+RECONNECT_BACKOFF = Backoff(first_s=1.0, longest_s=30.0, least_s=0.1)
+CROWDED_WAIT_S = 5.0
+"""Least wait after a 429 at the handshake: another connection of this account still stands."""
+STABLE_S = 30.0
+"""A connection that lived this long was a good one: the next wait is short again."""
+HANDSHAKE_TIMEOUT_S = 10.0
+HEARTBEAT_S = 10.0
+MESSAGE_MAX_BYTES = 4_000_000
+
+Reread = Callable[[str], Awaitable[OrderReport | None]]
+"""Read one order again by its client order id."""
+
+_TAKEN_BACK = frozenset({"trade_bust", "trade_correct"})
+_KNOWN_EVENTS = frozenset(
+    {
+        "pending_new",
+        "accepted",
+        "new",
+        "partial_fill",
+        "fill",
+        "pending_cancel",
+        "canceled",
+        "expired",
+        "rejected",
+        "done_for_day",
+        "suspended",
+        "stopped",
+        "calculated",
+        "held",
+        "pending_replace",
+        "replaced",
+        "order_cancel_rejected",
+        "order_replace_rejected",
+        "restated",
+        *_TAKEN_BACK,
+    }
+)
+_log = structlog.get_logger(__name__)
+
+
+class _Envelope(msgspec.Struct):
+    stream: str = ""
+    data: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class _Authorization(msgspec.Struct):
+    status: str = ""
+
+
+class _Listening(msgspec.Struct):
+    streams: list[str] = []
+
+
+_envelope = msgspec.json.Decoder(_Envelope)
+_authorization = msgspec.json.Decoder(_Authorization)
+_listening = msgspec.json.Decoder(_Listening)
+_update = msgspec.json.Decoder(UpdateWire, strict=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamEndpoint:
+    """Where the trading stream is. `silence_max_s`: a connection that says nothing for so long is
+    given up (None: the heartbeat alone decides)."""
+
+    url: str
+    credentials: Credentials
+    silence_max_s: float | None = None
+
+
+class _Crowded(VenueUnavailable):
+    """The handshake was refused because of another connection."""
+
+
+class TradeStream:
+    """Yields what the venue says of the account's orders; reconnects by itself, for ever."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        endpoint: StreamEndpoint,
+        *,
+        clock: Clock,
+        jitter: Jitter,
+        reread: Reread,
+    ) -> None:
+        self.connections = 0
+        self.is_connected = False
+        self._session = session
+        self._endpoint = endpoint
+        self._clock = clock
+        self._jitter = jitter
+        self._reread = reread
+
+    async def updates(self) -> AsyncGenerator[OrderUpdate | Fill | StreamConnected, None]:
+        """Yield StreamConnected at each connection, then what happens. Raises NotAuthorized."""
+        loop = asyncio.get_running_loop()
+        failures = 0
+        while True:
+            since_s = loop.time()
+            least_s = 0.0
+            try:
+                async with await self._connect() as socket, aclosing(self._listen(socket)) as heard:
+                    async for event in heard:
+                        yield event
+            except NotAuthorized:
+                raise
+            except _Crowded as fault:
+                least_s, cause = CROWDED_WAIT_S, str(fault)
+            except (VenueError, aiohttp.ClientError, TimeoutError, OSError) as fault:
+                cause = f"{type(fault).__name__}: {fault}"
+            else:
+                cause = "the venue closed it"
+            finally:
+                self.is_connected = False
+            failures = 1 if loop.time() - since_s >= STABLE_S else failures + 1
+            delay_s = max(least_s, RECONNECT_BACKOFF.delay_s(failures, self._jitter))
+            if failures == 1:
+                _log.warning("stream_lost", cause=cause, retry_in_s=round(delay_s, 1))
+            await asyncio.sleep(delay_s)
+
+    async def _connect(self) -> aiohttp.ClientWebSocketResponse:
+        """Return a socket on which trade updates have been acknowledged."""
+        async with asyncio.timeout(HANDSHAKE_TIMEOUT_S):
+            try:
+                socket = await self._session.ws_connect(
+                    self._endpoint.url,
+                    heartbeat=HEARTBEAT_S,
+                    max_msg_size=MESSAGE_MAX_BYTES,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=CONNECT_TIMEOUT_S),
+                )
+            except aiohttp.WSServerHandshakeError as fault:
+                raise _refused(fault) from fault
+            try:
+                await self._authenticate(socket)
+            except BaseException:
+                await socket.close()
+                raise
+        return socket
+
+    async def _authenticate(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        credentials = self._endpoint.credentials
+        secret = credentials.secret_key.get_secret_value()
+        keys = {"key_id": credentials.key_id, "secret_key": secret}
+        await _send(socket, {"action": "authenticate", "data": keys})
+        answer = await _expect(socket, "authorization")
+        if decode(_authorization, answer).status != "authorized":
+            raise NotAuthorized(
+                "the trading stream does not accept the key: check ALPACA_API_KEY and"
+                " ALPACA_SECRET_KEY",
+                http_status=401,
+                code=None,
+            )
+        await _send(socket, {"action": "listen", "data": {"streams": ["trade_updates"]}})
+        answer = await _expect(socket, "listening")
+        if "trade_updates" not in decode(_listening, answer).streams:
+            raise VenueUnavailable("the venue did not confirm that it sends trade updates")
+
+    async def _listen(
+        self, socket: aiohttp.ClientWebSocketResponse
+    ) -> AsyncGenerator[OrderUpdate | Fill | StreamConnected, None]:
+        is_reconnect = self.connections > 0
+        self.connections += 1
+        self.is_connected = True
+        if is_reconnect:
+            _log.info("stream_connected", connections=self.connections)
+        yield StreamConnected(at=self._clock.now(), is_reconnect=is_reconnect)
+        while True:
+            async with asyncio.timeout(self._endpoint.silence_max_s):
+                payload = await _receive(socket)
+            if payload is None:
+                return
+            envelope = decode(_envelope, payload)
+            if envelope.stream == "trade_updates":
+                for event in await self._translate(decode(_update, envelope.data)):
+                    yield event
+
+    async def _translate(self, wire: UpdateWire) -> list[OrderUpdate | Fill | StreamConnected]:
+        """Return what one message means: the fill first, so that it is booked before its order
+        is seen to be finished."""
+        now = self._clock.now()
+        report = to_report(wire.order)
+        events: list[OrderUpdate | Fill | StreamConnected] = []
+        fill = None
+        if wire.event in ("fill", "partial_fill"):
+            fill = update_fill(wire, received_at=now)
+            if fill is not None:
+                events.append(fill)
+        if wire.event in _TAKEN_BACK or (fill is None and "fill" in wire.event):
+            _log.error("account_must_be_read_again", venue_event=wire.event, order=report)
+            events.append(StreamConnected(at=now, is_reconnect=True))
+        if wire.event not in _KNOWN_EVENTS or not is_known_status(wire.order.status):
+            _log.warning("unknown_order_event", venue_event=wire.event, status=wire.order.status)
+            report = await self._read_again(report)
+        events.append(OrderUpdate(report=report, at=now))
+        return events
+
+    async def _read_again(self, report: OrderReport) -> OrderReport:
+        try:
+            return await self._reread(report.client_order_id) or report
+        except NotAuthorized:
+            raise
+        except VenueError as fault:
+            _log.warning("order_not_read_again", order=report.client_order_id, cause=str(fault))
+            return report
+
+
+def _refused(fault: aiohttp.WSServerHandshakeError) -> VenueError:
+    text = f"the trading stream refused the connection: {fault.status} {fault.message}"
+    if fault.status in (401, 403):
+        return NotAuthorized(text, http_status=fault.status, code=None)
+    if fault.status == 429:
+        return _Crowded(text + "; another program uses this account's stream")
+    return VenueUnavailable(text)
+
+
+async def _send(socket: aiohttp.ClientWebSocketResponse, message: object) -> None:
+    await socket.send_str(msgspec.json.encode(message).decode())
+
+
+async def _receive(socket: aiohttp.ClientWebSocketResponse) -> bytes | None:
+    """Return the next message, text or binary; None once the connection has ended."""
+    message = await socket.receive()
+    if message.type is aiohttp.WSMsgType.TEXT:
+        return str(message.data).encode()
+    if message.type is aiohttp.WSMsgType.BINARY:
+        return bytes(message.data)
+    if message.type is aiohttp.WSMsgType.ERROR:
+        raise VenueUnavailable(f"the trading stream broke: {message.data}")
+    return None
+
+
+async def _expect(socket: aiohttp.ClientWebSocketResponse, stream: str) -> msgspec.Raw:
+    """Return the data of the next message of a control stream."""
+    while True:
+        payload = await _receive(socket)
+        if payload is None:
+            raise VenueUnavailable(f"the venue hung up while {stream} was awaited")
+        envelope = decode(_envelope, payload)
+        if envelope.stream == stream:
+            return envelope.data
