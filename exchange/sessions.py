@@ -1,14 +1,14 @@
 """The trading calendar of US equities. The only file that knows exchange-calendars."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import exchange_calendars
-from exchange_calendars.errors import NoSessionsError
 
 from domain.calendar import Calendar, Session
 
 EXCHANGE = "XNYS"
-NANOSECONDS_PER_SECOND = 1_000_000_000
+ASKED_BEYOND = timedelta(days=14)
+"""The library refuses spans of one day and spans without a session; so more is asked for."""
 
 
 def xnys_calendar(first: date, last: date) -> Calendar:
@@ -19,25 +19,18 @@ def xnys_calendar(first: date, last: date) -> Calendar:
     """
     if first > last:
         raise ValueError(f"no calendar from {first} to {last}: it would end before it starts")
-    try:
-        table = exchange_calendars.get_calendar(
-            EXCHANGE, start=first.isoformat(), end=last.isoformat()
-        ).schedule
-    except NoSessionsError:
-        return Calendar(())
-    opens_s = table["open"].astype("int64") // _units_per_second(table["open"].dtype)
-    closes_s = table["close"].astype("int64") // _units_per_second(table["close"].dtype)
+    table = exchange_calendars.get_calendar(
+        EXCHANGE, start=first.isoformat(), end=(last + ASKED_BEYOND).isoformat()
+    ).schedule
+    opens_s = table["open"].dt.as_unit("s").astype("int64")
+    closes_s = table["close"].dt.as_unit("s").astype("int64")
     return Calendar(
         tuple(
             Session(day=day, opens_at=_instant(opens), closes_at=_instant(closes))
             for day, opens, closes in zip(table.index.date, opens_s, closes_s, strict=True)
+            if day <= last
         )
     )
-
-
-def _units_per_second(dtype: object) -> int:
-    units = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": NANOSECONDS_PER_SECOND}
-    return units[str(getattr(dtype, "unit", "ns"))]
 
 
 def _instant(epoch_s: int) -> datetime:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow
 from numpy.typing import NDArray
 
 from domain.errors import ConfigurationFault
@@ -86,6 +87,15 @@ def bar_paths(path: Path) -> list[Path]:
     if not _is_bar_file(path):
         raise ConfigurationFault(f"{path}: not a bar file; accepted: {', '.join(PARQUET + CSV)}")
     return [path]
+
+
+def read_bar_files(path: Path) -> list[BarFile]:
+    """Return the bars of a file, or of every file in a folder. Raises as `read_bar_file` does."""
+    files = [read_bar_file(p) for p in bar_paths(path)]
+    # Arrow keeps what a big file needed while it was read: hundreds of megabytes for a process
+    # that will never read again.
+    pyarrow.default_memory_pool().release_unused()
+    return files
 
 
 def _is_bar_file(path: Path) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 from domain.calendar import Calendar
 from domain.errors import ConfigurationFault
 from domain.market import Floats
-from exchange.markets.bar_files import BarFile, Integers, bar_paths, read_bar_file
+from exchange.markets.bar_files import BarFile, Integers, read_bar_files
 from exchange.sessions import xnys_calendar
 
 CALENDAR_TAIL = timedelta(days=400)
@@ -47,7 +47,7 @@ def load_bars(path: Path, wanted: Sequence[str]) -> BarTable:
     Raises ConfigurationFault for what cannot be played (see `read_bar_file`), for a day that is no
     session, for two files that hold the same bar, and when no wanted symbol is there.
     """
-    files = [read_bar_file(p) for p in bar_paths(path)]
+    files = read_bar_files(path)
     is_daily = files[0].is_daily
     for file in files:
         if file.is_daily != is_daily:
