@@ -233,6 +233,23 @@ def test_a_late_bar_brings_a_stale_column_back() -> None:
     assert closes(panel, 3) == [10.0, 11.0, 11.0]
 
 
+def test_a_late_bar_that_repeats_the_price_still_ends_the_count_of_empty_slots() -> None:
+    panel = a_panel([10.0], [NAN], [NAN], [NAN], stale_bars_max=3)
+    panel.amend(slot_at(1), a_row(10.0))
+    panel.append(slot_at(4), a_row(NAN))
+
+    assert closes(panel, 1) == [10.0]
+
+
+def test_a_session_start_is_remembered_across_the_end_of_the_buffer() -> None:
+    panel = a_panel([10.0], [NAN], capacity_slots=3, stale_bars_max=1)
+    panel.append(slot_at(100), a_row(NAN), True)
+    panel.append(slot_at(101), a_row(NAN))
+    panel.amend(slot_at(0), a_row(11.0))
+
+    assert same(closes(panel, 3), [11.0, 11.0, NAN])
+
+
 def test_a_late_bar_touches_no_other_column() -> None:
     panel = a_panel([10.0, 20.0], [NAN, NAN], [NAN, NAN], stale_bars_max=1)
     panel.amend(slot_at(1), a_row(11.0, NAN))
