@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
-from domain.money import ZERO, to_quantity
+from domain.money import ZERO
 from domain.orders import BookName
 
 
@@ -34,47 +34,57 @@ def apportion(
 def _partial(
     deltas: Mapping[BookName, Decimal], net: Decimal, filled_shares: Decimal
 ) -> dict[BookName, Decimal]:
-    sign = 1 if net > 0 else -1
     lot = _lot((*deltas.values(), filled_shares))
-    along = {b: int(sign * d / lot) for b, d in deltas.items() if sign * d > 0}
-    against = {b: int(-sign * d / lot) for b, d in deltas.items() if sign * d < 0}
-    filled, ordered, opposed = int(filled_shares / lot), int(abs(net) / lot), sum(against.values())
+    wanted = {name: int(delta / lot) for name, delta in deltas.items()}
+    sign = 1 if net > 0 else -1
+    along = {name: lots for name, lots in wanted.items() if sign * lots > 0}
+    against = {name: lots for name, lots in wanted.items() if sign * lots < 0}
+    filled, ordered, opposed = int(filled_shares / lot), int(abs(net) / lot), _size(against)
     crossed = (2 * opposed * filled + ordered) // (2 * ordered)
-    lots = {b: sign * n for b, n in divide(along, filled + crossed).items()}
-    lots |= {b: -sign * n for b, n in divide(against, crossed).items()}
-    return {b: lots.get(b, 0) * lot for b in deltas}
+    got = dict.fromkeys(deltas, 0)
+    got |= divide(along, filled + crossed)
+    got |= divide(against, crossed)
+    return {name: lots * lot if wanted[name] > 0 else -lots * lot for name, lots in got.items()}
+
+
+def _size(claims: Mapping[BookName, int]) -> int:
+    return sum(abs(claim) for claim in claims.values())
 
 
 def divide(claims: Mapping[BookName, int], seats: int) -> dict[BookName, int]:
-    """Return `seats` whole lots divided by claim (each > 0) with Sainte-Laguë's divisors.
+    """Return `seats` whole lots divided by the size of claims (≠ 0) with Sainte-Laguë's divisors.
 
     Never takes a lot back as `seats` grows; ties go to the name that sorts first. Requires
-    0 ≤ seats ≤ Σ claims.
+    0 ≤ seats ≤ Σ |claims|.
     """
-    total = sum(claims.values())
-    if seats == total:
-        return dict(claims)
-    given = {b: (2 * claim * seats + total) // (2 * total) for b, claim in claims.items()}
+    total = _size(claims)
+    if len(claims) < 2 or seats in (0, total):
+        return {name: abs(claim) * seats // total for name, claim in claims.items()}
+    sizes = sorted((name, abs(claim)) for name, claim in claims.items())
+    given = {name: (2 * size * seats + total) // (2 * total) for name, size in sizes}
     missing = seats - sum(given.values())
-    # The book whose next (or last) divisor 2n ± 1 is smallest (largest) beside its claim; compared
-    # as exact fractions over the product of all claims' common total.
-    names = sorted(claims)
     for _ in range(missing):
-        chosen = _first_by(names, {b: (2 * given[b] + 1, claims[b]) for b in names})
-        given[chosen] += 1
+        given[_next(sizes, given)] += 1
     for _ in range(-missing):
-        chosen = _first_by(names[::-1], {b: (-(2 * given[b] - 1), claims[b]) for b in names})
-        given[chosen] -= 1
+        given[_last(sizes, given)] -= 1
     return given
 
 
-def _first_by(names: Sequence[BookName], ratios: Mapping[BookName, tuple[int, int]]) -> BookName:
-    """Return the first name with the least ratio, compared without rounding."""
-    best = names[0]
-    for name in names[1:]:
-        (above, below), (best_above, best_below) = ratios[name], ratios[best]
-        if above * best_below < best_above * below:
-            best = name
+def _next(sizes: Sequence[tuple[BookName, int]], given: Mapping[BookName, int]) -> BookName:
+    """Return whose next divisor is least beside its claim: (2n + 1) / size, without rounding."""
+    best, best_size = sizes[0]
+    for name, size in sizes[1:]:
+        if (2 * given[name] + 1) * best_size < (2 * given[best] + 1) * size:
+            best, best_size = name, size
+    return best
+
+
+def _last(sizes: Sequence[tuple[BookName, int]], given: Mapping[BookName, int]) -> BookName:
+    """Return whose last divisor, (2n − 1) / size, is greatest: the lot given out last."""
+    best, best_size = sizes[-1]
+    for name, size in reversed(sizes[:-1]):
+        if (2 * given[name] - 1) * best_size > (2 * given[best] - 1) * size:
+            best, best_size = name, size
     return best
 
 
@@ -82,7 +92,7 @@ def _lot(amounts: Sequence[Decimal]) -> Decimal:
     """Return the coarsest power of ten, one share at most, that all amounts are multiples of."""
     exponent = 0
     for amount in amounts:
-        if amount != to_quantity(amount, Decimal(1)):
+        if amount % 1:
             found = amount.normalize().as_tuple().exponent
-            exponent = min(exponent, found) if isinstance(found, int) else exponent
+            exponent = min(exponent, int(found))
     return Decimal(1).scaleb(exponent)
