@@ -66,6 +66,10 @@ class Asker:
         self._stopwatch_s = stopwatch_s
         self._budget_s = budget_s
 
+    def is_heavy(self, name: StrategyName) -> bool:
+        """Return whether a strategy is to be asked in a thread, off the loop."""
+        return bool(getattr(self._strategies[name], "heavy", False))
+
     def ask(self, ask: Ask) -> OpinionGiven | OpinionFailed:
         """Return the strategy's answer, or how it failed to give one in its budget."""
         self._note.write(ask.strategy)

@@ -10,6 +10,7 @@ from daemon.engine.commands import Command, RecordDurably, SubmitOrder
 from daemon.engine.panels import DailyStatistics, Panels
 from daemon.engine.rules import EngineRules
 from daemon.memory import Memory
+from domain.calendar import Calendar
 from domain.instruments import Instrument, Symbol, Universe
 from domain.money import ZERO, to_usd
 from domain.orders import Leg, Order, OrderIntent, OrderStatus, Verdict
@@ -48,6 +49,7 @@ class Core:
     panels: Panels
     board: Board
     gate: RiskGate
+    calendar: Calendar
     now: datetime
     buying_power_usd: Decimal | None = None
     instruments: Mapping[Symbol, Instrument] = field(init=False)
@@ -201,6 +203,23 @@ class Core:
             self.memory.count("orders_denied")
         for denial in verdict.denials:
             self.memory.count(f"denials.{denial.rule}")
+
+    def has_working(self, symbol: Symbol) -> bool:
+        """Return whether an order of ours may still fill."""
+        return any(o.intent.symbol == symbol for o in self.memory.working.values())
+
+    def reference_usd(self, symbol: Symbol) -> Decimal:
+        """Return the last good mid of a symbol, else its mark, else what it cost.
+
+        Raises LookupError for a symbol neither quoted nor held.
+        """
+        mark = self.board.mark_usd(symbol) or self.memory.marks.get(symbol)
+        if mark is not None:
+            return mark
+        position = self.memory.portfolio.positions.get(symbol)
+        if position is None:
+            raise LookupError(f"no price of {symbol} is known")
+        return position.average_entry_usd
 
     def own_positions(self) -> dict[Symbol, Decimal]:
         """Return the signed shares that we opened, by symbol."""

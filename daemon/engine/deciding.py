@@ -36,6 +36,7 @@ from domain.portfolio import Portfolio, Position
 from domain.snapshot import Decision
 from execution import pricing
 from execution.order_states import request_cancel
+from risk.exits import lift_cooldowns
 from state import ledger
 from state.records import Crossed
 
@@ -69,6 +70,7 @@ class Deciding:
         core.refresh_marks()
         inputs = self._inputs()
         allocation = self._allocator.allocate(inputs)
+        self._lift_cooldowns(allocation)
         commands = self._cancels(allocation)
         commands += self._cross(allocation)
         intents = [self._intent(planned, slot_at) for planned in allocation.planned]
@@ -174,6 +176,20 @@ class Deciding:
             if column is not None:
                 blocked[column] = True
         return blocked
+
+    def _lift_cooldowns(self, allocation: Allocation) -> None:
+        """Let symbols be entered again whose time is over and whose signal has reset."""
+        memory = self._core.memory
+        if not memory.cooldowns:
+            return
+        combined = {
+            symbol: float(allocation.combined_strength[self._column_of[symbol]])
+            for symbol in memory.cooldowns
+            if symbol in self._column_of
+        }
+        memory.cooldowns = lift_cooldowns(
+            memory.cooldowns, self._core.now, combined, self._core.rules.exit_strength
+        )
 
     # --- what becomes of the answer --------------------------------------------------------------
 

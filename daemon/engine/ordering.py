@@ -58,6 +58,8 @@ class Ordering:
     def withheld(self, event: SubmitWithheld) -> list[Command]:
         """The last check before the wire failed."""
         order = self._core.memory.orders[event.client_order_id]
+        if order.status is OrderStatus.SUBMITTING:
+            order = order_states.leave_unresolved(order, event.reason)
         self._core.memory.remember(order_states.withhold(order, event.at, event.reason))
         self._core.memory.count("orders_withheld")
         return [_noted(self._core.memory.orders[event.client_order_id]), Save()]

@@ -50,10 +50,13 @@ class EngineRules:
     time_in_force: TimeInForce = TimeInForce.DAY
     reprice_after_s: float = 15.0
     turnover_of_equity_per_day: float = 0.20
+    exit_strength: float = 0.1
     capital_cap_usd: float | None = None
     """On paper: sizing never uses more equity than this plus our own profit."""
     flatten_at_close_s: float | None = None
     """Seconds before the close at which positions are left; None keeps them overnight."""
+    cancels_at_stop: bool = True
+    """A clean stop cancels what works; else it is left at the venue and found again."""
     stale_bars_max: int = 10
     cluster_correlation: float = 0.8
     cluster_days: int = 60

@@ -1,0 +1,254 @@
+"""handle(event) → commands: the only door to the program's decisions. Synchronous, no I/O."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from allocation.allocate import Allocator
+from allocation.rules import AllocationRules
+from daemon.engine.board import Board
+from daemon.engine.commands import Ask, Command, Record, Save, ScheduleDecision
+from daemon.engine.core import Core
+from daemon.engine.deciding import Deciding, cancel
+from daemon.engine.guarding import Guarding
+from daemon.engine.operating import Operating
+from daemon.engine.opinions import Opinions
+from daemon.engine.ordering import Ordering
+from daemon.engine.panels import Panels
+from daemon.engine.reconciling import Reconciling
+from daemon.engine.rules import EngineRules
+from daemon.memory import Memory
+from domain.calendar import Calendar, Timeframe
+from domain.events import (
+    AccountReported,
+    BarsClosed,
+    DecisionDue,
+    Event,
+    OperatorAsked,
+    OpinionFailed,
+    OpinionGiven,
+    OrderChanged,
+    OrderFilled,
+    QuotesPolled,
+    SessionClosed,
+    SessionOpened,
+    StateDistrusted,
+    StoppingBegan,
+    StrategyHung,
+    SubmitRejected,
+    SubmitStarted,
+    SubmitUnresolved,
+    SubmitWithheld,
+)
+from domain.instruments import Symbol, Universe
+from domain.market import Bar
+from domain.snapshot import Snapshot
+from risk.gate import RiskGate
+from risk.limits import RiskLimits
+from state.records import Noted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineParts:
+    """What an engine is made of."""
+
+    universe: Universe
+    rules: EngineRules
+    limits: RiskLimits
+    allocation: AllocationRules
+    gate: RiskGate
+    calendar: Calendar
+
+
+class Engine:
+    """All decisions of the daemon. The same events give the same commands, live or replayed."""
+
+    def __init__(self, parts: EngineParts, memory: Memory, *, now: datetime) -> None:
+        self.memory = memory
+        self.is_stopping = False
+        self._rules = parts.rules
+        panels = Panels(parts.universe, parts.rules)
+        self._core = Core(
+            universe=parts.universe,
+            rules=parts.rules,
+            limits=parts.limits,
+            memory=memory,
+            panels=panels,
+            board=Board(parts.universe, price_jump_max=parts.limits.price_jump_max),
+            gate=parts.gate,
+            calendar=parts.calendar,
+            now=now,
+        )
+        allocator = Allocator(parts.universe, parts.allocation)
+        self._opinions = Opinions(parts.universe, parts.rules, panels, memory)
+        self._deciding = Deciding(self._core, self._opinions, allocator)
+        self._ordering = Ordering(self._core)
+        self._guarding = Guarding(self._core)
+        self._operating = Operating(self._core, self._opinions, self._guarding)
+        self._reconciling = Reconciling(self._core)
+        self._open_slots: dict[datetime, tuple[Timeframe, ...]] = {}
+        self._handlers = self._make_handlers()
+
+    # --- for the shell ---------------------------------------------------------------------------
+
+    def warm(
+        self,
+        timeframe: Timeframe,
+        history: Mapping[Symbol, Sequence[Bar]],
+        slots: Sequence[datetime],
+    ) -> None:
+        """Load bars from before the start."""
+        self._core.panels.warm(timeframe, history, slots)
+
+    def snapshot(self, saved_at: datetime) -> Snapshot:
+        """Return everything that must survive; the writer puts the journal's number in."""
+        return self.memory.snapshot(saved_at=saved_at, journal_seq=0)
+
+    @property
+    def core(self) -> Core:
+        """What the engine knows, for metrics and views; read only."""
+        return self._core
+
+    @property
+    def operator_answer(self) -> str:
+        """What came of the operator's last wish, in words."""
+        return self._operating.answer
+
+    def orders_being_canceled(self) -> list[str]:
+        """Return the ids of orders that a stop waits for."""
+        return [i for i, o in self.memory.working.items() if o.cancel_requested_at is not None]
+
+    # --- the door --------------------------------------------------------------------------------
+
+    def handle(self, event: Event) -> list[Command]:
+        """Take in one event and return what is to be done about it, in order."""
+        self._core.now = max(self._core.now, event.at)
+        return self._handlers[type(event)](event)
+
+    def _make_handlers(self) -> dict[type[Event], Callable[[Any], list[Command]]]:
+        return {
+            QuotesPolled: self._on_quotes,
+            BarsClosed: self._on_bars,
+            OpinionGiven: self._on_opinion,
+            OpinionFailed: self._on_failure,
+            DecisionDue: lambda e: self._decide(e.slot_at),
+            OrderFilled: self._ordering.filled,
+            OrderChanged: self._ordering.changed,
+            SubmitStarted: self._ordering.started,
+            SubmitWithheld: self._ordering.withheld,
+            SubmitRejected: self._ordering.rejected,
+            SubmitUnresolved: self._ordering.unresolved,
+            AccountReported: self._reconciling.account,
+            SessionOpened: self._on_open,
+            SessionClosed: self._on_close,
+            OperatorAsked: self._operating.asked,
+            StateDistrusted: self._guarding.distrust,
+            StrategyHung: self._opinions.hung,
+            StoppingBegan: lambda _: self._stop(),
+        }
+
+    # --- market ----------------------------------------------------------------------------------
+
+    def _on_quotes(self, event: QuotesPolled) -> list[Command]:
+        core = self._core
+        core.board.update(event.quotes)
+        for reason, count in event.invalid.items():
+            core.memory.count(f"quotes_invalid.{reason}", count)
+        core.refresh_marks()
+        if self.is_stopping or core.memory.session is None:
+            return []
+        return [*self._guarding.check(event.quotes), *self._ordering.chase()]
+
+    def _on_bars(self, event: BarsClosed) -> list[Command]:
+        core, session = self._core, self._core.memory.session
+        for late, _ in list(self._open_slots.items()):
+            # The slot before is still open: what has not been said by now comes too late.
+            if late < event.slot_at:
+                self._give_up(late)
+        first = (
+            session is not None and event.slot_at == session.slots(self._rules.base_timeframe)[0]
+        )
+        core.panels.add(event, session_starts=dict.fromkeys(event.rows, first))
+        if self.is_stopping:
+            return []
+        timeframes = tuple(event.rows)
+        asks = self._opinions.ask(event.slot_at, timeframes, core.board.arrays(core.now), core.now)
+        self._open_slots[event.slot_at] = timeframes
+        if not asks:
+            return self._decide(event.slot_at)
+        due_at = core.now + timedelta(seconds=self._rules.opinion_wait_s)
+        heavy = any(self._is_heavy(a) for a in asks)
+        # Asks are answered before the next event unless they run in a worker.
+        return [*asks, ScheduleDecision(slot_at=event.slot_at, due_at=due_at)] if heavy else asks
+
+    def _on_opinion(self, event: OpinionGiven) -> list[Command]:
+        return [*self._opinions.accept(event), *self._decide_if_complete(event.slot_at)]
+
+    def _on_failure(self, event: OpinionFailed) -> list[Command]:
+        return [*self._opinions.fail(event), *self._decide_if_complete(event.slot_at)]
+
+    def _is_heavy(self, command: Command) -> bool:
+        strategies = self._rules.strategies
+        return isinstance(command, Ask) and bool(
+            getattr(strategies[command.strategy].strategy, "heavy", False)
+        )
+
+    def _decide_if_complete(self, slot_at: datetime) -> list[Command]:
+        if self._opinions.is_waiting_for(slot_at):
+            return []
+        return self._decide(slot_at)
+
+    def _decide(self, slot_at: datetime) -> list[Command]:
+        """Decide a slot now, once; outside the session it waits for the next open."""
+        timeframes = self._open_slots.pop(slot_at, None)
+        if timeframes is None:
+            if slot_at not in self.memory.due_at_open:
+                return []
+            self.memory.due_at_open.remove(slot_at)
+            timeframes = ()
+        self._opinions.close(slot_at)
+        if self.is_stopping:
+            return []
+        if self.memory.session is None or slot_at >= self.memory.session.closes_at:
+            self.memory.due_at_open = [slot_at]
+            self.memory.count("slots_awaiting_open")
+            return [Record(fact=Noted(at=self._core.now, due_at_open=(slot_at,))), Save()]
+        if not self.memory.is_reconciled:
+            self.memory.count("slots_missed")
+            return []
+        return self._deciding.decide(slot_at, timeframes)
+
+    def _give_up(self, slot_at: datetime) -> None:
+        self._open_slots.pop(slot_at, None)
+        self._opinions.close(slot_at)
+        self.memory.count("slots_missed")
+
+    # --- sessions --------------------------------------------------------------------------------
+
+    def _on_open(self, event: SessionOpened) -> list[Command]:
+        self.memory.session = event.session
+        commands = self._guarding.session_opened(event)
+        waiting = list(self.memory.due_at_open)
+        if waiting:
+            due_at = event.session.opens_at + timedelta(seconds=self._rules.open_delay_s)
+            # After a restart inside the session the open may be long past: then at once.
+            due_at = max(due_at, self._core.now + timedelta(seconds=1))
+            commands += [ScheduleDecision(slot_at=slot_at, due_at=due_at) for slot_at in waiting]
+        return commands
+
+    def _on_close(self, event: SessionClosed) -> list[Command]:
+        self.memory.session = None
+        self.memory.count("sessions")
+        return [*self._guarding.session_closed(event), Save()]
+
+    # --- stopping --------------------------------------------------------------------------------
+
+    def _stop(self) -> list[Command]:
+        self.is_stopping = True
+        if not self._rules.cancels_at_stop:
+            return [Save()]
+        commands: list[Command] = []
+        for order in list(self.memory.working.values()):
+            commands += cancel(self._core, order, "the daemon is stopping")
+        return [*commands, Save()]

@@ -1,0 +1,127 @@
+"""What a person asks for: through the same gate and journal as everything else."""
+
+from decimal import Decimal
+
+from daemon.engine.commands import Command, RecordDurably, Save
+from daemon.engine.core import Core
+from daemon.engine.deciding import cancel
+from daemon.engine.guarding import Guarding
+from daemon.engine.opinions import Opinions
+from daemon.engine.ordering import decision_on
+from domain.events import Action, OperatorAsked, OperatorOrder
+from domain.money import CENT, Rounding, tick_for, to_price
+from domain.orders import OPERATOR, Leg, OrderIntent, Side, Terms
+from execution import pricing
+from risk.halts import resume_refusal
+from state.records import Noted, StatusChanged
+
+
+class Operating:
+    """Carries out an operator's wish; `answer` says what came of the last one, for the caller."""
+
+    def __init__(self, core: Core, opinions: Opinions, guarding: Guarding) -> None:
+        self._core = core
+        self._opinions = opinions
+        self._guarding = guarding
+        self.answer = ""
+
+    def asked(self, event: OperatorAsked) -> list[Command]:
+        """Do what was asked."""
+        self.answer = "done"
+        self._core.memory.count(f"operator.{event.action.value}")
+        match event.action:
+            case Action.HALT | Action.REDUCE:
+                return self._guarding.observe(event)
+            case Action.RESUME:
+                return self._resume(event)
+            case Action.FLATTEN:
+                commands = self._guarding.observe(event)
+                return [*commands, *self._guarding.flatten_step()]
+            case Action.CANCEL_ALL:
+                return self._cancel_all()
+            case Action.UNBENCH:
+                return self._unbench(event.subject)
+            case Action.ORDER:
+                return self._order(event)
+
+    def _resume(self, event: OperatorAsked) -> list[Command]:
+        refusal = resume_refusal(self._core.memory.trading, event.subject)
+        commands = self._guarding.observe(event)
+        if refusal:
+            self.answer = refusal
+        if self._core.memory.quarantined and "quarantine" in event.subject:
+            self._core.memory.quarantined.clear()
+            commands += self._quarantine_recorded()
+        return commands
+
+    def _quarantine_recorded(self) -> list[Command]:
+        core = self._core
+        return [
+            RecordDurably(fact=StatusChanged(at=core.now, trading=core.memory.trading)),
+            RecordDurably(fact=Noted(at=core.now, quarantined={})),
+            Save(),
+        ]
+
+    def _cancel_all(self) -> list[Command]:
+        commands: list[Command] = []
+        working = list(self._core.memory.working.values())
+        for order in working:
+            commands += cancel(self._core, order, "the operator cancels all")
+        self.answer = f"{len(working)} orders are being canceled"
+        return commands
+
+    def _unbench(self, name: str) -> list[Command]:
+        if not self._opinions.unbench(name):
+            self.answer = f"no strategy {name!r} is benched"
+            return []
+        self.answer = f"{name} is asked again from the next slot on"
+        benched = dict(self._core.memory.benched)
+        return [RecordDurably(fact=Noted(at=self._core.now, benched=benched)), Save()]
+
+    def _order(self, event: OperatorAsked) -> list[Command]:
+        core, wish = self._core, event.order
+        if wish is None or wish.symbol not in core.instruments:
+            self.answer = f"{wish.symbol if wish else '?'} is not in the universe"
+            return []
+        terms = wish.terms or self._terms(wish)
+        if terms is None:
+            self.answer = f"no quote of {wish.symbol} yet"
+            return []
+        intent = self._intent(event, wish, terms)
+        commands = core.commit([intent], lambda verdicts: decision_on(core, verdicts))
+        decision = core.memory.last_decision
+        outcome = decision.outcomes[wish.symbol] if decision else None
+        if outcome is not None:
+            reasons = "; ".join(f"{d.rule}: {d.value}, limit {d.limit}" for d in outcome.denials)
+            self.answer = outcome.outcome.value + (f" ({reasons})" if reasons else "")
+        return commands
+
+    def _intent(self, event: OperatorAsked, wish: OperatorOrder, terms: Terms) -> OrderIntent:
+        core = self._core
+        slot_at = core.now.replace(microsecond=0)
+        held = core.memory.portfolio.shares(wish.symbol)
+        closes = held and (held > 0) == (wish.side is Side.SELL)
+        leg = Leg.CLOSE if closes and wish.quantity_shares <= abs(held) else Leg.OPEN
+        signed = wish.side.sign * wish.quantity_shares
+        return OrderIntent(
+            client_order_id=core.identity(wish.symbol, slot_at, leg, OPERATOR),
+            symbol=wish.symbol,
+            side=wish.side,
+            quantity_shares=wish.quantity_shares,
+            terms=terms,
+            time_in_force=wish.time_in_force,
+            leg=leg,
+            slot_at=slot_at,
+            intended_at=core.now,
+            deltas={OPERATOR: Decimal(signed)},
+            reference_usd=core.reference_usd(wish.symbol),
+            reason=f"the operator's order: {event.reason or 'no reason given'}",
+        )
+
+    def _terms(self, wish: OperatorOrder) -> Terms | None:
+        core = self._core
+        quote = core.board.quotes.get(wish.symbol)
+        if quote is None:
+            return None
+        tick_usd = tick_for(to_price(quote.bid_usd, CENT, Rounding.UP))
+        return pricing.entry_terms(wish.side, quote, tick_usd, core.rules.collar_bps)

@@ -1,0 +1,303 @@
+"""The loops that turn the world into events: sessions, slots, quotes, accounts, order news."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import structlog
+
+from daemon.logs import Edge
+from daemon.pacing import Pacing
+from domain.calendar import Calendar, Session, Timeframe
+from domain.errors import VenueError, VenueUnavailable
+from domain.events import (
+    AccountReported,
+    BarsClosed,
+    Event,
+    OrderChanged,
+    OrderFilled,
+    QuotesPolled,
+    SessionClosed,
+    SessionOpened,
+)
+from domain.instruments import Symbol
+from domain.market import Bar, BarRow
+from domain.orders import Fill, OrderUpdate
+from domain.panel import bar_row, slot_of
+from domain.ports import Broker, Clock, PriceSource
+
+Post = Callable[[Event], None]
+LATE_SLOTS = 2
+"""Slots before the present one that are fetched again, for late bars."""
+RECONCILE_S = 60.0
+FILLS_OVERLAP = timedelta(minutes=2)
+"""Executions are asked for again from so long before the last one seen."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedRules:
+    """What is fetched, and when; market seconds."""
+
+    symbols: tuple[Symbol, ...]
+    timeframes: tuple[Timeframe, ...]
+    settle_s: float
+    poll_s: float
+    order_price_max_age_s: float
+    sessions_max: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Venue:
+    """What a venue is to us: prices, an account, and the hours it keeps."""
+
+    prices: PriceSource
+    broker: Broker
+    calendar: Calendar
+
+
+class Feeds:
+    """Posts what happens. Every loop ends only by cancellation, or, the sessions', by its count."""
+
+    def __init__(
+        self,
+        venue: Venue,
+        *,
+        clock: Clock,
+        pacing: Pacing,
+        post: Post,
+        rules: FeedRules,
+    ) -> None:
+        self._prices = venue.prices
+        self._broker = venue.broker
+        self._calendar = venue.calendar
+        self._clock = clock
+        self._pacing = pacing
+        self._post = post
+        self._rules = rules
+        self._rows: dict[tuple[Timeframe, datetime], BarRow] = {}
+        self._bars_edge = Edge(_log, what="bars")
+        self._quotes_edge = Edge(_log, what="quotes")
+        self._account_edge = Edge(_log, what="account")
+        self._fills_seen_at: datetime | None = None
+        self.slots_missed = 0
+
+    # --- sessions and slots ----------------------------------------------------------------------
+
+    async def sessions(self) -> None:
+        """Follow the calendar, session by session; return after `sessions_max` of them."""
+        done = 0
+        while self._rules.sessions_max is None or done < self._rules.sessions_max:
+            session = self._calendar.current_or_next(self._clock.now())
+            await self._pacing.sleep_until(session.opens_at)
+            self._post(SessionOpened(at=self._clock.now(), session=session))
+            await self._slots(session)
+            await self._pacing.sleep_until(session.closes_at)
+            self._post(SessionClosed(at=self._clock.now(), session=session))
+            done += 1
+            await self._pacing.sleep_until(session.closes_at + timedelta(seconds=1))
+
+    async def _slots(self, session: Session) -> None:
+        """Fetch every slot of a session as it closes; of those already past, the last alone."""
+        for slot_at, timeframes in self._grid(session):
+            due_at = slot_at + timedelta(seconds=self._rules.settle_s)
+            if self._is_superseded(session, slot_at):
+                continue
+            await self._pacing.sleep_until(due_at)
+            if self._is_superseded(session, slot_at):
+                self.slots_missed += 1
+                continue
+            with self._pacing.at_work():
+                await self._slot(session, slot_at, timeframes)
+
+    def _grid(self, session: Session) -> list[tuple[datetime, list[Timeframe]]]:
+        closing: dict[datetime, list[Timeframe]] = {}
+        for timeframe in self._rules.timeframes:
+            for slot_at in session.slots(timeframe):
+                closing.setdefault(slot_at, []).append(timeframe)
+        return sorted(closing.items())
+
+    def _is_superseded(self, session: Session, slot_at: datetime) -> bool:
+        """Return whether a later slot of the session is due already."""
+        now = self._clock.now() - timedelta(seconds=self._rules.settle_s)
+        return any(slot_at < later <= now for later, _ in self._grid(session))
+
+    async def _slot(
+        self, session: Session, slot_at: datetime, timeframes: Sequence[Timeframe]
+    ) -> None:
+        """Fetch a slot's bars and fresh quotes together, then post quotes before bars."""
+        async with asyncio.TaskGroup() as group:
+            quotes = group.create_task(self._poll(self._rules.order_price_max_age_s / 2))
+            fetched = [
+                group.create_task(self._bars(session, slot_at, timeframe))
+                for timeframe in timeframes
+            ]
+        if quotes.result() is not None:
+            self._post(quotes.result() or QuotesPolled(at=self._clock.now(), quotes={}))
+        rows: dict[Timeframe, BarRow] = {}
+        late: list[tuple[Timeframe, datetime, BarRow]] = []
+        for timeframe, task in zip(timeframes, fetched, strict=True):
+            for at, row in task.result().items():
+                if at == slot_at:
+                    rows[timeframe] = row
+                else:
+                    late.append((timeframe, at, row))
+        if rows:
+            self._post(
+                BarsClosed(at=self._clock.now(), slot_at=slot_at, rows=rows, late=tuple(late))
+            )
+        else:
+            self.slots_missed += 1
+
+    async def _bars(
+        self, session: Session, slot_at: datetime, timeframe: Timeframe
+    ) -> dict[datetime, BarRow]:
+        """Return the slot's row, and of the slots before it those that have changed since."""
+        slots = [s for s in session.slots(timeframe) if s <= slot_at][-1 - LATE_SLOTS :]
+        opened = session.opens_at if timeframe.is_intraday else _midnight(session)
+        start_at = max(opened, slots[0] - timeframe.length)
+        try:
+            bars = await self._prices.fetch_bars(
+                self._rules.symbols,
+                timeframe,
+                start_at=start_at if timeframe.is_intraday else opened,
+                end_at=slot_at - timedelta(microseconds=1),
+            )
+        except VenueUnavailable as fault:
+            self._bars_edge.failed(timeframe=timeframe.value, reason=str(fault))
+            return {}
+        self._bars_edge.worked()
+        rows = _rows(bars, self._rules.symbols, timeframe, session.slots(timeframe))
+        found = {slot_at: rows.get(slot_at, bar_row(self._rules.symbols, {}))}
+        for at in slots[:-1]:
+            row = rows.get(at)
+            known = self._rows.get((timeframe, at))
+            if row is not None and known is not None and not _same(row, known):
+                found[at] = row
+        for at, row in found.items():
+            self._rows[(timeframe, at)] = row
+        self._forget(slot_at)
+        return found
+
+    def _forget(self, slot_at: datetime) -> None:
+        limit = slot_at - timedelta(days=1)
+        for key in [k for k in self._rows if k[1] < limit]:
+            del self._rows[key]
+
+    # --- quotes ----------------------------------------------------------------------------------
+
+    async def quotes(self) -> None:
+        """Poll the universe's quotes while the market is open."""
+        while True:
+            now = self._clock.now()
+            session = self._calendar.session_at(now)
+            if session is None:
+                opens_at = self._calendar.next_open(now).opens_at
+                await self._pacing.sleep_until(opens_at + timedelta(milliseconds=500))
+                continue
+            with self._pacing.at_work():
+                polled = await self._poll(self._rules.poll_s / 2)
+                if polled is not None:
+                    self._post(polled)
+            await self._pacing.sleep_until(now + timedelta(seconds=self._rules.poll_s))
+
+    async def _poll(self, max_age_s: float) -> QuotesPolled | None:
+        quotes = await self._prices.fetch(self._rules.symbols, max_age_s=max_age_s)
+        missing = len(self._rules.symbols) - len(quotes)
+        if missing:
+            self._quotes_edge.failed(missing=missing)
+        else:
+            self._quotes_edge.worked()
+        return QuotesPolled(at=self._clock.now(), quotes=quotes) if quotes else None
+
+    # --- the account -----------------------------------------------------------------------------
+
+    async def reconciling(self, is_quiet: Callable[[], bool]) -> None:
+        """Report the account every RECONCILE_S, when nothing of ours is in flight."""
+        while True:
+            await self._pacing.sleep_until(self._clock.now() + timedelta(seconds=RECONCILE_S))
+            if is_quiet():
+                with self._pacing.at_work():
+                    await self.reconcile()
+
+    async def reconcile(self) -> bool:
+        """Fetch fills, open orders and the account, and post them; return whether all came."""
+        started_at = self._clock.now()
+        since_at = self._fills_seen_at or started_at - timedelta(days=1)
+        try:
+            fills = await self._broker.fills_since(since_at - FILLS_OVERLAP)
+            open_orders = await self._broker.open_orders()
+            account = await self._broker.account()
+        except VenueError as fault:
+            self._account_edge.failed(reason=str(fault))
+            return False
+        self._account_edge.worked()
+        self._fills_seen_at = started_at
+        for fill in fills:
+            self._post(OrderFilled(at=self._clock.now(), fill=fill))
+        self._post(
+            AccountReported(at=self._clock.now(), account=account, open_orders=tuple(open_orders))
+        )
+        return True
+
+    def fills_known_until(self, at: datetime) -> None:
+        """Ask for executions from here on only: earlier ones are booked."""
+        self._fills_seen_at = at
+
+    async def order_news(self, on_connected: Callable[[bool], None]) -> None:
+        """Post what the stream tells; `on_connected(is_reconnect)` hears of every connection."""
+        async for update in self._broker.updates():
+            match update:
+                case OrderUpdate():
+                    self._post(OrderChanged(at=self._clock.now(), update=update))
+                case Fill():
+                    self._post(OrderFilled(at=self._clock.now(), fill=update))
+                case _:
+                    on_connected(update.is_reconnect)
+
+
+async def fetch_history(
+    prices: PriceSource,
+    symbols: Sequence[Symbol],
+    timeframe: Timeframe,
+    sessions: Sequence[Session],
+    until_at: datetime,
+) -> tuple[Mapping[Symbol, list[Bar]], list[datetime]]:
+    """Return the bars of past sessions and of today until now, and the slots they belong to."""
+    slots = [s for session in sessions for s in session.slots(timeframe) if s <= until_at]
+    if not slots:
+        return {}, []
+    bars = await prices.fetch_bars(
+        symbols, timeframe, start_at=_midnight(sessions[0]), end_at=slots[-1]
+    )
+    return bars, slots
+
+
+def _rows(
+    bars: Mapping[Symbol, Sequence[Bar]],
+    symbols: Sequence[Symbol],
+    timeframe: Timeframe,
+    slots: Sequence[datetime],
+) -> dict[datetime, BarRow]:
+    by_slot: dict[datetime, dict[Symbol, Bar]] = {}
+    for symbol, found in bars.items():
+        for bar in found:
+            slot_at = slot_of(bar.opened_at, timeframe, slots)
+            if slot_at is not None:
+                by_slot.setdefault(slot_at, {})[symbol] = bar
+    return {at: bar_row(symbols, row) for at, row in by_slot.items()}
+
+
+def _midnight(session: Session) -> datetime:
+    """Return an instant before any bar of the day: daily bars open at midnight in New York."""
+    return session.opens_at.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _same(row: BarRow, known: BarRow) -> bool:
+    return all(
+        np.array_equal(getattr(row, field), getattr(known, field), equal_nan=True)
+        for field in ("open", "high", "low", "close", "volume")
+    )
