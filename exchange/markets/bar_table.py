@@ -15,6 +15,8 @@ from exchange.sessions import xnys_calendar
 
 CALENDAR_TAIL = timedelta(days=400)
 """How far the calendar goes on after a file's last bar: orders and clocks look ahead."""
+STEPS_JUDGED_MIN = 10
+"""Fewer distances between bars than this are no proof of bars longer than a minute."""
 _EPOCH = date(1970, 1, 1)
 
 
@@ -200,8 +202,9 @@ def _check_steps(files: Sequence[BarFile], rows: _Rows) -> None:
             f" that {files[int(rows.file[first])].path.name} holds too",
             "each bar in one file only",
         )
-    if len(step) and int(step.min()) > 1:
+    minutes = int(np.gcd.reduce(step)) if len(step) >= STEPS_JUDGED_MIN else 1
+    if minutes > 1:
         raise ConfigurationFault(
-            f"{files[0].path}, column {files[0].time_column}: found bars {int(step.min())} minutes"
-            " apart; accepted: bars of one minute or of one day"
+            f"{files[0].path}, column {files[0].time_column}: found bars {minutes} minutes apart;"
+            " accepted: bars of one minute or of one day"
         )

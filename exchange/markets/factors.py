@@ -162,19 +162,26 @@ def draw_history(
 
 
 def _mixed(loadings: Loadings, market: Floats, sectors: Floats, own: Floats) -> Floats:
-    move: Floats = market * loadings.market + sectors @ loadings.sector.T + own * loadings.own
-    move *= loadings.daily_volatility
-    return move
+    move = market * loadings.market + own * loadings.own
+    move += summed(sectors.T[:, :, None], loadings.sector.T[:, None, :])
+    return move * loadings.daily_volatility
+
+
+def summed(factors: Floats, weights: Floats) -> Floats:
+    """Return the sum over the first axis of factors times weights, always in the same order.
+
+    No matrix product: its last bits change with the number of symbols and with the machine.
+    """
+    total: Floats = factors[0] * weights[0]
+    for factor, weight in zip(factors[1:], weights[1:], strict=True):
+        total += factor * weight
+    return total
 
 
 def _variance(loadings: Loadings, market: Factor, sectors: Factor, own: Factor) -> Floats:
-    squares: Floats = (
-        (market.volatility * loadings.market) ** 2
-        + sectors.volatility**2 @ (loadings.sector.T**2)
-        + (own.volatility * loadings.own) ** 2
-    )
-    squares *= loadings.daily_volatility**2
-    return squares
+    squares = (market.volatility * loadings.market) ** 2 + (own.volatility * loadings.own) ** 2
+    squares += summed((sectors.volatility.T**2)[:, :, None], (loadings.sector.T**2)[:, None, :])
+    return squares * loadings.daily_volatility**2
 
 
 def _log_volatility(seed: int, names: Sequence[str], days: int, kind: Clustering) -> Floats:

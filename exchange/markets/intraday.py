@@ -42,7 +42,7 @@ def wandering(seed: int, names: Sequence[str], ordinal: int, shares: Floats) -> 
     trend = _remembered(drawn[:, 2], memory) * np.sqrt(shares)
     lags = np.abs(np.subtract.outer(np.arange(minutes), np.arange(minutes)))
     root = np.sqrt(shares)
-    trend *= np.sqrt(TREND_SHARE / float(root @ memory**lags @ root))
+    trend *= np.sqrt(TREND_SHARE / float((memory**lags * np.outer(root, root)).sum()))
     steps = shocks * np.sqrt((1.0 - TREND_SHARE) * shares) + trend
     paths: Floats = np.cumsum(steps, axis=1)
     return paths

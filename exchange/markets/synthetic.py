@@ -15,7 +15,7 @@ from domain.instruments import Sector, Universe
 from domain.market import Floats
 from exchange.markets import intraday
 from exchange.markets.base import TICKS_PER_MINUTE, DailyBars, SessionTape
-from exchange.markets.factors import OVERNIGHT_SHARE, History, draw_history, loadings_of
+from exchange.markets.factors import OVERNIGHT_SHARE, History, draw_history, loadings_of, summed
 from exchange.markets.paths import on_grid, pinned, ticks_between
 from exchange.markets.shapes import DOLLAR_VOLUME_MIN_USD, variance_shares, volume_shares
 from exchange.markets.tapes import TapeCache, shares_of_session, whole_tape
@@ -152,7 +152,8 @@ class SyntheticMarket:
             free *= (factor.volatility[row] * np.sqrt(1.0 - OVERNIGHT_SHARE))[:, None]
             paths.append(intraday.bridged(free, factor.intraday[row], shares))
         market, sectors, own = paths
-        move = load.market[:, None] * market + load.sector @ sectors + load.own[:, None] * own
+        move = load.market[:, None] * market + load.own[:, None] * own
+        move += summed(sectors[:, None, :], load.sector.T[:, :, None])
         minute_log = bar_log[0][:, None] + load.daily_volatility[:, None] * move
         minute_log += intraday.bouncing(seed, self._names, ordinal, variance)
         return intraday.bridged(minute_log, bar_log[3], shares)

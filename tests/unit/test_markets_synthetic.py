@@ -75,8 +75,8 @@ def test_a_symbol_does_not_depend_on_who_else_is_in_the_universe():
     alone = SyntheticMarket(seed=7, universe=universe_of("KO")).tape(DAY)
     row = synthetic_market().symbols.index("KO")
     among_others = synthetic_market().tape(DAY)
-    assert np.allclose(alone.tick_usd[0], among_others.tick_usd[row], atol=0.0101)
-    assert np.array_equal(alone.official_close_usd[0], among_others.official_close_usd[row])
+    assert np.array_equal(alone.tick_usd[0], among_others.tick_usd[row])
+    assert np.array_equal(alone.tick_shares[0], among_others.tick_shares[row])
 
 
 def test_a_session_does_not_depend_on_the_ones_asked_for_before():
