@@ -207,15 +207,11 @@ def test_names_of_a_sector_move_together_more_than_others():
 def test_funds_follow_what_they_hold_and_bonds_go_their_own_way():
     bars = synthetic_market().daily(date(2016, 1, 1), date(2025, 12, 31))
     returns = np.diff(np.log(bars.close), axis=1)
-    row = {s: k for k, s in enumerate(bars_symbols())}
+    row = {s: k for k, s in enumerate(synthetic_market().symbols)}
     correlation = np.corrcoef(returns)
     assert correlation[row["SPY"], row["QQQ"]] > 0.8
     assert correlation[row["XLK"], row["MSFT"]] > 0.5
     assert abs(correlation[row["TLT"], row["SPY"]]) < 0.35
-
-
-def bars_symbols() -> tuple[str, ...]:
-    return synthetic_market().symbols
 
 
 def test_a_third_of_the_variance_comes_over_night():
