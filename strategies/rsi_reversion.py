@@ -13,9 +13,9 @@ from domain.signals import Signals
 MIDDLE = 50.0
 STRENGTH_AT_LEVEL = 0.5
 """Strength where the index touches a level: what the default hysteresis enters at."""
-SEED_ROWS_PER_PERIOD = 18
-"""Look-back in periods: the starting average then weighs below 1e-6 of the whole."""
-LOOKBACK_BARS_MIN = 250
+FORGETTING_BARS, FORGETTING_PERIOD = 250, 14
+"""Look-back for Wilder's period: the starting average then weighs 3e-8 of the whole. Other periods
+in proportion, never fewer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,8 @@ class RsiReversion:
     @property
     def lookback_bars(self) -> int:
         """Long enough that where the smoothing started is forgotten."""
-        return max(LOOKBACK_BARS_MIN, SEED_ROWS_PER_PERIOD * self.period_bars)
+        in_proportion = -(-self.period_bars * FORGETTING_BARS // FORGETTING_PERIOD)
+        return max(FORGETTING_BARS, in_proportion)
 
     def decide(self, market: Market) -> Signals:
         """Return the distance of the index from 50 in units of its levels, against the move."""
