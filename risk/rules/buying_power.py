@@ -4,11 +4,12 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import ClassVar
 
-from domain.orders import Denial, OrderIntent, Severity, Side
+from domain.money import ZERO
+from domain.orders import Denial, OrderIntent, Side
 from risk.exposure import SHORT_SALE_MARGIN, worst_price_usd
 from risk.rule import CASH_SETTING, Wording, fits, missing, no_equity, no_price, reduce_to, usd
 from risk.view import RiskView
-from risk.witnesses import Witnesses, calm_view, entry, on_both_sides
+from risk.witnesses import EQUITY_USD, Witnesses, calm_view, entry, on_both_sides
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,17 +56,12 @@ class BuyingPowerRule:
             value=usd(float(intent.quantity_shares) * price_usd),
             headroom=usd(max(0.0, free_usd)),
             action="wait until sales have filled and settled, or put in more cash",
-            severity=Severity.INFO,
         )
         return reduce_to(self, intent, view, room_shares, wording)
 
     def witnesses(self) -> Witnesses:
         """Return an order that takes the last of the cash, and one share more."""
         price_usd = Decimal(repr(worst_price_usd(entry(), 0.0)))
-        borrowed_usd = max(Decimal(0), self.max_gross_exposure - 1) * 1_000
-        last = replace(
-            calm_view(),
-            equity_usd=Decimal(1_000_000),
-            settled_cash_usd=10 * price_usd - borrowed_usd * 1_000,
-        )
+        borrowed_usd = max(ZERO, self.max_gross_exposure - 1) * EQUITY_USD
+        last = replace(calm_view(), settled_cash_usd=10 * price_usd - borrowed_usd)
         return on_both_sides(last, inside_shares=10)

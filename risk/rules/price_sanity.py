@@ -5,12 +5,12 @@ from decimal import Decimal
 from typing import ClassVar
 
 from domain.market import Quote
-from domain.orders import AtLimit, Denial, OrderIntent, Severity
+from domain.orders import Denial, OrderIntent, Severity
 from risk.limits import SETTING_OF
 from risk.prices import quote_jump
 from risk.rule import Wording, deny, missing, percent
 from risk.view import RiskView
-from risk.witnesses import NOON, PRICE_USD, STOCK, Witness, Witnesses, calm_view, entry
+from risk.witnesses import NOON, PRICE_USD, STOCK, Witnesses, between, calm_view, entry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,19 +47,18 @@ class PriceSanityRule:
     def witnesses(self) -> Witnesses:
         """Return an entry with the ask at the limit, and a cent above."""
         furthest_usd = PRICE_USD * (1 + float(self.price_jump_max))
-        return Witnesses(
-            inside=_asking(furthest_usd), outside=_asking(furthest_usd + 0.01), unit="1 cent"
+        return between(
+            entry(),
+            inside=_asking(furthest_usd),
+            outside=_asking(furthest_usd + 0.01),
+            unit="1 cent",
         )
 
 
 _SLACK = 1e-12
 
 
-def _asking(ask_usd: float) -> Witness:
+def _asking(ask_usd: float) -> RiskView:
     calm = calm_view()
     seen = Quote(symbol=STOCK, bid_usd=PRICE_USD, ask_usd=ask_usd, quoted_at=NOON)
-    limit_usd = Decimal(repr(round(ask_usd, 2)))
-    return Witness(
-        intent=entry(terms=AtLimit(limit_usd)),
-        view=replace(calm, quotes={**calm.quotes, STOCK: seen}),
-    )
+    return replace(calm, quotes={**calm.quotes, STOCK: seen})

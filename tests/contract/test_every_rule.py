@@ -1,0 +1,198 @@
+"""Every file in risk/rules keeps the contract of RiskRule, and proves where it bites."""
+
+import importlib
+import pkgutil
+from dataclasses import fields, replace
+from decimal import Decimal
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+import risk.rules
+from domain.instruments import Sector
+from domain.orders import OrderIntent
+from risk.limits import SETTING_OF, RiskLimits
+from risk.rule import BUILT_IN, CASH_SETTING, RiskRule
+from risk.rules import all_rules
+from risk.view import RiskView
+from tests.support.risks import gate, gate_of, intents, passed_shares, views
+
+FILES = sorted(module.name for module in pkgutil.iter_modules(risk.rules.__path__))
+RULES = {rule.name: rule for rule in all_rules(RiskLimits())}
+WITHOUT_A_KEY = {"trading_state", "asset_rights", "opposite_order"}
+NO_RULE_DENIES_BY = {
+    "exit_collar_bps",
+    "take_profit_percent",
+    "on_max_drawdown",
+}
+"""Fields that shape exits and halts, and deny nothing."""
+ALLOWS_OTHER_ASSETS = {"short_sale": "allow_shorts", "whole_shares": "fractional_shares"}
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_rule_file_holds_one_rule_of_its_name_and_the_gate_asks_it(file: str) -> None:
+    module = importlib.import_module(f"risk.rules.{file}")
+    found = [
+        thing
+        for thing in vars(module).values()
+        if isinstance(thing, type) and thing.__module__ == module.__name__
+    ]
+    assert [getattr(thing, "name", None) for thing in found] == [file]
+    assert isinstance(RULES[file], found[0])
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_a_rule_names_a_key_that_exists(rule: RiskRule) -> None:
+    if rule.name in WITHOUT_A_KEY:
+        assert rule.setting == BUILT_IN
+    else:
+        assert rule.setting in {*SETTING_OF.values(), CASH_SETTING}
+
+
+def test_every_limit_has_a_rule_that_names_it() -> None:
+    named = {rule.setting for rule in RULES.values()}
+    unnamed = {field for field, key in SETTING_OF.items() if key not in named}
+    assert unnamed == NO_RULE_DENIES_BY
+
+
+def test_only_the_trading_state_may_hold_back_what_closes() -> None:
+    assert [rule.name for rule in RULES.values() if rule.binds_closing] == ["trading_state"]
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_just_inside_the_limit_the_whole_gate_passes_the_order(rule: RiskRule) -> None:
+    inside = rule.witnesses().inside
+    verdict = gate().judge(inside.intent, inside.view)
+    assert verdict.denials == ()
+    assert verdict.approved is not None
+    assert verdict.approved.intent == inside.intent
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_one_unit_outside_the_gate_objects_in_the_rules_name(rule: RiskRule) -> None:
+    outside = rule.witnesses().outside
+    verdict = gate().judge(outside.intent, outside.view)
+    objection = [denial for denial in verdict.denials if denial.rule == rule.name]
+    assert [denial.setting for denial in objection] == [rule.setting]
+    assert passed_shares(gate(), outside.intent, outside.view) < outside.intent.quantity_shares
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_an_objection_says_limit_value_headroom_and_what_to_do(rule: RiskRule) -> None:
+    outside = rule.witnesses().outside
+    denial = rule.check(outside.intent, outside.view)
+    assert denial is not None
+    assert all((denial.limit, denial.value, denial.headroom, denial.action))
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_the_witnesses_differ_in_the_order_or_in_what_is_seen(rule: RiskRule) -> None:
+    two = rule.witnesses()
+    same_order = two.inside.intent == two.outside.intent
+    same_view = not _differing(two.inside.view, two.outside.view)
+    assert same_order != same_view
+    assert two.unit
+
+
+def _differing(one: RiskView, other: RiskView) -> set[str]:
+    names = {f.name for f in fields(one) if f.init}
+    return {name for name in names if getattr(one, name) != getattr(other, name)}
+
+
+@st.composite
+def some_limits(draw: st.DrawFn) -> RiskLimits:
+    """Limits anywhere in their useful range: the witnesses must follow them."""
+    share = st.integers(1, 999).map(lambda n: Decimal(n) / 1000)
+    count = st.integers(1, 500)
+    loss = draw(share)
+    return RiskLimits(
+        max_position_size=draw(share),
+        max_gross_exposure=draw(st.integers(1, 200)) / Decimal(100),
+        sector_caps=dict.fromkeys(Sector, draw(share)),
+        etf_cap=draw(share),
+        cluster_names_max=draw(st.integers(1, 5)),
+        daily_turnover_max=draw(share),
+        fractional_shares=draw(st.booleans()),
+        allow_shorts=draw(st.booleans()),
+        order_size_max_usd=Decimal(draw(st.integers(2_000, 10**7))),
+        order_size_max_shares=draw(st.integers(10, 10**6)),
+        adv_share_max=draw(share),
+        order_price_max_age_seconds=draw(st.integers(1, 60)) / 2,
+        price_jump_max=draw(share),
+        collar_bps=draw(st.integers(0, 400)) / 2,
+        no_entry_first_minutes=draw(st.integers(0, 180)),
+        no_entry_last_minutes=draw(st.integers(0, 180)),
+        orders_per_minute_max=draw(count),
+        orders_per_day_max=draw(count),
+        max_daily_loss_percent=loss,
+        max_drawdown_percent=draw(share),
+    )
+
+
+@pytest.mark.parametrize("index", range(len(RULES)), ids=RULES)
+@settings(max_examples=25, deadline=None)
+@given(limits=some_limits())
+def test_the_witnesses_hold_wherever_the_limit_is_set(index: int, limits: RiskLimits) -> None:
+    rule = all_rules(limits)[index]
+    two, alone = rule.witnesses(), gate_of(rule)
+    asked = two.inside.intent.quantity_shares
+    assert passed_shares(alone, two.inside.intent, two.inside.view) == asked
+    assert rule.check(two.outside.intent, two.outside.view) is not None
+
+
+@pytest.mark.parametrize("index", range(len(RULES)), ids=RULES)
+@settings(max_examples=40, deadline=None)
+@given(view=views(), intent=intents(), limits=some_limits())
+def test_a_rule_is_pure_and_objects_only_to_a_part(
+    index: int, view: RiskView, intent: OrderIntent, limits: RiskLimits
+) -> None:
+    rule = all_rules(limits)[index]
+    denial = rule.check(intent, view)
+    assert rule.check(intent, view) == denial
+    if denial is not None:
+        assert denial.allowed_shares < intent.quantity_shares
+
+
+LOOSER_WHEN_SMALLER = {"no_entry_first_minutes", "no_entry_last_minutes"}
+MONOTONE = sorted(
+    f.name
+    for f in fields(RiskLimits)
+    if f.name not in NO_RULE_DENIES_BY | {"sector_caps", "stop_loss_percent"}
+)
+
+
+@pytest.mark.parametrize("field", MONOTONE)
+@settings(max_examples=40, deadline=None)
+@given(view=views(), intent=intents(), one=some_limits(), other=some_limits())
+def test_a_looser_limit_never_lets_less_through(
+    field: str, view: RiskView, intent: OrderIntent, one: RiskLimits, other: RiskLimits
+) -> None:
+    low, high = sorted((getattr(one, field), getattr(other, field)))
+    assume(low != high)
+    tight, loose = (high, low) if field in LOOSER_WHEN_SMALLER else (low, high)
+    tighter, looser = replace(one, **{field: tight}), replace(one, **{field: loose})
+    assert passed_shares(gate(tighter), intent, view) <= passed_shares(gate(looser), intent, view)
+    for strict, lax in zip(all_rules(tighter), all_rules(looser), strict=True):
+        if strict != lax:
+            less, more = (passed_shares(gate_of(rule), intent, view) for rule in (strict, lax))
+            assert less <= more
+
+
+@settings(max_examples=60, deadline=None)
+@given(view=views(), intent=intents(), caps=st.tuples(*[st.integers(0, 100)] * 2))
+def test_a_looser_sector_cap_never_lets_less_through(
+    view: RiskView, intent: OrderIntent, caps: tuple[int, int]
+) -> None:
+    low, high = (
+        RiskLimits(sector_caps=dict.fromkeys(Sector, Decimal(cap) / 100)) for cap in sorted(caps)
+    )
+    assert passed_shares(gate(low), intent, view) <= passed_shares(gate(high), intent, view)
+
+
+@pytest.mark.parametrize("name", ALLOWS_OTHER_ASSETS)
+def test_a_permission_does_not_override_what_the_venue_allows(name: str) -> None:
+    permitted = replace(RiskLimits(), **{ALLOWS_OTHER_ASSETS[name]: True})
+    rule = {r.name: r for r in all_rules(permitted)}[name]
+    outside = rule.witnesses().outside
+    assert rule.check(outside.intent, outside.view) is not None

@@ -1,0 +1,224 @@
+"""What the gate never does, whatever is held, working, missing or wrong."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from domain.orders import Leg, OrderIntent, Side
+from domain.snapshot import TradingState
+from risk.gate import reduced
+from risk.limits import RiskLimits
+from risk.rules import all_rules
+from risk.view import RiskView
+from tests.support.risks import (
+    SYMBOLS,
+    TTL_S,
+    DenyAll,
+    closing_intents,
+    gate,
+    gate_of,
+    intents,
+    passed_shares,
+    trusting,
+    views,
+)
+
+RULES = all_rules(RiskLimits())
+
+
+@settings(deadline=None)
+@given(view=views(), intent=intents())
+def test_it_never_enlarges_an_order(view: RiskView, intent: OrderIntent) -> None:
+    assert 0 <= passed_shares(gate(), intent, view) <= intent.quantity_shares
+
+
+@settings(deadline=None)
+@given(view=views(), intent=intents())
+def test_it_never_turns_or_reprices_an_order(view: RiskView, intent: OrderIntent) -> None:
+    approved = gate().judge(intent, view).approved
+    assume(approved is not None)
+    assert approved is not None
+    quantity_and_deltas = {
+        "quantity_shares": intent.quantity_shares,
+        "deltas": intent.deltas,
+    }
+    assert replace(approved.intent, **quantity_and_deltas) == intent
+
+
+@settings(deadline=None)
+@given(view=views(), intent=intents(), cut=st.integers(0, len(RULES) - 1))
+def test_one_rule_more_never_lets_more_through(
+    view: RiskView, intent: OrderIntent, cut: int
+) -> None:
+    fewer = gate_of(*RULES[:cut], *RULES[cut + 1 :])
+    assert passed_shares(gate(), intent, view) <= passed_shares(fewer, intent, view)
+
+
+@settings(deadline=None)
+@given(view=views(), intent=intents())
+def test_no_rule_alone_allows_less_than_the_gate_lets_open(
+    view: RiskView, intent: OrderIntent
+) -> None:
+    passed = passed_shares(gate(), intent, view)
+    assume(passed > view.closing_shares(intent))
+    objections = [rule.check(intent, view) for rule in RULES]
+    assert all(passed <= denial.allowed_shares for denial in objections if denial)
+
+
+@settings(deadline=None)
+@given(data=st.data(), view=views())
+def test_what_only_closes_is_never_held_back(data: st.DataObject, view: RiskView) -> None:
+    view = trusting(view)
+    intent = data.draw(closing_intents(view))
+    assume(intent is not None)
+    assert intent is not None
+    denying = gate_of(*RULES, DenyAll())
+    verdict = denying.judge(intent, view)
+    assert verdict.approved is not None
+    assert verdict.approved.intent == intent
+    assert verdict.denials == ()
+
+
+@settings(deadline=None)
+@given(data=st.data(), view=views())
+def test_the_same_closing_order_passes_while_reducing(data: st.DataObject, view: RiskView) -> None:
+    view = trusting(view)
+    view = replace(view, trading=replace(view.trading, state=TradingState.REDUCING))
+    intent = data.draw(closing_intents(view))
+    assume(intent is not None)
+    assert intent is not None
+    assert passed_shares(gate(), intent, view) == intent.quantity_shares
+
+
+@settings(deadline=None)
+@given(view=views(), intent=intents(legs=(Leg.OPEN, Leg.CLOSE, Leg.EXIT)))
+def test_nothing_but_a_flatten_passes_while_halted(view: RiskView, intent: OrderIntent) -> None:
+    view = replace(view, trading=replace(view.trading, state=TradingState.HALTED))
+    assert passed_shares(gate(), intent, view) == 0
+
+
+@settings(deadline=None)
+@given(view=views(), intent=intents())
+def test_while_not_active_no_order_can_make_a_position_larger(
+    view: RiskView, intent: OrderIntent
+) -> None:
+    view = replace(view, trading=replace(view.trading, state=TradingState.REDUCING))
+    passed = passed_shares(gate(), intent, view)
+    reach = view.reach(intent.symbol)
+    after = reach.plus(intent.side, passed)
+    if intent.side is Side.SELL and passed:
+        assert 0 <= after.lowest < reach.lowest
+    elif passed:
+        assert 0 >= after.highest > reach.highest
+
+
+@settings(deadline=None)
+@given(view=views(), intent=intents())
+def test_with_shorts_off_a_strategy_never_sells_what_it_does_not_own(
+    view: RiskView, intent: OrderIntent
+) -> None:
+    intent = replace(intent, deltas={"a": intent.signed_shares}, leg=Leg.OPEN)
+    assume(intent.side is Side.SELL)
+    passed = passed_shares(gate(), intent, view)
+    reach = view.reach(intent.symbol)
+    assert passed == 0 or reach.lowest - reach.external - passed >= 0
+
+
+@settings(deadline=None)
+@given(view=views(), intent=intents())
+def test_it_is_pure(view: RiskView, intent: OrderIntent) -> None:
+    untouched = replace(view)
+    first = gate().judge(intent, view)
+    assert gate().judge(intent, view) == first
+    assert gate().judge(intent, untouched) == first
+
+
+@settings(deadline=None)
+@given(view=views(), intent=intents())
+def test_an_approval_is_of_the_epoch_and_expires(view: RiskView, intent: OrderIntent) -> None:
+    approved = gate().judge(intent, view).approved
+    assume(approved is not None)
+    assert approved is not None
+    assert approved.epoch == view.trading.epoch
+    assert (approved.expires_at - approved.approved_at).total_seconds() == TTL_S
+    assert approved.approved_at == view.as_of
+
+
+@settings(deadline=None)
+@given(intent=intents(), percent=st.integers(1, 100))
+def test_a_reduced_orders_deltas_sum_to_it_and_are_scaled_alike(
+    intent: OrderIntent, percent: int
+) -> None:
+    wanted = intent.quantity_shares * percent // 100
+    assume(wanted > 0)
+    less = reduced(intent, wanted)
+    assert sum(less.deltas.values()) == intent.side.sign * wanted
+    scale = wanted / intent.quantity_shares
+    for book, asked in intent.deltas.items():
+        assert abs(less.deltas.get(book, Decimal(0)) - asked * scale) < 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(view=views(), asked=st.lists(intents(), min_size=1, max_size=5))
+def test_judging_together_is_judging_one_after_the_other_with_what_passed_working(
+    view: RiskView, asked: list[OrderIntent]
+) -> None:
+    together = gate().judge_all(asked, view)
+    for intent, verdict in zip(asked, together, strict=True):
+        alone = gate().judge(intent, view)
+        assert verdict.approved == alone.approved
+        if alone.approved is not None:
+            sent = alone.approved.intent
+            is_entry = view.closing_shares(sent) < sent.quantity_shares
+            view = view.counting(sent, is_entry=is_entry)
+
+
+@settings(max_examples=60, deadline=None)
+@given(view=views(), asked=st.lists(intents(), min_size=1, max_size=4))
+def test_exposure_grown_order_by_order_is_exposure_from_scratch(
+    view: RiskView, asked: list[OrderIntent]
+) -> None:
+    grown = view
+    for intent in asked:
+        grown = grown.counting(intent, is_entry=True)
+    fresh = replace(view, approved=tuple(asked)).exposure
+    assert fresh.reaches == grown.exposure.reaches
+    assert _close(fresh.gross_usd, grown.exposure.gross_usd)
+    assert _close(fresh.reserved_usd, grown.exposure.reserved_usd)
+    assert _close(fresh.turnover_usd, grown.exposure.turnover_usd)
+
+
+@settings(deadline=None)
+@given(view=views())
+def test_the_parts_of_the_exposure_sum_to_the_gross(view: RiskView) -> None:
+    exposure = view.exposure
+    assert _close(sum(exposure.value_usd.values()), exposure.gross_usd)
+    assert _close(sum(exposure.by_sector_usd.values()), exposure.gross_usd)
+    assert exposure.gross_usd + 1e-6 >= abs(exposure.net_usd)
+
+
+@settings(deadline=None)
+@given(view=views(), asked=st.lists(intents(legs=(Leg.OPEN,)), min_size=1, max_size=8))
+def test_entries_approved_together_stay_within_the_gross_and_position_limits(
+    view: RiskView, asked: list[OrderIntent]
+) -> None:
+    assume(view.equity_usd is not None)
+    assert view.equity_usd is not None
+    before = view.exposure
+    verdicts = gate().judge_all(asked, view)
+    for verdict in verdicts:
+        if verdict.approved is not None:
+            view = view.counting(verdict.approved.intent, is_entry=True)
+    limits = RiskLimits()
+    gross_usd = float(limits.max_gross_exposure * view.equity_usd)
+    assert view.exposure.gross_usd <= max(gross_usd, before.gross_usd) + 1e-3
+    position_usd = float(limits.max_position_size * view.equity_usd)
+    for symbol in SYMBOLS:
+        already = before.value_usd.get(symbol, 0.0)
+        assert view.exposure.value_usd.get(symbol, 0.0) <= max(position_usd, already) + 1e-3
+
+
+def _close(one: float, other: float) -> bool:
+    return abs(one - other) <= 1e-6 * max(1.0, abs(one))
