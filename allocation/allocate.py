@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import numpy as np
 
-from allocation.books import crossable, grid_for, lots_toward_zero, split
+from allocation.books import grid_for, lots_toward_zero, split
 from allocation.plan import (
     OUTCOME_CODES,
     Allocation,
@@ -21,6 +21,7 @@ from allocation.rebalance import (
     no_longer_wanted,
     whole_lots,
     within_turnover,
+    worth_trading,
 )
 from allocation.rules import AllocationRules
 from allocation.targets import Targets, TargetSetter
@@ -100,8 +101,8 @@ class Allocator:
         targets = slot.targets
         decided = targets.wishes.decided
         return Allocation(
-            target_weight=np.where(decided, slot.value_usd / (inputs.equity_usd or 1.0), np.nan),
-            combined_strength=np.where(decided, targets.combined, np.nan),
+            target_weight=_where(decided, slot.value_usd / (inputs.equity_usd or 1.0)),
+            combined_strength=_where(decided, targets.combined),
             book_targets=dict(zip(targets.wishes.names, targets.shares, strict=True)),
             outcomes=slot.outcomes,
             planned=planned,
@@ -114,14 +115,12 @@ class Allocator:
         held, shares = targets.wishes.held, targets.shares
         mids = inputs.mids_usd
         deltas = shares - held
-        own, total = np.add.reduce(held, 0), np.add.reduce(shares, 0)
+        own, total = targets.wishes.own, np.add.reduce(shares, 0)
         gap = total - own
         value_usd = total * mids
         band = band_usd(value_usd, self._rules)
         works = inputs.working_shares != 0
-        # what the books cross inside counts like an order: it is worth the same care
-        change = np.maximum(np.abs(gap), crossable(deltas, gap))
-        acts = (change * mids > band) | leaving(shares, held)
+        acts = worth_trading(deltas, gap, mids, band) | leaving(shares, held)
         acts &= targets.wishes.decided
         acts &= ~works
         return _Slot(
@@ -277,6 +276,14 @@ class Allocator:
 def allocate(inputs: AllocationInputs, rules: AllocationRules) -> Allocation:
     """Return `Allocator(inputs.universe, rules).allocate(inputs)`; keep an Allocator for speed."""
     return Allocator(inputs.universe, rules).allocate(inputs)
+
+
+def _where(decided: Flags, values: Floats) -> Floats:
+    """Return the values, NaN where nothing was decided."""
+    if np.count_nonzero(decided) == decided.shape[0]:
+        return values
+    known: Floats = np.where(decided, values, np.nan)
+    return known
 
 
 def _by_book(names: tuple[str, ...], parts: list[int], grid: Decimal) -> dict[str, Decimal]:

@@ -4,22 +4,10 @@ import math
 from collections.abc import Sequence
 from decimal import Decimal
 
-import numpy as np
-
-from domain.market import Floats
 from domain.money import FRACTIONAL_LOT
 
 LOT_TOLERANCE = 1e-6
 """Of a lot: what float arithmetic may lose, so that 3 shares are not taken for 2.999…"""
-
-
-def crossable(deltas: Floats, net: Floats) -> Floats:
-    """Return the shares `[n]` that could change books without an order.
-
-    deltas: `[s, n]`; net: their sum over books `[n]`.
-    """
-    inside: Floats = (np.add.reduce(np.abs(deltas), 0) - np.abs(net)) / 2
-    return inside
 
 
 def lots_toward_zero(shares: float, lot: float) -> int:

@@ -15,6 +15,20 @@ def band_usd(target_usd: Floats, rules: AllocationRules) -> Floats:
     return np.maximum(np.abs(target_usd) * rules.band_of_target, rules.band_usd)
 
 
+def worth_trading(deltas: Floats, net: Floats, mids_usd: Floats, band: Floats) -> Flags:
+    """Return where `[n]` the net order, or what books would cross inside, exceeds the band.
+
+    deltas: what each book wants `[s, n]`; net: their sum; band: in dollars, `[n]`.
+    """
+    moved = np.add.reduce(np.abs(deltas), 0)
+    worth: Flags = moved * mids_usd > band
+    if np.count_nonzero(worth):
+        # a rare slot pays for the exact answer: all that moves is the net and twice what crosses
+        ordered = np.abs(net)
+        worth = np.maximum(ordered, (moved - ordered) / 2) * mids_usd > band
+    return worth
+
+
 def whole_lots(shares: Floats, lot: float) -> Floats:
     """Return the lots in signed shares, toward zero; float noise below a lot's millionth aside."""
     lots = shares / lot

@@ -34,14 +34,15 @@ MEMO_MAX = 8
 class Wishes:
     """What the opinions ask for before any cap; rows `[s, n]` in the order of `names`.
 
-    held: signed shares of each book. contributions: signed, Σ over books in [−1, +1]. moves:
-    where a book follows its contribution; elsewhere it stays as it is. decided: where an opinion
-    counts and there is a price `[n]`. silent: where there is an opinion but no price; kept: where
-    the minimum holding time holds somebody in (None = nowhere).
+    held: signed shares of each book; own: their sum `[n]`. contributions: signed, Σ over books in
+    [−1, +1]. moves: where a book follows its contribution; elsewhere it stays as it is. decided:
+    where an opinion counts and there is a price `[n]`. silent: where there is an opinion but no
+    price; kept: where the minimum holding time holds somebody in (None = nowhere).
     """
 
     names: tuple[StrategyName, ...]
     held: Floats
+    own: Floats
     contributions: Floats
     moves: Flags
     decided: Flags
@@ -90,6 +91,7 @@ class TargetSetter:
         self._clusters_of = lru_cache(maxsize=MEMO_MAX)(self._clusters)
         self._enabled = lru_cache(maxsize=MEMO_MAX)(self._strategies)
         self._none = np.zeros(len(universe))
+        self._silence = np.full(len(universe), np.nan)
 
     def reachable_gross(self) -> float:
         """Return the gross exposure if every name were wanted at full strength."""
@@ -102,7 +104,8 @@ class TargetSetter:
         prices = _prices(inputs)
         wishes = self._wishes(inputs, prices.usable)
         held, moves = wishes.held, wishes.moves
-        movable = np.add.reduce(held * moves, 0)
+        all_move = np.count_nonzero(moves) == moves.size
+        movable = wishes.own if all_move else np.add.reduce(held * moves, 0)
         fixed_shares = inputs.account_shares - movable
         if np.count_nonzero(wishes.decided) < fixed_shares.shape[0]:
             fixed_shares += np.where(wishes.decided, 0.0, inputs.working_shares)
@@ -118,7 +121,9 @@ class TargetSetter:
             limits.append(_limit(_BLOCKED, blocked))
         allowed = self._under_caps(allowed, fixed, inputs.cluster_of, limits)
         scale = _rescaled(size, wanted, allowed) if limits else size
-        shares = np.where(moves, wishes.contributions * (scale * prices.shares_per_weight), held)
+        shares = wishes.contributions * (scale * prices.shares_per_weight)
+        if not all_move:
+            shares = np.where(moves, shares, held)
         if blocked is not None:
             no_growth = np.clip(shares, np.minimum(held, 0.0), np.maximum(held, 0.0))
             shares = np.where(blocked, no_growth, shares)
@@ -129,8 +134,8 @@ class TargetSetter:
     def _wishes(self, inputs: AllocationInputs, priced: Flags) -> Wishes:
         rules = self._rules
         names, weights = self._enabled(tuple(inputs.weights.items()))
-        strengths = self._stacked(names, inputs.strengths, np.nan)
-        held = self._stacked(names, inputs.book_shares, 0.0)
+        strengths = _stacked(names, inputs.strengths, self._silence)
+        held = _stacked(names, inputs.book_shares, self._none)
         opined = strengths == strengths  # NaN differs from itself
         silent = kept = None
         if np.count_nonzero(priced) < priced.shape[0]:
@@ -150,6 +155,7 @@ class TargetSetter:
         return Wishes(
             names=names,
             held=held,
+            own=np.add.reduce(held, 0),
             contributions=contributions,
             moves=moves,
             decided=decided,
@@ -195,13 +201,6 @@ class TargetSetter:
         column = np.array([weight for _, weight in enabled], dtype=np.float64)
         return tuple(name for name, _ in enabled), column[:, None]
 
-    def _stacked(
-        self, names: tuple[StrategyName, ...], rows: Mapping[str, Floats], missing: float
-    ) -> Floats:
-        blank = self._none + missing
-        stacked = np.array([rows.get(name, blank) for name in names], dtype=np.float64)
-        return stacked.reshape(len(names), blank.shape[0])
-
     def _sizes(self, volatility_bytes: bytes) -> Floats:
         rules = self._rules
         given = np.frombuffer(volatility_bytes, dtype=np.float64)
@@ -230,6 +229,15 @@ def _limit(words: str, columns: Flags) -> Limit:
     return Limit(words=words, outcome=Outcome.BUDGET, columns=columns)
 
 
+def _stacked(
+    names: tuple[StrategyName, ...], rows: Mapping[str, Floats], missing: Floats
+) -> Floats:
+    """Return the named rows as one matrix `[s, n]`, `missing` for those that are not there."""
+    if not names:
+        return np.empty((0, missing.shape[0]))
+    return np.array([rows.get(name, missing) for name in names], dtype=np.float64)
+
+
 def _rescaled(size: Floats, wanted: Floats, allowed: Floats) -> Floats:
     shrunk = np.divide(allowed, wanted, out=np.ones_like(wanted), where=wanted > 0)
     scale: Floats = size * shrunk
@@ -238,7 +246,7 @@ def _rescaled(size: Floats, wanted: Floats, allowed: Floats) -> Floats:
 
 def _prices(inputs: AllocationInputs) -> _Prices:
     mids, equity_usd = inputs.mids_usd, inputs.equity_usd
-    usable = (mids > 0) & (mids < np.inf)
+    usable = (mids > 0) & np.isfinite(mids)
     if equity_usd > 0 and np.count_nonzero(usable) == usable.shape[0]:
         return _Prices(
             usable=usable, weight_per_share=mids / equity_usd, shares_per_weight=equity_usd / mids

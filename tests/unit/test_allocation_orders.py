@@ -122,6 +122,11 @@ def test_a_position_of_the_minimum_age_is_left() -> None:
     assert outcome(allocate(inputs, UNCAPPED)) is Outcome.ORDERED
 
 
+def test_a_wish_that_waits_for_the_minimum_is_not_in_the_combined_strength() -> None:
+    inputs = slot(strengths={"a": [-1]}, books={"a": [15]}, bars_held=np.array([3]))
+    assert allocate(inputs, SHORTS).combined_strength.tolist() == [0]
+
+
 def test_without_a_price_nothing_is_planned() -> None:
     result = allocate(slot(strengths={"a": [1]}, mids_usd=floats(NAN)), UNCAPPED)
     assert outcome(result) is Outcome.NO_PRICE
@@ -150,6 +155,12 @@ def test_a_blocked_name_grows_in_no_book() -> None:
         strengths={"a": [0], "b": [1]}, books={"a": [8], "b": [0]}, blocked=np.array([True])
     )
     assert dict(only_order(allocate(inputs, UNCAPPED)).deltas) == {"a": Decimal(-8)}
+
+
+def test_a_blocked_entry_leaves_its_room_to_others() -> None:
+    inputs = slot(2, strengths={"a": [1, 1]}, blocked=np.array([True, False]))
+    result = allocate(inputs, replace(UNCAPPED, max_gross=0.015))
+    assert result.target_weight.tolist() == pytest.approx([0, 0.015])
 
 
 def test_a_working_order_keeps_a_second_one_away() -> None:
