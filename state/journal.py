@@ -9,8 +9,9 @@ the very end is a torn write, and cut off; anywhere else the journal is corrupt 
 
 import errno
 import hashlib
+import re
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -29,6 +30,7 @@ ROTATE_BYTES = 16 * 1024 * 1024
 """A file this long is followed by a new one at the next checkpoint: start-up reads ≤ 1 s of it."""
 NO_HASH = "0" * 16
 _RESERVED = frozenset({"n", "t", "ts", "prev"})
+_RECORD_BEGINS = re.compile(rb'[0-9a-f]{8} \{"n":')
 _OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 _REPAIR = "nothing was changed: run `tradewind state verify`, then `tradewind state repair`"
 
@@ -268,7 +270,7 @@ class _Scanner:
             line = data[offset : end if end >= 0 else len(data)]
             content = _content(line) if end >= 0 else None
             if content is None:
-                if end >= 0 and _any_good(data[end + 1 :].split(b"\n")):
+                if _any_good(data, offset + 1):
                     raise _corrupt(path, offset, "unreadable, and good records follow")
                 return offset
             self._take(path, offset, line, content)
@@ -315,8 +317,13 @@ def _content(line: bytes) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def _any_good(lines: Iterable[bytes]) -> bool:
-    return any(_content(line) is not None for line in lines)
+def _any_good(data: bytes, offset: int) -> bool:
+    """Return whether a good record begins anywhere after an offset, even in the midst of a line."""
+    for found in _RECORD_BEGINS.finditer(data, offset):
+        end = data.find(b"\n", found.start())
+        if end >= 0 and _content(data[found.start() : end]) is not None:
+            return True
+    return False
 
 
 def _hash(line: bytes) -> str:

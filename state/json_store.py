@@ -85,6 +85,9 @@ class JsonStateStore:
             if self._path(age).name in names:
                 self._fs.rename(self._path(age), self._path(age + 1))
         if self._generations > 1 and CURRENT in names:
+            # Still there with two generations, or after crashes between link and rename.
+            if self._path(1).name in self._names():
+                self._fs.remove(self._path(1))
             # A second name, not a rename: at no instant is there no current snapshot.
             self._fs.link(self._path(0), self._path(1))
 

@@ -1,7 +1,9 @@
 """What is known after a stop, however it came: the snapshot with the journal folded onto it.
 
 Nothing is decided here, and nothing booked twice: a fill counts once by its id, a record once by
-its number, and folding the same records again changes nothing.
+its number, and folding the same records again changes nothing. A snapshot is to be taken when
+every command given before it has been carried out: what it holds and what `journal_seq` covers
+are then the same.
 """
 
 from collections.abc import Callable, Iterable
@@ -136,9 +138,9 @@ class _Folded:
                 status=OrderStatus.APPROVED,
                 repricings=approved.repricings,
             )
-            if order.client_order_id in self._orders:
+            known = self._orders.setdefault(order.client_order_id, order)
+            if known.intent != order.intent:
                 raise ValueError(f"order {order.client_order_id} was decided twice")
-            self._orders[order.client_order_id] = order
         if isinstance(fact, records.Decided):
             decided = dict.fromkeys(fact.decision.timeframes, fact.decision.slot_at)
             self._snapshot = replace(

@@ -65,7 +65,7 @@ def _read_decimal(data: Any) -> Decimal:
 
 
 def _read_instant(data: Any) -> datetime:
-    if not isinstance(data, str) or not data.endswith("Z"):
+    if not isinstance(data, str) or not data.endswith("Z") or "+" in data:
         raise WireFault(f"not an instant in UTC: {data!r}")
     try:
         return datetime.fromisoformat(data[:-1]).replace(tzinfo=UTC)
