@@ -265,10 +265,9 @@ def _awkward_market(strategy: Strategy) -> Market:
             return
         array[:, 0] = 100.0 if name != "volume" else 0.0
         array[:, 1] = np.nan
-        array[: strategy.lookback_bars // 2, 2] = np.nan
-        array[-1, 3] *= 1.9
-        array[:, 4] *= 1e4
-        array[:, 5] *= 1e-5
+        array[-1, 2] *= 1.9
+        array[:, 3] *= 1e4
+        array[:, 4] *= 1e-5
 
     sample = _sample_market(strategy)
     bars = _changed(sample.bars, make_awkward)

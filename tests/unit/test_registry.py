@@ -299,6 +299,7 @@ def test_a_timeframe_in_the_spec_wins_over_the_bar_timeframe() -> None:
         ("sma_crossover(fast_bars=5.5)", "must be of type int"),
         ("sma_crossover(fast_bars=true)", "must be of type int"),
         ("mean_reversion(entry_z=wide)", "must be of type float"),
+        ("mean_reversion(entry_z=true)", "must be of type float"),
         ("sma_crossover(timeframe=1D)", "1Min, 5Min"),
         ("sma_crossover(fast_bars=50)", "less than slow_bars"),
     ],

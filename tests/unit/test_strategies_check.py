@@ -1,5 +1,6 @@
 """The contract checks: each catches its culprit, and says how to mend it."""
 
+import warnings
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -119,6 +120,26 @@ class AnswersEarly(Honest):
         return np.clip((close[-1] - average) / average, -1.0, 1.0)
 
 
+class AnswersABarEarly(Honest):
+    """Needs one bar fewer than it says."""
+
+    def opinion(self, close: Floats) -> Floats:
+        average = sma(close, 9)
+        return np.clip((close[-1] - average) / average, -1.0, 1.0)
+
+
+class AveragesAroundHoles(Honest):
+    """Takes the mean of whatever is known."""
+
+    def opinion(self, close: Floats) -> Floats:
+        if len(close) < 10:
+            return super().opinion(close)
+        known = ~np.isnan(close[-10:])
+        total = np.add.reduce(np.where(known, close[-10:], 0.0), axis=0)
+        average = total / np.maximum(np.add.reduce(known, axis=0), 1)
+        return np.clip(close[-1] / np.maximum(average, 1e-9) - 1.0, -1.0, 1.0)
+
+
 class LooksFurther(Honest):
     """Averages all it is given, not its look-back."""
 
@@ -228,6 +249,8 @@ CULPRITS = [
     (Guesses, "NaN in one symbol never touches another", "unknown"),
     (Guesses, "silent on short history", "bars"),
     (AnswersEarly, "silent on short history", "of 10 bars given"),
+    (AnswersABarEarly, "silent on short history", "9 of 10 bars given"),
+    (AveragesAroundHoles, "silent on short history", "the older ones NaN"),
     (LooksFurther, "indifferent to bars older than its look-back", "self.lookback_bars:"),
     (SumsPairwise, "stacked equals single", "domain.numerics"),
     (WrongShape, "right shape and bounds", "one number per symbol"),
@@ -254,6 +277,14 @@ def test_a_check_catches_its_culprit_and_says_why(
     culprit: type[Honest], check: str, said: str
 ) -> None:
     assert said in failed(culprit())[check].detail
+
+
+def test_a_warning_is_a_fault_even_where_warnings_are_off() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = failed(Warns())["right shape and bounds"]
+
+    assert "RuntimeWarning" in result.detail
 
 
 @pytest.mark.parametrize("innocent", [Honest, CouplesOpenly, ReadsQuotesOpenly])

@@ -78,12 +78,14 @@ def test_strength_runs_straight_through_the_levels(target: float) -> None:
     assert strengths(strategy, close) == pytest.approx([(50.0 - index) / 40.0])
 
 
-def test_each_level_has_its_own_slope() -> None:
+@pytest.mark.parametrize(("target", "reach"), [(25.0, 30.0), (48.0, 30.0), (55.0, 10.0)])
+def test_each_level_has_its_own_slope(target: float, reach: float) -> None:
     strategy = RsiReversion(oversold=20.0, overbought=60.0)
-    low, high = swinging_to(25.0), swinging_to(55.0)
+    close = swinging_to(target)
+    index = rsi_of(close, strategy)
 
-    assert strengths(strategy, low) == pytest.approx([0.5 * (50 - rsi_of(low, strategy)) / 30])
-    assert strengths(strategy, high) == pytest.approx([0.5 * (50 - rsi_of(high, strategy)) / 10])
+    assert strengths(strategy, close) == pytest.approx([0.5 * (50.0 - index) / reach])
+    assert (index < 50.0) == (target < 50.0)
 
 
 def test_what_only_falls_is_bought_at_full_strength() -> None:
