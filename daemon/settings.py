@@ -189,7 +189,17 @@ class Settings(BaseModel):
     flatten_at_close: Switch = False
     """Go home without positions."""
 
-    # --- limits on an order ----------------------------------------------------------------------
+    # --- orders, and the limits on one -----------------------------------------------------------
+    order_style: Annotated[
+        Literal["marketable_limit", "limit", "market"],
+        PlainValidator(one_of("marketable_limit", "limit", "market")),
+    ] = "marketable_limit"
+    """How entries are priced: marketable_limit (through the touch, inside the collar), limit (join
+    the near side and wait), market."""
+    time_in_force: Annotated[Literal["day", "gtc"], PlainValidator(one_of("day", "gtc"))] = "day"
+    """day orders end at the close; gtc ones live over nights (with ORDER_STYLE=limit)."""
+    reprice_after_seconds: Annotated[float, PlainValidator(number(1, 3600, "seconds"))] = 15.0
+    """A marketable limit still working after this is canceled and priced anew, once."""
     collar_bps: Annotated[float, PlainValidator(number(0, 1000, "basis points"))] = 10.0
     """How far through the touch an entry may pay, in basis points (10 = 0.1 %)."""
     exit_collar_bps: Annotated[float, PlainValidator(number(0, 2000, "basis points"))] = 50.0
@@ -336,6 +346,12 @@ def _out_of_order(settings: Settings) -> Iterator[Conflict]:
             message=f"OPEN_DELAY_SECONDS={settings.open_delay_seconds:g} is inside "
             f"NO_ENTRY_FIRST_MINUTES={settings.no_entry_first_minutes}: the gate would deny what "
             f"waited for the open; write {first_s} or more",
+        )
+    if settings.strategy_budget_ms >= settings.watchdog_seconds * 1000:
+        yield Conflict(
+            keys=("STRATEGY_BUDGET_MS", "WATCHDOG_SECONDS"),
+            message=f"STRATEGY_BUDGET_MS={settings.strategy_budget_ms:g} does not stay below "
+            f"WATCHDOG_SECONDS={settings.watchdog_seconds:g}: a slow strategy would look hung",
         )
 
 

@@ -14,7 +14,7 @@ HEADINGS: Mapping[str, str] = {
     "STRATEGIES": "What decides",
     "BAR_TIMEFRAME": "Prices",
     "TARGET_POSITION_SIZE": "How much",
-    "COLLAR_BPS": "Limits on an order",
+    "ORDER_STYLE": "Orders, and the limits on one",
     "STOP_LOSS_PERCENT": "Limits on losing",
     "STRATEGY_BUDGET_MS": "Running",
     "HTTP_HOST": "Watching",

@@ -364,6 +364,12 @@ def test_targets_that_waited_for_the_open_are_not_judged_where_entries_are_denie
     assert "write 900 or more" in fault
 
 
+def test_a_strategy_may_not_be_slower_than_the_watchdog_waits() -> None:
+    fault = the_faults(overrides={"STRATEGY_BUDGET_MS": 5000, "WATCHDOG_SECONDS": 5})
+
+    assert "STRATEGY_BUDGET_MS=5000" in fault
+
+
 def test_a_near_miss_in_the_environment_is_a_fault() -> None:
     assert "did you mean MAX_POSITION_SIZE?" in the_faults(environ={"MAX_POSTION_SIZE": "1"})
 
