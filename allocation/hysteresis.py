@@ -41,3 +41,13 @@ def held_by_minimum(
     young: Flags = (bars_held < bars_min) & (held_shares != 0)
     young &= contributions * held_shares <= 0
     return young
+
+
+def without_entries(target_shares: Floats, held_shares: Floats) -> Floats:
+    """Return targets under which no book grows or changes sides; it may shrink or leave.
+
+    Both signed, `[s, n]`.
+    """
+    least, most = np.minimum(held_shares, 0.0), np.maximum(held_shares, 0.0)
+    kept: Floats = np.clip(target_shares, least, most)
+    return kept

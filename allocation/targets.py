@@ -17,7 +17,12 @@ from allocation.budgets import (
     tier_groups,
 )
 from allocation.combination import COMBINATIONS
-from allocation.hysteresis import held_by_minimum, long_stances, signed_stances
+from allocation.hysteresis import (
+    held_by_minimum,
+    long_stances,
+    signed_stances,
+    without_entries,
+)
 from allocation.plan import AllocationInputs, Ints
 from allocation.rules import AllocationRules
 from allocation.sizing import base_weights, median
@@ -112,21 +117,17 @@ class TargetSetter:
         fixed = np.abs(fixed_shares) * prices.weight_per_share
         combined = np.add.reduce(wishes.contributions, 0)
         size = self._size_of(inputs.volatility.tobytes())
-        wanted = allowed = np.abs(combined) * size
+        wanted = np.abs(combined) * size
         limits: list[Limit] = []
-        blocked = inputs.blocked if np.count_nonzero(inputs.blocked) else None
-        if blocked is not None:
-            on_side = np.maximum(movable * np.sign(combined), 0.0) * prices.weight_per_share
-            allowed = np.where(blocked, np.minimum(wanted, on_side), wanted)
-            limits.append(_limit(_BLOCKED, blocked))
-        allowed = self._under_caps(allowed, fixed, inputs.cluster_of, limits)
+        allowed = self._under_caps(wanted, fixed, inputs.cluster_of, limits)
         scale = _rescaled(size, wanted, allowed) if limits else size
         shares = wishes.contributions * (scale * prices.shares_per_weight)
         if not all_move:
             shares = np.where(moves, shares, held)
-        if blocked is not None:
-            no_growth = np.clip(shares, np.minimum(held, 0.0), np.maximum(held, 0.0))
-            shares = np.where(blocked, no_growth, shares)
+        if np.count_nonzero(inputs.blocked):
+            # after the caps: a block on one name takes or gives no other any room
+            shares = np.where(inputs.blocked, without_entries(shares, held), shares)
+            limits.append(_limit(_BLOCKED, inputs.blocked))
         return Targets(
             wishes=wishes, shares=shares, combined=combined, size=size, limits=tuple(limits)
         )

@@ -157,10 +157,20 @@ def test_a_blocked_name_grows_in_no_book() -> None:
     assert dict(only_order(allocate(inputs, UNCAPPED)).deltas) == {"a": Decimal(-8)}
 
 
-def test_a_blocked_entry_leaves_its_room_to_others() -> None:
+def test_a_blocked_book_keeps_its_own_part_of_the_target() -> None:
+    # b's part of the target are 7.5 shares; that a may not enter takes nothing from them
+    inputs = slot(
+        strengths={"a": [1], "b": [1]}, books={"a": [0], "b": [5]}, blocked=np.array([True])
+    )
+    result = allocate(inputs, UNCAPPED)
+    assert result.planned == ()
+    assert result.book_targets["b"].tolist() == pytest.approx([5])
+
+
+def test_a_block_on_one_name_moves_no_other() -> None:
     inputs = slot(2, strengths={"a": [1, 1]}, blocked=np.array([True, False]))
-    result = allocate(inputs, replace(UNCAPPED, max_gross=0.015))
-    assert result.target_weight.tolist() == pytest.approx([0, 0.015])
+    result = allocate(inputs, replace(UNCAPPED, max_gross=0.02))
+    assert result.target_weight.tolist() == pytest.approx([0, 0.01])
 
 
 def test_a_working_order_keeps_a_second_one_away() -> None:
