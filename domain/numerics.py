@@ -55,12 +55,23 @@ def ema(values: Floats, period_bars: int) -> Floats:
     return average
 
 
+def mean_and_deviation(values: Floats, period_bars: int, *, ddof: int = 0) -> tuple[Floats, Floats]:
+    """Return `sma` and `deviation` of the last `period_bars` rows, each `[n]`, for one price."""
+    middle = sma(values, period_bars)
+    if values.shape[0] < period_bars or period_bars <= ddof:
+        return middle, _unknown(values)
+    distance = values[-period_bars:] - middle
+    distance *= distance
+    spread: Floats = np.sqrt(sum_rows(distance) / (period_bars - ddof))
+    return middle, spread
+
+
 def deviation(values: Floats, period_bars: int, *, ddof: int) -> Floats:
     """Return the standard deviation of the last `period_bars` rows `[n]`, divisor period − ddof.
 
     Two passes, so that large prices with small moves keep their digits; exactly 0 when flat.
     """
-    return _mean_and_deviation(values, period_bars, ddof)[1]
+    return mean_and_deviation(values, period_bars, ddof=ddof)[1]
 
 
 def z_score(values: Floats, period_bars: int) -> Floats:
@@ -70,7 +81,7 @@ def z_score(values: Floats, period_bars: int) -> Floats:
     """
     if values.shape[0] < period_bars:
         return _unknown(values)
-    middle, spread = _mean_and_deviation(values, period_bars, 0)
+    middle, spread = mean_and_deviation(values, period_bars)
     return ratio(values[-1] - middle, spread)
 
 
@@ -79,7 +90,7 @@ def bollinger(values: Floats, period_bars: int, width: float) -> tuple[Floats, F
 
     Source: J. Bollinger, Bollinger on Bollinger Bands, 2001.
     """
-    middle, spread = _mean_and_deviation(values, period_bars, 0)
+    middle, spread = mean_and_deviation(values, period_bars)
     reach = spread * width
     return middle - reach, middle, middle + reach
 
@@ -197,16 +208,6 @@ def smoothing_weights(rows: int, period_bars: int, factor: float) -> Floats:
     column: Floats = weights[:, None]
     column.flags.writeable = False
     return column
-
-
-def _mean_and_deviation(values: Floats, period_bars: int, ddof: int) -> tuple[Floats, Floats]:
-    middle = sma(values, period_bars)
-    if values.shape[0] < period_bars or period_bars <= ddof:
-        return middle, _unknown(values)
-    distance = values[-period_bars:] - middle
-    distance *= distance
-    spread: Floats = np.sqrt(sum_rows(distance) / (period_bars - ddof))
-    return middle, spread
 
 
 def _unknown(values: Floats) -> Floats:

@@ -7,7 +7,7 @@ import numpy as np
 
 from domain.calendar import Timeframe
 from domain.market import Market, Reads
-from domain.numerics import sma, z_score
+from domain.numerics import mean_and_deviation, ratio
 from domain.signals import Signals
 
 
@@ -50,7 +50,7 @@ class MeanReversion:
     def decide(self, market: Market) -> Signals:
         """Return −z / entry_z within ±1, with z and the average as evidence."""
         close = market.bars.close
-        score = z_score(close, self.window_bars)
+        average, spread = mean_and_deviation(close, self.window_bars)
+        score = ratio(close[-1] - average, spread)
         strength = np.clip(score / -self.entry_z, -1.0, 1.0)
-        average = sma(close, self.window_bars)
         return Signals(strength=strength, evidence={"z_deviations": score, "average_usd": average})
