@@ -60,6 +60,8 @@ class WireLimits:
 
     trading_per_minute: int = 200
     data_per_minute: int = 200
+    sip_realtime: bool = False
+    """Whether the data plan permits the last fifteen minutes of SIP data."""
     trading_sockets_max: int = 1
     data_sockets_max: int = 1
     data_symbols_max: int = 0

@@ -163,9 +163,12 @@ class Venue:
         if found is None:
             raise errors.unknown_order(order_id)
         if found.type is OrderType.TRAILING_STOP:
-            self._trading.ratchet(found.symbol)
-            found = self.book.by_id[order_id]
-        return found
+            self.refresh(found.symbol)
+        return self.book.by_id[order_id]
+
+    def refresh(self, symbol: str) -> None:
+        """Bring a symbol's trailing stops up to now."""
+        self._trading.ratchet(symbol)
 
     def cancel(self, order_id: str) -> VenueOrder:
         """Cancel an order. Raises Refusal when it is unknown or finished."""

@@ -1,0 +1,91 @@
+"""The exchange as an aiohttp application: routes, keys, budgets, refusals, headers."""
+
+import asyncio
+
+from aiohttp import web
+
+from exchange import control, errors, rest_data, rest_orders, rest_trading
+from exchange.limits import TokenBucket
+from exchange.service import Exchange
+from exchange.stream import TRADE_STREAM, TradeStream, serve_stream
+from exchange.wire import (
+    BODY_MAX_BYTES,
+    EXCHANGE,
+    UNAUTHORIZED_PAGE,
+    Handler,
+    http_date,
+    refuse,
+    reply,
+)
+
+DATA_PREFIXES = ("/v2/stocks/", "/v1beta1/", "/v1/corporate-actions")
+STREAM_PATHS = frozenset({"/stream", "/v2/iex", "/v2/sip", "/v2/delayed_sip", "/v2/test"})
+CONTROL_PREFIX = "/_exchange/"
+
+
+def make_app(exchange: Exchange) -> web.Application:
+    """Return the application that serves an exchange."""
+    app = web.Application(middlewares=[envelope], client_max_size=BODY_MAX_BYTES)
+    app[EXCHANGE] = exchange
+    app[TRADE_STREAM] = TradeStream(exchange)
+    app[control.STOP] = asyncio.Event()
+    exchange.listeners.append(app[TRADE_STREAM].broadcast)
+    exchange.flushes.append(app[TRADE_STREAM].flush)
+    app.add_routes(control.routes())
+    app.add_routes(rest_trading.routes())
+    app.add_routes(rest_orders.routes())
+    app.add_routes(rest_data.routes())
+    app.router.add_get("/stream", serve_stream)
+    app.on_shutdown.append(_close_streams)
+    return app
+
+
+async def _close_streams(app: web.Application) -> None:
+    await app[TRADE_STREAM].close()
+
+
+@web.middleware
+async def envelope(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Judge keys and budget, carry the request out, and word whatever comes of it."""
+    exchange = request.app[EXCHANGE]
+    path = request.path
+    if path in STREAM_PATHS:
+        return await handler(request)
+    now_ns = exchange.step()
+    if path.startswith(CONTROL_PREFIX):
+        return await _answered(request, handler)
+    is_data = path.startswith(DATA_PREFIXES)
+    bucket = exchange.data_bucket if is_data else exchange.trading_bucket
+    if not exchange.credentials.admits_headers(request.headers):
+        response: web.StreamResponse = _unauthorized(is_data=is_data)
+    elif not bucket.take(now_ns):
+        response = refuse(errors.data_rate_limited() if is_data else errors.trading_rate_limited())
+    else:
+        response = await _answered(request, handler)
+    if not (is_data and response.status in (401, 429)):
+        _add_budget(response, bucket, now_ns)
+    response.headers["X-Request-ID"] = exchange.request_id()
+    response.headers["Date"] = http_date(now_ns)
+    return response
+
+
+async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except errors.Refusal as refusal:
+        return refuse(refusal)
+    except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
+        return refuse(errors.endpoint_not_found())
+    except web.HTTPRequestEntityTooLarge:
+        return refuse(errors.malformed_body())
+
+
+def _add_budget(response: web.StreamResponse, bucket: TokenBucket, now_ns: int) -> None:
+    for name, value in bucket.headers(now_ns).items():
+        response.headers[name] = value
+
+
+def _unauthorized(*, is_data: bool) -> web.Response:
+    if is_data:
+        return web.Response(status=401, text=UNAUTHORIZED_PAGE, content_type="text/html")
+    return reply({"message": "unauthorized."}, 401)

@@ -1,0 +1,307 @@
+"""Bars of every length as of a market instant, made from the minutes of the tape.
+
+A bar is served once its last minute has ended; the running bar of a longer length is made of the
+minutes that have. Nothing later than the instant asked about is ever looked at.
+"""
+
+import re
+from bisect import bisect_left, bisect_right
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from domain.calendar import Session
+from domain.market import Floats
+from exchange.instants import MINUTE_NS, SECOND_NS, from_ns, midnight_ns, new_york_day, to_ns
+from exchange.markets.base import SessionTape
+from exchange.tape_view import TapeViews
+
+SESSION_BARS_MAX = 400
+"""Aggregated sessions kept at hand."""
+SHARES_PER_TRADE = 150.0
+"""What a trade is taken to be where only daily volume is known."""
+Integers = NDArray[np.int64]
+
+
+class Unit(Enum):
+    """What a timeframe counts in."""
+
+    MINUTE = "Min"
+    HOUR = "Hour"
+    DAY = "Day"
+    WEEK = "Week"
+    MONTH = "Month"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BarLength:
+    """So many of a unit."""
+
+    amount: int
+    unit: Unit
+
+    @property
+    def minutes(self) -> int:
+        """Length in minutes of an intraday bar."""
+        return self.amount * (60 if self.unit is Unit.HOUR else 1)
+
+    @property
+    def is_intraday(self) -> bool:
+        """Whether it is shorter than a day."""
+        return self.unit in (Unit.MINUTE, Unit.HOUR)
+
+
+_LENGTH = re.compile(r"(\d{1,2})(Min|T|Hour|H|Day|D|Week|W|Month|M)")
+_UNITS = {"T": Unit.MINUTE, "H": Unit.HOUR, "D": Unit.DAY, "W": Unit.WEEK, "M": Unit.MONTH}
+_AMOUNTS: dict[Unit, tuple[int, ...]] = {
+    Unit.MINUTE: tuple(range(1, 60)),
+    Unit.HOUR: tuple(range(1, 24)),
+    Unit.DAY: (1,),
+    Unit.WEEK: (1,),
+    Unit.MONTH: (1, 2, 3, 4, 6, 12),
+}
+
+
+def parse_length(text: str) -> BarLength:
+    """Return the bar length of a timeframe such as `15Min`, `1D`. Raises ValueError."""
+    found = _LENGTH.fullmatch(text)
+    if not found:
+        raise ValueError(f"invalid timeframe: {text[:40]}")
+    unit = _UNITS.get(found[2]) or Unit(found[2])
+    if int(found[1]) not in _AMOUNTS[unit]:
+        raise ValueError(f"invalid timeframe: {text[:40]}")
+    return BarLength(amount=int(found[1]), unit=unit)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BarBlock:
+    """Bars of all symbols in a stretch of time: `at_ns` `[b]` starts, the rest `[n, b]`, NaN
+    prices where a symbol has none."""
+
+    at_ns: Integers
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats
+    trades: Floats
+    vwap: Floats
+
+    def row_dict(self, row: int, index: int, at: str) -> dict[str, object]:
+        """Return one bar as the wire writes it."""
+        return {
+            "t": at,
+            "o": float(self.open[row, index]),
+            "h": float(self.high[row, index]),
+            "l": float(self.low[row, index]),
+            "c": float(self.close[row, index]),
+            "v": int(self.volume[row, index]),
+            "n": int(self.trades[row, index]),
+            "vw": round(float(self.vwap[row, index]), 6),
+        }
+
+
+class BarHistory:
+    """Bars of a market up to an instant."""
+
+    def __init__(self, views: TapeViews) -> None:
+        self._views = views
+        self._market = views.market
+        self._days = [s.day for s in self._market.calendar.sessions]
+        self._opens = [s.opens_at for s in self._market.calendar.sessions]
+        self._blocks: OrderedDict[tuple[date, int, int], BarBlock] = OrderedDict()
+
+    def sessions(self, first: date, last: date, now_ns: int) -> list[Session]:
+        """Return the sessions in [first, last] the market knows that had opened by now."""
+        highest = self._market.last_day or date.max
+        start = bisect_left(self._days, max(first, self._market.first_day))
+        end = bisect_right(self._days, min(last, highest))
+        opened = bisect_right(self._opens, from_ns(now_ns))
+        return list(self._market.calendar.sessions[start : min(end, opened)])
+
+    def blocks(self, length: BarLength, first: date, last: date, now_ns: int) -> "Blocks":
+        """Return the blocks of bars of the days in [first, last], one a session if intraday."""
+        if length.is_intraday:
+            sessions = self.sessions(first, last, now_ns)
+            makers = [self._lazily(s, length.minutes, now_ns) for s in sessions]
+            return Blocks(makers)
+        block = self.daily(first, last, now_ns)
+        if length.unit is not Unit.DAY:
+            block = _by_period(block, length)
+        return Blocks([lambda: block])
+
+    def session_block(self, session: Session, minutes: int, now_ns: int) -> BarBlock:
+        """Return one session's bars of so many minutes, of the minutes ended by now."""
+        ended = int(min(now_ns, to_ns(session.closes_at)) - to_ns(session.opens_at)) // MINUTE_NS
+        key = (session.day, minutes, ended)
+        found = self._blocks.get(key)
+        if found is not None:
+            self._blocks.move_to_end(key)
+            return found
+        tape = self._views.of_day(session.day).tape
+        block = _aggregate(tape, minutes, now_ns)
+        if minutes > 1 or ended < len(tape.opened_at_s):
+            self._blocks[key] = block
+            while len(self._blocks) > SESSION_BARS_MAX:
+                self._blocks.popitem(last=False)
+        return block
+
+    def daily(self, first: date, last: date, now_ns: int) -> BarBlock:
+        """Return daily bars: the market's own of finished sessions, and the running one."""
+        running = [s for s in self.sessions(first, last, now_ns) if to_ns(s.closes_at) > now_ns]
+        last_done = min(last, running[0].day - timedelta(days=1)) if running else last
+        last_done = min(last_done, self._last_finished(now_ns))
+        block = _daily_block(self._views, max(first, self._market.first_day), last_done)
+        if not running:
+            return block
+        today = self._running_day(running[0], now_ns)
+        return _joined([block, today])
+
+    def _running_day(self, session: Session, now_ns: int) -> BarBlock:
+        whole = self.session_block(session, 24 * 60, now_ns)
+        at_ns = np.full(whole.at_ns.shape, midnight_ns(session.day), dtype=np.int64)
+        return _with_starts(whole, at_ns)
+
+    def _last_finished(self, now_ns: int) -> date:
+        session = self._market.calendar.last_closed(from_ns(now_ns))
+        return session.day if session else date.min
+
+    def _lazily(self, session: Session, minutes: int, now_ns: int) -> Callable[[], BarBlock]:
+        return lambda: self.session_block(session, minutes, now_ns)
+
+
+class Blocks:
+    """Blocks in order of time, made when they are looked at."""
+
+    def __init__(self, makers: list[Callable[[], BarBlock]]) -> None:
+        self._makers = makers
+
+    def forward(self) -> Iterator[BarBlock]:
+        """Yield them oldest first."""
+        return (make() for make in self._makers)
+
+    def backward(self) -> Iterator[BarBlock]:
+        """Yield them newest first."""
+        return (make() for make in reversed(self._makers))
+
+
+def _aggregate(tape: SessionTape, minutes: int, now_ns: int) -> BarBlock:
+    ended = int(np.searchsorted((tape.opened_at_s + 60) * SECOND_NS, now_ns, side="right"))
+    part = slice(0, ended)
+    starts_s = tape.opened_at_s[part]
+    columns = (tape.open, tape.high, tape.low, tape.close, tape.volume, tape.trade_count, tape.vwap)
+    parts = [column[:, part] for column in columns]
+    if minutes == 1 or ended == 0:
+        return _block(starts_s * SECOND_NS, parts)
+    midnight_s = midnight_ns(tape.session.day) // SECOND_NS
+    bucket = (starts_s - midnight_s) // (60 * minutes)
+    edges = np.flatnonzero(np.diff(bucket, prepend=-1))
+    at_ns = (midnight_s + bucket[edges] * 60 * minutes) * SECOND_NS
+    return _block(at_ns, _reduced(parts, edges))
+
+
+def _block(at_ns: Integers, columns: Sequence[Floats]) -> BarBlock:
+    opens, highs, lows, closes, volumes, trades, vwaps = columns
+    return BarBlock(
+        at_ns=at_ns,
+        open=opens,
+        high=highs,
+        low=lows,
+        close=closes,
+        volume=volumes,
+        trades=trades,
+        vwap=vwaps,
+    )
+
+
+def _reduced(columns: list[Floats], edges: Integers) -> list[Floats]:
+    """Return minute columns `[n, m]` summed up over the stretches that begin at `edges`."""
+    opens, highs, lows, closes, volumes, trades, vwaps = columns
+    ends = np.append(edges[1:], opens.shape[1])
+    first = np.column_stack([_edge(opens[:, a:b]) for a, b in zip(edges, ends, strict=True)])
+    last = np.column_stack(
+        [_edge(closes[:, a:b][:, ::-1]) for a, b in zip(edges, ends, strict=True)]
+    )
+    volume = np.add.reduceat(volumes, edges, axis=1)
+    value = np.add.reduceat(np.nan_to_num(vwaps) * volumes, edges, axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        vwap = np.where(volume > 0, value / volume, last)
+    return [
+        first,
+        np.fmax.reduceat(highs, edges, axis=1),
+        np.fmin.reduceat(lows, edges, axis=1),
+        last,
+        volume,
+        np.add.reduceat(np.nan_to_num(trades), edges, axis=1),
+        vwap,
+    ]
+
+
+def _edge(part: Floats) -> Floats:
+    """Return each row's first number `[n]`, NaN for a row without."""
+    index = np.argmax(np.isfinite(part), axis=1)
+    edge: Floats = part[np.arange(part.shape[0]), index]
+    return edge
+
+
+def _daily_block(views: TapeViews, first: date, last: date) -> BarBlock:
+    rows = len(views.market.symbols)
+    if last < first:
+        return _empty(rows)
+    bars = views.market.daily(first, last)
+    at_ns = np.array([midnight_ns(day) for day in bars.days], dtype=np.int64)
+    with np.errstate(invalid="ignore"):
+        typical = (bars.high + bars.low + bars.close) / 3
+        trades = np.ceil(bars.volume / SHARES_PER_TRADE)
+    columns = [bars.open, bars.high, bars.low, bars.close, bars.volume, trades, typical]
+    return _block(at_ns, columns)
+
+
+def _empty(rows: int) -> BarBlock:
+    nothing = np.empty((rows, 0))
+    return _block(np.empty(0, dtype=np.int64), [nothing] * 7)
+
+
+def _columns(block: BarBlock) -> list[Floats]:
+    return [
+        block.open,
+        block.high,
+        block.low,
+        block.close,
+        block.volume,
+        block.trades,
+        block.vwap,
+    ]
+
+
+def _with_starts(block: BarBlock, at_ns: Integers) -> BarBlock:
+    return _block(at_ns, _columns(block))
+
+
+def _joined(blocks: list[BarBlock]) -> BarBlock:
+    at_ns = np.concatenate([b.at_ns for b in blocks])
+    columns = [np.concatenate(c, axis=1) for c in zip(*map(_columns, blocks), strict=True)]
+    return _block(at_ns, columns)
+
+
+def _by_period(block: BarBlock, length: BarLength) -> BarBlock:
+    if block.at_ns.size == 0:
+        return block
+    days = [new_york_day(int(at_ns)) for at_ns in block.at_ns]
+    starts = [_period_start(day, length) for day in days]
+    ordinals = np.array([start.toordinal() for start in starts])
+    edges = np.flatnonzero(np.diff(ordinals, prepend=-1))
+    at_ns = np.array([midnight_ns(starts[edge]) for edge in edges], dtype=np.int64)
+    return _block(at_ns, _reduced(_columns(block), edges))
+
+
+def _period_start(day: date, length: BarLength) -> date:
+    if length.unit is Unit.WEEK:
+        return day - timedelta(days=day.weekday())
+    month = (day.month - 1) // length.amount * length.amount + 1
+    return day.replace(month=month, day=1)

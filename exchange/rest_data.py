@@ -1,0 +1,278 @@
+"""The market-data API for stocks: bars, quotes, trades, latest, snapshots; many symbols or one."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from aiohttp import web
+
+from exchange import errors
+from exchange.bars import Blocks, parse_length
+from exchange.instants import (
+    MINUTE_NS,
+    midnight_ns,
+    new_york_day,
+    parse_instant,
+    rfc3339_short,
+)
+from exchange.market_data import MarketData, Point
+from exchange.paging import Mark, Page, cut_page, read_token
+from exchange.service import Exchange
+from exchange.wire import EXCHANGE, Handler, query_list, reply
+
+LIMIT_DEFAULT, LIMIT_MAX = 1_000, 10_000
+SIP_DELAY_NS = 15 * MINUTE_NS
+FEEDS = frozenset({"", "sip", "iex", "boats", "otc", "delayed_sip", "overnight"})
+ADJUSTMENTS = frozenset({"", "raw", "split", "dividend", "spin-off", "all"})
+_SYMBOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9./\-]{0,19}")
+Latest = Callable[[MarketData, list[str], int], Mapping[str, Point]]
+TimedPoint = tuple[int, Point]
+
+
+def routes() -> list[web.RouteDef]:
+    """Return the routes of this API; the fixed words go before the symbols."""
+    many = [
+        web.get("/v2/stocks/bars/latest", _latest("bars", _latest_bars)),
+        web.get("/v2/stocks/quotes/latest", _latest("quotes", _latest_quotes)),
+        web.get("/v2/stocks/trades/latest", _latest("trades", _latest_trades)),
+        web.get("/v2/stocks/snapshots", get_snapshots),
+        web.get("/v2/stocks/bars", get_bars),
+        web.get("/v2/stocks/quotes", get_quotes),
+        web.get("/v2/stocks/trades", get_trades),
+    ]
+    single = [
+        web.get("/v2/stocks/{symbol}/bars/latest", _latest_one("bar", _latest_bars)),
+        web.get("/v2/stocks/{symbol}/quotes/latest", _latest_one("quote", _latest_quotes)),
+        web.get("/v2/stocks/{symbol}/trades/latest", _latest_one("trade", _latest_trades)),
+        web.get("/v2/stocks/{symbol}/snapshot", get_snapshot),
+        web.get("/v2/stocks/{symbol}/bars", get_bars),
+        web.get("/v2/stocks/{symbol}/quotes", get_quotes),
+        web.get("/v2/stocks/{symbol}/trades", get_trades),
+    ]
+    return many + single
+
+
+def _latest_bars(data: MarketData, symbols: list[str], now_ns: int) -> Mapping[str, Point]:
+    return data.latest_bars(symbols, now_ns)
+
+
+def _latest_quotes(data: MarketData, symbols: list[str], now_ns: int) -> Mapping[str, Point]:
+    return data.latest_quotes(symbols, now_ns)
+
+
+def _latest_trades(data: MarketData, symbols: list[str], now_ns: int) -> Mapping[str, Point]:
+    return data.latest_trades(symbols, now_ns)
+
+
+def _latest(root: str, read: Latest) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        exchange, symbols = request.app[EXCHANGE], _symbols(request)
+        _judge_latest(request, exchange)
+        return reply({root: read(exchange.data, symbols, exchange.venue.now_ns)})
+
+    return handle
+
+
+def _latest_one(root: str, read: Latest) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        exchange, symbols = request.app[EXCHANGE], _symbols(request)
+        _judge_latest(request, exchange)
+        found = read(exchange.data, symbols, exchange.venue.now_ns)
+        if symbols[0] not in found:
+            raise errors.Refusal(404, None, f"no {root} found for {symbols[0]}")
+        return reply({"symbol": symbols[0], root: found[symbols[0]]})
+
+    return handle
+
+
+async def get_snapshots(request: web.Request) -> web.Response:
+    """Serve snapshots, symbols at the root."""
+    exchange, symbols = request.app[EXCHANGE], _symbols(request)
+    _judge_latest(request, exchange)
+    return reply(exchange.data.snapshots(symbols, exchange.venue.now_ns))
+
+
+async def get_snapshot(request: web.Request) -> web.Response:
+    """Serve one symbol's snapshot."""
+    exchange, symbols = request.app[EXCHANGE], _symbols(request)
+    _judge_latest(request, exchange)
+    found = exchange.data.snapshots(symbols, exchange.venue.now_ns)
+    if symbols[0] not in found:
+        raise errors.Refusal(404, None, f"no snapshot found for {symbols[0]}")
+    return reply({"symbol": symbols[0], **found[symbols[0]]})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Window:
+    """What a history request asks for; instants inclusive."""
+
+    symbols: list[str]
+    start_ns: int
+    end_ns: int
+    limit: int
+    after: Mark | None
+    descending: bool
+
+
+async def get_bars(request: web.Request) -> web.Response:
+    """Serve bars of many symbols or one."""
+    exchange = request.app[EXCHANGE]
+    try:
+        length = parse_length(request.query.get("timeframe", "1Min"))
+    except ValueError as fault:
+        raise errors.bad_data_request(str(fault)) from fault
+    for adjustment in query_list(request.query, "adjustment"):
+        if adjustment not in ADJUSTMENTS:
+            raise errors.bad_data_request(f"invalid adjustment: {adjustment[:40]}")
+    window = _window(request, exchange)
+    first, last = new_york_day(window.start_ns), new_york_day(window.end_ns)
+    blocks = exchange.data.bars.blocks(length, first, last, exchange.venue.now_ns)
+
+    def points_of(symbol: str) -> Iterable[TimedPoint]:
+        row = exchange.venue.views.column_of.get(symbol)
+        return () if row is None else _bars_of(row, blocks, window)
+
+    return _paged(request, "bars", window, points_of)
+
+
+async def get_quotes(request: web.Request) -> web.Response:
+    """Serve the tape's quotes of many symbols or one."""
+    return _ticks(request, "quotes", MarketData.tick_quotes)
+
+
+async def get_trades(request: web.Request) -> web.Response:
+    """Serve the tape's trades of many symbols or one."""
+    return _ticks(request, "trades", MarketData.tick_trades)
+
+
+def _ticks(request: web.Request, root: str, read: Callable[..., list[TimedPoint]]) -> web.Response:
+    exchange = request.app[EXCHANGE]
+    window = _window(request, exchange)
+    now_ns = exchange.venue.now_ns
+    days = [
+        s.day
+        for s in exchange.data.bars.sessions(
+            new_york_day(window.start_ns), new_york_day(window.end_ns), now_ns
+        )
+    ]
+
+    def points_of(symbol: str) -> Iterator[TimedPoint]:
+        if symbol not in exchange.venue.assets:
+            return
+        for day in reversed(days) if window.descending else days:
+            points = read(exchange.data, symbol, day, now_ns)
+            for at_ns, point in reversed(points) if window.descending else points:
+                if window.start_ns <= at_ns <= window.end_ns:
+                    yield at_ns, point
+
+    return _paged(request, root, window, points_of)
+
+
+def _paged(
+    request: web.Request,
+    root: str,
+    window: _Window,
+    points_of: Callable[[str], Iterable[TimedPoint]],
+) -> web.Response:
+    page: Page = cut_page(
+        window.symbols, points_of, window.limit, window.after, descending=window.descending
+    )
+    if "symbol" not in request.match_info:
+        return reply({root: page.points, "next_page_token": page.next_token})
+    symbol = window.symbols[0]
+    return reply(
+        {
+            "symbol": symbol,
+            root: page.points.get(symbol, []),
+            "next_page_token": page.next_token,
+        }
+    )
+
+
+def _bars_of(row: int, blocks: Blocks, window: _Window) -> Iterator[TimedPoint]:
+    for block in blocks.backward() if window.descending else blocks.forward():
+        inside = (block.at_ns >= window.start_ns) & (block.at_ns <= window.end_ns)
+        found = np.flatnonzero(inside & np.isfinite(block.close[row]))
+        for index in found[::-1] if window.descending else found:
+            at_ns = int(block.at_ns[index])
+            yield at_ns, block.row_dict(row, int(index), rfc3339_short(at_ns))
+
+
+def _symbols(request: web.Request) -> list[str]:
+    single = request.match_info.get("symbol")
+    names = [single] if single else query_list(request.query, "symbols")
+    if not names:
+        raise errors.bad_data_request(
+            "Invalid format for parameter symbols: query parameter 'symbols' is required"
+        )
+    for name in names:
+        if not _SYMBOL.fullmatch(name):
+            raise errors.bad_data_request(f"invalid symbol: {name[:40]}")
+    return list(dict.fromkeys(name.upper() for name in names))
+
+
+def _window(request: web.Request, exchange: Exchange) -> _Window:
+    symbols, query = _symbols(request), request.query
+    feed = _feed(query)
+    now_ns = exchange.venue.now_ns
+    start_ns = _instant(query, "start", midnight_ns(new_york_day(now_ns)))
+    end_ns = _instant(query, "end", now_ns, day_ends=True)
+    is_recent = end_ns > now_ns - SIP_DELAY_NS
+    if feed == "sip" and is_recent and not exchange.limits.sip_realtime:
+        if query.get("end"):
+            raise _no_recent_sip()
+        end_ns = now_ns - SIP_DELAY_NS
+    if query.get("end") and end_ns < start_ns:
+        raise errors.bad_data_request("end should not be before start")
+    if query.get("sort", "asc") not in ("", "asc", "desc"):
+        raise errors.bad_data_request("invalid sort")
+    return _Window(
+        symbols=symbols,
+        start_ns=start_ns,
+        end_ns=end_ns,
+        limit=_limit(query),
+        after=read_token(query.get("page_token")),
+        descending=query.get("sort") == "desc",
+    )
+
+
+def _judge_latest(request: web.Request, exchange: Exchange) -> None:
+    if _feed(request.query) == "sip" and not exchange.limits.sip_realtime:
+        raise _no_recent_sip()
+
+
+def _no_recent_sip() -> errors.Refusal:
+    return errors.Refusal(403, None, "subscription does not permit querying recent SIP data")
+
+
+def _feed(query: Mapping[str, str]) -> str:
+    feed = query.get("feed", "")
+    if feed not in FEEDS:
+        raise errors.bad_data_request(f"invalid feed: {feed[:40]}")
+    return feed
+
+
+def _instant(
+    query: Mapping[str, str], name: str, default_ns: int, *, day_ends: bool = False
+) -> int:
+    text = query.get(name)
+    if not text:
+        return default_ns
+    try:
+        return parse_instant(text.replace(" ", "+"), day_ends=day_ends)
+    except ValueError as fault:
+        raise errors.bad_data_request(
+            f"Invalid format for parameter {name}: error parsing '{text[:60]}' "
+            f"as RFC3339 or 2006-01-02 time: {fault}"
+        ) from fault
+
+
+def _limit(query: Mapping[str, str]) -> int:
+    text = query.get("limit")
+    if not text:
+        return LIMIT_DEFAULT
+    is_count = text.isascii() and text.isdigit() and len(text) < 8
+    if not is_count or not 1 <= int(text) <= LIMIT_MAX:
+        raise errors.bad_data_request(f"invalid limit: {text[:40]}; it must be 1 to {LIMIT_MAX}")
+    return int(text)

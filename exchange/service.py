@@ -1,0 +1,101 @@
+"""The running exchange: venue, market time, budgets, log and streams in one place."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from exchange.auth import Credentials
+from exchange.clock import MarketTime
+from exchange.ids import hex_text
+from exchange.knobs import WireLimits
+from exchange.limits import TokenBucket, full_bucket
+from exchange.market_data import MarketData
+from exchange.records import VenueEvent, VenueState
+from exchange.venue import Venue
+
+Listener = Callable[[list[VenueEvent]], None]
+Flush = Callable[[], Awaitable[None]]
+
+
+class EventLog(Protocol):
+    """Where the venue's events survive the process."""
+
+    def append(self, events: list[VenueEvent], now_ns: int) -> None:
+        """Keep the events, and that market time has come to `now_ns`."""
+        ...
+
+    def wants_saving(self, events: list[VenueEvent]) -> bool:
+        """Whether after these events the state should be saved."""
+        ...
+
+    def save(self, state: VenueState) -> None:
+        """Replace the saved state, so that earlier events need not be redone."""
+        ...
+
+
+class NoLog:
+    """Keeps nothing: an exchange without a state directory."""
+
+    def append(self, events: list[VenueEvent], now_ns: int) -> None:
+        """Forget the events."""
+
+    def wants_saving(self, events: list[VenueEvent]) -> bool:
+        """Never."""
+        return False
+
+    def save(self, state: VenueState) -> None:
+        """Forget the state."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Exchange:
+    """One venue being served."""
+
+    venue: Venue
+    time: MarketTime
+    log: EventLog
+    credentials: Credentials
+    limits: WireLimits
+    identity: dict[str, object]
+    data: MarketData = field(init=False)
+    trading_bucket: TokenBucket = field(init=False)
+    data_bucket: TokenBucket = field(init=False)
+    listeners: list[Listener] = field(default_factory=list)
+    flushes: list[Flush] = field(default_factory=list)
+    requests: int = 0
+    wake: Callable[[], None] = field(default=lambda: None)
+
+    def __post_init__(self) -> None:
+        self.data = MarketData(self.venue.views)
+        now_ns = self.venue.now_ns
+        self.trading_bucket = full_bucket(self.limits.trading_per_minute, now_ns)
+        self.data_bucket = full_bucket(self.limits.data_per_minute, now_ns)
+
+    def step(self) -> int:
+        """Bring the venue up to market time, tell everybody, and return that time."""
+        self.publish(self.venue.advance(self.time.now_ns()))
+        return self.venue.now_ns
+
+    def settle(self) -> None:
+        """Tell everybody what the request just carried out has caused."""
+        self.publish(self.venue.take_events())
+
+    def publish(self, events: list[VenueEvent]) -> None:
+        """Log and broadcast events."""
+        self.log.append(events, self.venue.now_ns)
+        if self.log.wants_saving(events):
+            self.log.save(self.venue.state())
+        if events:
+            for listener in self.listeners:
+                listener(events)
+            self.wake()
+
+    async def flush(self) -> None:
+        """Return once every stream has sent what it was given."""
+        for flush in self.flushes:
+            await flush()
+
+    def request_id(self) -> str:
+        """Return the id of the next reply: a function of seed and count."""
+        self.requests += 1
+        return hex_text(self.venue.config.seed, "request", self.requests)
