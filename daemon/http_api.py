@@ -40,7 +40,7 @@ class Daemon(Protocol):
         """Return {"live": bool, "ready": bool, …}: why not, when not."""
         ...
 
-    def metrics(self) -> bytes:
+    def metrics_page(self) -> bytes:
         """Return the metrics in Prometheus' text format."""
         ...
 
@@ -174,7 +174,7 @@ class _Routes:
 
     async def metrics(self, request: web.Request) -> web.Response:
         return web.Response(
-            body=self._daemon.metrics(),
+            body=self._daemon.metrics_page(),
             headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
         )
 

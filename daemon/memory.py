@@ -32,6 +32,7 @@ class Memory:
 
     venue: str
     account_id: str
+    symbols: tuple[Symbol, ...]
     portfolio: Portfolio
     trading: TradingStatus
     orders: dict[str, Order] = field(default_factory=dict)
@@ -128,7 +129,7 @@ class Memory:
             fills=tuple(self.fills),
             opinions={
                 **self.foreign_opinions,
-                **{name: save_opinion(o, self._symbols) for name, o in self.opinions.items()},
+                **{name: save_opinion(o, self.symbols) for name, o in self.opinions.items()},
             },
             benched=dict(self.benched),
             quarantined=dict(self.quarantined),
@@ -143,8 +144,6 @@ class Memory:
             daily_loss_days=tuple(self.daily_loss_days),
             counters=dict(self.counters),
         )
-
-    _symbols: tuple[Symbol, ...] = ()
 
     @staticmethod
     def of(snapshot: Snapshot, symbols: tuple[Symbol, ...]) -> "Memory":
@@ -167,7 +166,7 @@ class Memory:
             daily_loss_days=list(snapshot.daily_loss_days),
             counters=dict(snapshot.counters),
             foreign_opinions=dict(snapshot.opinions),
-            _symbols=symbols,
+            symbols=symbols,
         )
         # Finished orders were saved after the working ones; oldest must be dropped first.
         for order in snapshot.orders:

@@ -214,6 +214,15 @@ class Runner:
         self._fatal = asyncio.get_running_loop().create_future()
         raise await self._fatal
 
+    def reconcile_soon(self, reconcile: Callable[[], Coroutine[Any, Any, bool]]) -> None:
+        """Have the account read again in the background."""
+
+        async def job() -> None:
+            with self._pacing.at_work():
+                await reconcile()
+
+        self._spawn(job(), "reconcile")
+
     # --- stopping --------------------------------------------------------------------------------
 
     async def settle(self) -> None:

@@ -1,0 +1,346 @@
+"""One running daemon, put together: what the program runs and the HTTP interface shows."""
+
+import hashlib
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import aiohttp
+import structlog
+from aiohttp import web
+
+from daemon import http_api, startup, views, wiring
+from daemon.asking import Asker, AskNoteFile
+from daemon.backoff import Jitter
+from daemon.clock import real_time_s, stopwatch_s
+from daemon.engine import Engine, EngineParts
+from daemon.feeds import FeedRules, Feeds, Venue
+from daemon.http_api import Access, EventFeed
+from daemon.metrics import Metrics
+from daemon.notify import Notifier
+from daemon.observing import Observer
+from daemon.pacing import Pacing
+from daemon.recording import Recorder, writer_thread
+from daemon.runner import Observers, Runner, Timing
+from daemon.settings import Settings
+from daemon.universe import choose_universe, restrict_to_venue
+from domain.events import OperatorAsked
+from domain.orders import OrderStatus
+from domain.portfolio import AccountReport
+from domain.ports import Clock
+from domain.snapshot import Snapshot, TradingState
+from state import ledger
+from state.records import RunBegan
+
+READY_AGE_S_MAX = 120.0
+"""No progress for this long (real seconds): not ready any more."""
+TOKEN_BYTES = 32
+SETTLE_DOUBTS_MAX = 200
+
+_log = structlog.get_logger("tradewind")
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What a daemon stands on: a venue, an account, its state, and time."""
+
+    connection: wiring.Connection
+    files: startup.StateFiles
+    account: AccountReport
+    clock: Clock
+    pacing: Pacing
+    note: AskNoteFile
+    session: aiohttp.ClientSession
+    jitter: Jitter
+
+
+class Assembly:
+    """The parts of one running daemon. Implements `daemon.http_api.Daemon`."""
+
+    def __init__(
+        self,
+        ground: Ground,
+        engine: Engine,
+        feeds_of: Callable[[Runner], Feeds],
+        settings: Settings,
+    ) -> None:
+        self.clock = ground.clock
+        self.connection = ground.connection
+        self.engine = engine
+        self.metrics = Metrics(version=VERSION, venue=settings.venue)
+        self.feed = EventFeed()
+        url = settings.notify_url.get_secret_value() if settings.notify_url else ""
+        self.notifier = Notifier(url, ground.session, told=self.metrics.notified)
+        observer = Observer(engine, self.metrics, self.feed, self.notifier, now=ground.clock.now)
+        recorder = Recorder(
+            ground.files.journal,
+            ground.files.store,
+            writer=writer_thread(),
+            on_failure=lambda fault: self.runner.disk_failed(fault),
+        )
+        self.recorder = recorder
+        strategies = {n: e.strategy for n, e in engine.core.rules.strategies.items()}
+        self.runner = Runner(
+            engine,
+            asker=Asker(
+                strategies,
+                note=ground.note,
+                clock=ground.clock,
+                stopwatch_s=stopwatch_s,
+                budget_s=settings.strategy_budget_ms / 1e3,
+            ),
+            broker=ground.connection.broker,
+            recorder=recorder,
+            observers=Observers(on_event=observer.event, on_notify=observer.notify),
+            timing=Timing(
+                clock=ground.clock,
+                pacing=ground.pacing,
+                stopwatch_s=stopwatch_s,
+                jitter=ground.jitter,
+            ),
+        )
+        self.feeds = feeds_of(self.runner)
+        self._pacing = ground.pacing
+        access = Access(
+            control_token=control_token(settings, ground.files.directory),
+            read_token=settings.http_read_token.get_secret_value()
+            if settings.http_read_token
+            else "",
+            hosts=frozenset({"127.0.0.1", "localhost", "[::1]", settings.http_host}),
+        )
+        self.app: web.Application = http_api.make_app(
+            self,
+            access=access,
+            clock=ground.clock,
+            feed=self.feed,
+            instruments=engine.core.instruments,
+        )
+
+    # --- for the HTTP interface ------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """Return the state as of now."""
+        return self.engine.snapshot(self.clock.now())
+
+    def operate(self, asked: OperatorAsked) -> views.Document:
+        """Hand an operator's wish to the engine and return what came of it."""
+        self.runner.post(asked)
+        trading = self.engine.memory.trading
+        return {
+            "action": asked.action.value,
+            "answer": self.engine.operator_answer,
+            "trading_state": trading.state.value,
+            "cause": trading.cause,
+            "resumes": trading.resumes,
+        }
+
+    def health(self) -> views.Document:
+        """Return whether the daemon lives and is ready, and why not."""
+        memory = self.engine.memory
+        reasons = []
+        if not memory.is_reconciled:
+            reasons.append("the book has not been compared with the venue yet")
+        if memory.trading.state is TradingState.HALTED:
+            reasons.append(f"trading is halted: {memory.trading.cause}")
+        if self.recorder.is_failed:
+            reasons.append("the state directory cannot be written")
+        return {"live": True, "ready": not reasons, "reasons": reasons}
+
+    def metrics_page(self) -> bytes:
+        """Return the metrics in Prometheus' text format."""
+        return self.metrics.render()
+
+    # --- for the program -------------------------------------------------------------------------
+
+    async def settle_doubts(self) -> None:
+        """Look up every order an earlier process left in doubt."""
+        doubtful = [
+            identity
+            for identity, order in self.engine.memory.working.items()
+            if order.status in (OrderStatus.UNRESOLVED, OrderStatus.CANCELING)
+            or not order.venue_order_id
+        ]
+        for identity in doubtful[:SETTLE_DOUBTS_MAX]:
+            with self._pacing.at_work():
+                await self.runner.submitter.resolve(None, identity)
+
+    def is_quiet(self) -> bool:
+        """Return whether nothing of ours is in flight: only then can the accounts be compared."""
+        return self.runner.submitter.in_flight == 0
+
+    def on_stream_connected(self, is_reconnect: bool) -> None:
+        """Read the account again after a gap in the news."""
+        if is_reconnect:
+            _log.warning("stream_reconnected")
+            self.runner.reconcile_soon(self.feeds.reconcile)
+
+    def publish_counts(self) -> None:
+        """Bring the running totals of the fetcher and the budgets into the metrics."""
+        self.metrics.progressed(real_time_s())
+
+    def profit_usd(self) -> Decimal:
+        """Return what was made since the account was first seen, deposits left out."""
+        memory = self.engine.memory
+        return ledger.account_profit_usd(memory.portfolio, memory.marks)
+
+    def requests(self) -> views.Document:
+        """Return how many requests were sent, by API and lane."""
+        return {
+            api: {lane.name.lower(): count for lane, count in budget.counts.by_lane.items()}
+            for api, budget in (
+                ("trading", self.connection.trading_budget),
+                ("data", self.connection.data_budget),
+            )
+        }
+
+    def fills_by_sector(self) -> dict[str, int]:
+        """Return how many of the remembered fills fell into each sector."""
+        instruments = self.engine.core.instruments
+        counted: dict[str, int] = {}
+        for fill in self.engine.memory.fills:
+            if fill.symbol in instruments:
+                sector = instruments[fill.symbol].sector.value
+                counted[sector] = counted.get(sector, 0) + 1
+        return dict(sorted(counted.items()))
+
+    def fills_by_strategy(self) -> dict[str, int]:
+        """Return in how many of the remembered fills each book had a share."""
+        orders = self.engine.memory.orders
+        counted: dict[str, int] = {}
+        for fill in self.engine.memory.fills:
+            order = orders.get(fill.client_order_id)
+            for name in order.intent.deltas if order else ():
+                counted[name] = counted.get(name, 0) + 1
+        return dict(sorted(counted.items()))
+
+
+VERSION = "0.1.0"
+
+
+async def assemble(
+    settings: Settings, ground: Ground, *, version: str, sessions_max: int | None, say: Say
+) -> Assembly:
+    """Return a daemon ready to run: universe chosen, state recovered, history loaded."""
+    for warning in settings.warnings:
+        _log.warning("setting_odd", detail=warning)
+    now = ground.clock.now()
+    choice = choose_universe(settings)
+    say("Asking the venue what may be traded")
+    assets = await ground.connection.broker.assets()
+    tradable = [s for s, a in assets.items() if a.tradable]
+    choice = restrict_to_venue(choice, tradable)
+    for note in choice.notes:
+        say(note)
+    universe = wiring.lot_sized(choice.universe, settings)
+    calendar = await ground.connection.broker.calendar(
+        (now - startup.CALENDAR_BACK).date(), (now + startup.CALENDAR_AHEAD).date()
+    )
+    enlisted = wiring.enlist_strategies(settings, wiring.discover_strategies(settings))
+    rules = wiring.engine_rules(settings, enlisted, assets)
+    limits = wiring.risk_limits(settings)
+    memory = startup.memory_of(
+        ground.files.recovered,
+        ground.account,
+        venue=settings.venue,
+        symbols=universe.symbols,
+        now=now,
+    )
+    parts = EngineParts(
+        universe=universe,
+        rules=rules,
+        limits=limits,
+        allocation=wiring.allocation_rules(settings),
+        gate=wiring.risk_gate(settings, limits),
+        calendar=calendar,
+    )
+    engine = Engine(parts, memory, now=now)
+    venue = Venue(
+        prices=ground.connection.prices, broker=ground.connection.broker, calendar=calendar
+    )
+
+    def feeds_of(runner: Runner) -> Feeds:
+        return Feeds(
+            venue,
+            clock=ground.clock,
+            pacing=ground.pacing,
+            post=runner.post,
+            rules=FeedRules(
+                symbols=universe.symbols,
+                timeframes=rules.timeframes(),
+                settle_s=settings.bar_settle_seconds,
+                poll_s=settings.poll_seconds,
+                order_price_max_age_s=settings.order_price_max_age_seconds,
+                sessions_max=sessions_max,
+            ),
+        )
+
+    assembly = Assembly(ground, engine, feeds_of, settings)
+    if ground.files.recovered is not None:
+        assembly.feeds.fills_known_until(ground.files.recovered.saved_at - timedelta(minutes=5))
+        say(_recovered_line(ground.files.recovered))
+    await _begin_records(assembly, settings, now)
+    say(f"Loading history of {len(universe)} symbols")
+    await startup.warm_up(
+        engine,
+        ground.connection.prices,
+        calendar,
+        rules=rules,
+        now=ground.clock.now(),
+        progress=lambda what, done, total: None,
+    )
+    return assembly
+
+
+async def _begin_records(assembly: Assembly, settings: Settings, now: datetime) -> None:
+    """Save once before the first record: the journal is folded onto a snapshot, so one must be."""
+    await assembly.recorder.save(assembly.engine.snapshot(now))
+    assembly.recorder.record(
+        RunBegan(
+            at=now,
+            venue=settings.venue,
+            account_id=assembly.engine.memory.account_id,
+            build=VERSION,
+            settings_hash=settings_hash(settings),
+        )
+    )
+
+
+def settings_hash(settings: Settings) -> str:
+    """Return a short fingerprint of the settings, secrets left out."""
+    shown = settings.model_dump_json(exclude=set(SECRET_FIELDS))
+    return hashlib.sha256(shown.encode()).hexdigest()[:16]
+
+
+SECRET_FIELDS = (
+    "alpaca_api_key",
+    "alpaca_secret_key",
+    "http_token",
+    "http_read_token",
+    "notify_url",
+)
+
+
+def control_token(settings: Settings, directory: Path) -> str:
+    """Return the control token: the settings' own, else one made and kept 0600 beside the state."""
+    if settings.http_token:
+        return settings.http_token.get_secret_value()
+    path = directory / "http-token"
+    if path.exists():
+        return path.read_text().strip()
+    token = secrets.token_urlsafe(TOKEN_BYTES)
+    path.touch(mode=0o600)
+    path.write_text(token + "\n")
+    return token
+
+
+def _recovered_line(snapshot: Snapshot) -> str:
+    held = len(snapshot.portfolio.positions)
+    working = sum(1 for order in snapshot.orders if not order.status.is_terminal)
+    return (
+        f"Continuing the saved book of {snapshot.saved_at:%Y-%m-%d %H:%M} UTC: {held} positions, "
+        f"{working} orders under way, trading {snapshot.trading.state.value}"
+    )

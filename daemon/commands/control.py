@@ -1,0 +1,7 @@
+"""Commands: control."""
+
+import typer
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this file's commands."""

@@ -1,0 +1,180 @@
+"""Commands that run something: the daemon, the exchange alone, the demonstration."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+import uvloop
+
+from daemon.clock import SystemClock
+from daemon.commands.options import EnvFile, settings_of
+from daemon.embedded import ExchangeOptions
+from daemon.logs import Secrets, configure_logs
+from daemon.program import RunOptions, run
+from daemon.report import RunReport
+from daemon.settings import Settings
+from daemon.settings_env import demo_overrides
+
+EMBEDDED_SPEED = 1.0
+
+
+class VenueChoice(StrEnum):
+    """Where to trade."""
+
+    EMBEDDED = "embedded"
+    PAPER = "paper"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this file's commands."""
+    app.command("run")(run_command)
+    app.command(
+        "exchange",
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+        add_help_option=False,
+    )(exchange_command)
+
+
+def run_command(  # noqa: PLR0913 - the options of design §9
+    venue: Annotated[
+        VenueChoice | None, typer.Option(help="Where to trade; keys are needed for paper.")
+    ] = None,
+    sessions: Annotated[
+        int | None, typer.Option(min=1, help="Stop after this many sessions.")
+    ] = None,
+    speed: Annotated[
+        float | None, typer.Option(min=0.01, help="Embedded: market seconds in a second.")
+    ] = None,
+    market: Annotated[
+        str | None,
+        typer.Option(help="Embedded: synthetic[:SEED], or a file or folder of bars."),
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option(help="Embedded: the first day traded, YYYY-MM-DD.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Embedded: seed of the market.")] = None,
+    state_dir: Annotated[Path | None, typer.Option(help="Where the book survives.")] = None,
+    env_file: EnvFile = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Decide and record everything, send nothing.")
+    ] = False,
+    lockstep: Annotated[
+        bool, typer.Option("--lockstep", help="Embedded: the exchange waits for the daemon.")
+    ] = False,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Demo pace: 5-minute bars, no turnover limit.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="End with one JSON object on standard output.")
+    ] = False,
+) -> None:
+    """Run the daemon until stopped (Ctrl-C or SIGTERM: orderly; a second time: at once)."""
+    overrides: dict[str, object] = {}
+    if venue is not None:
+        overrides["VENUE"] = venue.value
+    if state_dir is not None:
+        overrides["STATE_DIR"] = str(state_dir)
+    if seed is not None:
+        overrides["SEED"] = str(seed)
+    fallbacks = demo_overrides() if demo else {}
+    settings = settings_of(env_file, overrides, fallbacks)
+    options = RunOptions(
+        exchange=exchange_options(
+            settings, market=market, speed=speed, seed=seed, start=start, lockstep=lockstep
+        ),
+        sessions_max=sessions,
+        is_dry_run=dry_run,
+        version=version("tradewind"),
+        environ=dict(os.environ),
+        say=teller(settings),
+    )
+    report = _run_on_uvloop(settings, options)
+    if as_json:
+        sys.stdout.buffer.write(orjson.dumps(dict(report.fields)) + b"\n")
+    else:
+        _say_report(report)
+
+
+def exchange_options(
+    settings: Settings,
+    *,
+    market: str | None,
+    speed: float | None,
+    seed: int | None,
+    start: str | None,
+    lockstep: bool,
+) -> ExchangeOptions:
+    """Return what is asked of the embedded exchange; what was not given explicitly is None."""
+    return ExchangeOptions(
+        url=settings.exchange_url.rstrip("/"),
+        state_dir=settings.state_dir,
+        market=market,
+        speed=speed,
+        seed=seed,
+        start=_day(start) if start else None,
+        cash_usd=str(settings.initial_capital)
+        if "initial_capital" in settings.model_fields_set
+        else None,
+        lockstep=True if lockstep else None,
+    )
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as fault:
+        raise typer.BadParameter(f"{text!r} is no day; write YYYY-MM-DD") from fault
+
+
+def teller(settings: Settings) -> Callable[[str], None]:
+    """Configure the logs, and return what tells a person, line by line, what start-up does."""
+    configure_logs(
+        level=settings.log_level,
+        log_format=settings.log_format,
+        secrets=Secrets(settings.secret_values()),
+        stream=sys.stderr,
+        now=SystemClock().now,
+    )
+
+    def say(line: str) -> None:
+        sys.stderr.write(f"  {datetime.now(UTC):%H:%M:%S}  {line}\n")  # noqa: TID251
+        sys.stderr.flush()
+
+    return say
+
+
+def _run_on_uvloop(settings: Settings, options: RunOptions) -> RunReport:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        try:
+            return runner.run(run(settings, options))
+        except BaseExceptionGroup as group:
+            raise first_of(group) from group
+
+
+def first_of(group: BaseExceptionGroup[Any]) -> BaseException:
+    """Return the first leaf of an exception group: what went wrong first."""
+    first: BaseException = group.exceptions[0]
+    return first_of(first) if isinstance(first, BaseExceptionGroup) else first
+
+
+def _say_report(report: RunReport) -> None:
+    fields = report.fields
+    sys.stderr.write(
+        f"\nSessions {fields['sessions']}, decisions {fields['slots_decided']}, fills "
+        f"{fields['fills']}, equity ${fields['equity_usd']}, profit ${fields['pnl_usd']} "
+        f"(synthetic profit means nothing)\n"
+    )
+
+
+def exchange_command(context: typer.Context) -> None:
+    """Run the embedded exchange alone; `tradewind exchange --help` tells its options."""
+    # Another program on the far side of the wire: nothing of it is imported here.
+    os.execv(sys.executable, [sys.executable, "-m", "exchange", *context.args])

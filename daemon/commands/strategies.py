@@ -1,0 +1,7 @@
+"""Commands: strategies."""
+
+import typer
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this file's commands."""

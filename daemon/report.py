@@ -1,0 +1,63 @@
+"""The closing report of a run: what `run --json` prints."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from daemon import views
+from daemon.assembly import Assembly
+from domain.portfolio import AccountReport
+from state.reconcile import book_matches_venue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunReport:
+    """What happened, as one JSON object (design §9)."""
+
+    fields: Mapping[str, Any]
+
+
+def report_of(assembly: Assembly, *, uptime_s: float, account: AccountReport | None) -> RunReport:
+    """Return the closing report. `account` None: the venue could not be asked at the end."""
+    memory = assembly.engine.memory
+    counters = memory.counters
+    snapshot = assembly.engine.snapshot(assembly.clock.now())
+    mismatch = book_matches_venue(memory.portfolio, account) if account else None
+    by_status: dict[str, int] = {}
+    for order in memory.orders.values():
+        by_status[order.status.value] = by_status.get(order.status.value, 0) + 1
+    equity = views.equity_usd(snapshot)
+    return RunReport(
+        fields={
+            "sessions": counters.get("sessions", 0),
+            "symbols": len(assembly.engine.core.universe),
+            "slots_decided": counters.get("slots_decided", 0),
+            "slots_missed": counters.get("slots_missed", 0) + assembly.feeds.slots_missed,
+            "fills": counters.get("fills", 0),
+            "partial_fills": counters.get("partial_fills", 0),
+            "cancels": counters.get("cancels", 0),
+            "exits": _prefixed(counters, "exits."),
+            "orders": dict(sorted(by_status.items())),
+            "denials": _prefixed(counters, "denials."),
+            "decisions": views.decision(memory.last_decision),
+            "equity_usd": views.usd(equity),
+            "pnl_usd": views.usd(assembly.profit_usd()),
+            "profit_by_book_usd": {
+                name: views.usd(views.book_profit_usd(snapshot, book))
+                for name, book in sorted(memory.portfolio.books.items())
+            },
+            "fills_by_sector": assembly.fills_by_sector(),
+            "fills_by_strategy": assembly.fills_by_strategy(),
+            "cache_hit_ratio": round(assembly.connection.prices.counts.hit_ratio, 4),
+            "requests": assembly.requests(),
+            "trading_state": memory.trading.state.value,
+            "benched": {n: b.fault for n, b in memory.benched.items()},
+            "book_matches_venue": account is not None and mismatch is None,
+            "book_mismatch": str(mismatch) if mismatch else "",
+            "uptime_s": round(uptime_s, 1),
+        }
+    )
+
+
+def _prefixed(counters: Mapping[str, int], prefix: str) -> dict[str, int]:
+    return {k.removeprefix(prefix): v for k, v in counters.items() if k.startswith(prefix)}

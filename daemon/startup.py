@@ -1,0 +1,149 @@
+"""Start-up is recovery: what was saved, what the journal adds, and what the venue says of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import structlog
+
+from daemon.engine import Engine
+from daemon.engine.rules import EngineRules
+from daemon.feeds import fetch_history
+from daemon.memory import Memory
+from domain.calendar import Calendar, Session, Timeframe
+from domain.errors import Refused, VenueUnavailable
+from domain.instruments import Symbol
+from domain.money import ZERO
+from domain.portfolio import AccountReport
+from domain.ports import Clock, PriceSource
+from domain.snapshot import Snapshot, TradingState, TradingStatus
+from execution.order_states import apply_fill
+from state import ledger
+from state.filesystem import LocalFileSystem
+from state.journal import JsonLinesJournal
+from state.json_store import JsonStateStore
+from state.lock import StateLock, state_directory
+from state.recovery import recover
+
+WARM_UP_SESSIONS_MAX = 400
+"""Days of history asked for at most."""
+CALENDAR_BACK = timedelta(days=600)
+CALENDAR_AHEAD = timedelta(days=200)
+"""How much of the venue's calendar is read at start."""
+
+_log = structlog.get_logger(__name__)
+Progress = Callable[[str, int, int], None]
+"""Told what is being done, how much of it is done, and of how much."""
+
+
+@dataclass(slots=True, kw_only=True)
+class StateFiles:
+    """An account's state directory, locked and opened."""
+
+    directory: Path
+    lock: StateLock
+    store: JsonStateStore
+    journal: JsonLinesJournal
+    recovered: Snapshot | None
+
+
+def open_state(root: Path, *, venue: str, account_id: str, clock: Clock) -> StateFiles:
+    """Lock and read the state of one account. Raises Refused and StateCorrupt, nothing changed."""
+    directory = state_directory(root, venue, account_id)
+    lock = StateLock(directory)
+    lock.acquire()
+    fs = LocalFileSystem()
+    try:
+        store = JsonStateStore(fs, directory)
+        saved = store.load()
+        _check_account(saved, directory, (venue, account_id))
+        journal, found = JsonLinesJournal.open(
+            fs,
+            directory / "journal",
+            clock,
+            covered_seq=saved.journal_seq if saved else 0,
+        )
+        if found.torn is not None:
+            _log.warning("torn_tail_truncated", path=str(found.torn.path))
+        recovered = recover(saved, found.records, apply_fill)
+    except OSError as fault:
+        lock.release()
+        raise Refused(f"{directory} cannot be used: {fault}") from fault
+    except Refused:
+        lock.release()
+        raise
+    return StateFiles(
+        directory=directory, lock=lock, store=store, journal=journal, recovered=recovered
+    )
+
+
+def _check_account(saved: Snapshot | None, directory: Path, account: tuple[str, str]) -> None:
+    if saved is not None and (saved.venue, saved.account_id) != account:
+        raise Refused(
+            f"{directory} holds the state of {saved.venue}-{saved.account_id}, not of "
+            f"{'-'.join(account)}: name another --state-dir"
+        )
+
+
+def memory_of(
+    recovered: Snapshot | None,
+    account: AccountReport,
+    *,
+    venue: str,
+    symbols: tuple[Symbol, ...],
+    now: datetime,
+) -> Memory:
+    """Return what the engine begins with: the recovered state, or an account seen first now."""
+    if recovered is not None:
+        return Memory.of(recovered, symbols)
+    portfolio = ledger.open_account(account)
+    return Memory(
+        venue=venue,
+        account_id=account.account_id,
+        portfolio=portfolio,
+        trading=TradingStatus(state=TradingState.ACTIVE, since_at=now),
+        equity_peak_usd=account.equity_usd if account.equity_usd > ZERO else None,
+        symbols=symbols,
+    )
+
+
+async def warm_up(
+    engine: Engine,
+    prices: PriceSource,
+    calendar: Calendar,
+    *,
+    rules: EngineRules,
+    now: datetime,
+    progress: Progress,
+) -> None:
+    """Load history for every timeframe, so that the first decision need not wait for it."""
+    timeframes = rules.timeframes()
+    for done, timeframe in enumerate(timeframes):
+        progress("history", done, len(timeframes))
+        wanted = rules.lookback_bars(timeframe) + 1
+        sessions = _sessions(calendar, now, wanted, timeframe)
+        symbols = engine.core.universe.symbols
+        try:
+            history, slots = await fetch_history(prices, symbols, timeframe, sessions, now)
+        except VenueUnavailable as fault:
+            # Without history strategies are silent, which is safe; said, not hidden.
+            _log.warning("history_missing", timeframe=timeframe.value, reason=str(fault))
+            continue
+        engine.warm(timeframe, history, slots[-wanted:])
+        _log.info("warmed_up", timeframe=timeframe.value, slots=min(len(slots), wanted))
+    progress("history", len(timeframes), len(timeframes))
+
+
+def _sessions(
+    calendar: Calendar, now: datetime, slots_wanted: int, timeframe: Timeframe
+) -> list[Session]:
+    """Return the past sessions that hold so many slots, and today's when it has begun."""
+    today = calendar.session_at(now)
+    needed, count = slots_wanted, 0
+    past = calendar.before(now, WARM_UP_SESSIONS_MAX)
+    while needed > 0 and count < len(past):
+        count += 1
+        needed -= len(past[-count].slots(timeframe))
+    chosen = list(past[len(past) - count :])
+    return [*chosen, today] if today is not None else chosen
