@@ -67,6 +67,24 @@ def open_session(connections_max: int) -> aiohttp.ClientSession:
     )
 
 
+class _SendOnce:
+    """Keeps aiohttp from sending a request twice behind the budget's back: it repeats reads by
+    itself when a kept-alive connection turns out to be gone."""
+
+    __slots__ = ("_is_sent",)
+
+    def __init__(self) -> None:
+        self._is_sent = False
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        if self._is_sent:
+            raise aiohttp.ServerDisconnectedError("the connection was gone")
+        self._is_sent = True
+        return await handler(request)
+
+
 @dataclass(frozen=True, slots=True)
 class _Ask:
     method: str
@@ -191,6 +209,7 @@ class AlpacaApi:
             data=ask.payload,
             headers=headers,
             allow_redirects=False,
+            middlewares=(_SendOnce(),),
             timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_TIMEOUT_S),
         ) as response:
             body = await _read(response, ask)

@@ -7,7 +7,7 @@ read at the pace of the consumer, who must not keep it waiting longer than a hea
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 
 import aiohttp
@@ -143,7 +143,7 @@ class TradeStream:
 
     async def _connect(self) -> aiohttp.ClientWebSocketResponse:
         """Return a socket on which trade updates have been acknowledged."""
-        async with asyncio.timeout(HANDSHAKE_TIMEOUT_S):
+        async with asyncio.timeout(HANDSHAKE_TIMEOUT_S), AsyncExitStack() as stack:
             try:
                 socket = await self._session.ws_connect(
                     self._endpoint.url,
@@ -153,11 +153,9 @@ class TradeStream:
                 )
             except aiohttp.WSServerHandshakeError as fault:
                 raise _refused(fault) from fault
-            try:
-                await self._authenticate(socket)
-            except BaseException:
-                await socket.close()
-                raise
+            stack.push_async_callback(socket.close)
+            await self._authenticate(socket)
+            stack.pop_all()  # it stands: closing it is the caller's from here on
         return socket
 
     async def _authenticate(self, socket: aiohttp.ClientWebSocketResponse) -> None:

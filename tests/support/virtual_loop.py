@@ -65,6 +65,8 @@ class Wire(asyncio.Transport):
         self._closing = False
         self._lost = False
         self._paused = False
+        self.is_mute = False
+        """Whatever is written vanishes, as behind a router that forgot the connection."""
         self._on_the_way: deque[tuple[str, bytes]] = deque()
         self._unread: deque[tuple[str, bytes]] = deque()
         self._arrival_s = 0.0
@@ -135,7 +137,7 @@ class Wire(asyncio.Transport):
 
     def _send(self, kind: str, data: bytes) -> None:
         peer, network = self._peer, self._network
-        if peer is None or self._lost:
+        if peer is None or self._lost or self.is_mute:
             return
         # Timers due at the same instant fire in no fixed order: the queue keeps the order of what
         # was written, the timer only says that one more item has arrived.
@@ -203,6 +205,11 @@ class Network:
         """Reset every live connection, as a router that restarts does."""
         for wire in list(self.wires.values()):
             wire.abort()
+
+    def mute_all(self) -> None:
+        """Let every live connection stand and carry nothing any more."""
+        for wire in self.wires.values():
+            wire.is_mute = True
 
     def join(
         self, server: "VirtualServer", protocol: asyncio.BaseProtocol, remote: Address
