@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import NamedTuple
 
 from domain.instruments import Instrument, Kind, Sector, Symbol
 from domain.money import ZERO
@@ -22,14 +23,15 @@ SHORT_SALE_MARGIN = 1.03
 """Alpaca reserves a short sale at 3 % above the ask."""
 UNLIMITED_MARGIN = 1.04
 """Alpaca reserves an order without a limit price at up to 4 % above the ask."""
+LIMITED = (AtLimit, AtStopLimit)
+"""Terms with a limit price."""
 PROTECTIVE_LEGS = frozenset({Leg.EXIT, Leg.FLATTEN})
 """Legs that a stop, a target or a person asked for; they are no turnover of a strategy."""
 UNKNOWN_LOOK_THROUGH: Mapping[Sector, float] = {Sector.UNCLASSIFIED: 1.0}
 _A_PERSONS = frozenset({OPERATOR, EXTERNAL})
 
 
-@dataclass(frozen=True, slots=True)
-class Reach:
+class Reach(NamedTuple):
     """Where one symbol's position may end up once working orders have filled, in signed shares.
 
     `held` is the account's, `external` the part of it that we did not open; `buying` and
@@ -72,6 +74,18 @@ class Reach:
         return Reach(self.held, self.external, self.buying, self.selling + shares)
 
 
+def held_reach(portfolio: Portfolio, symbol: Symbol) -> Reach:
+    """Return the reach of a symbol without working orders."""
+    position = portfolio.positions.get(symbol)
+    outside = portfolio.books.get(EXTERNAL)
+    if position is None and outside is None:
+        return NOTHING
+    return Reach(
+        position.quantity_shares if position else ZERO,
+        outside.shares(symbol) if outside else ZERO,
+    )
+
+
 NOTHING = Reach()
 """The reach of a symbol neither held nor ordered."""
 
@@ -93,7 +107,7 @@ def worst_price_usd(intent: OrderIntent, mark_usd: float) -> float:
     the mark and Alpaca's margin for orders without a limit; a sale counts at no less than the
     mark."""
     terms = intent.terms
-    if isinstance(terms, AtLimit | AtStopLimit):
+    if isinstance(terms, LIMITED):
         limit_usd = float(terms.limit_usd)
         return limit_usd if intent.side is Side.BUY else max(limit_usd, mark_usd)
     return mark_usd * UNLIMITED_MARGIN if intent.side is Side.BUY else mark_usd
@@ -133,11 +147,13 @@ class Exposure:
     `value_usd` is each symbol's worst size × mark; gross, sectors (ETFs looked through), ETFs and
     clusters are sums of it. `net_usd` is of what is held now. `reserved_usd` is the settled cash
     that working orders may take, `turnover_usd` what they may trade (protective legs left out).
+    `ordered` has the reach of symbols with working orders; ask `reach` for any.
     """
 
+    portfolio: Portfolio
     instruments: Mapping[Symbol, Instrument]
     cluster_of: Mapping[Symbol, str]
-    reaches: Mapping[Symbol, Reach]
+    ordered: Mapping[Symbol, Reach]
     value_usd: Mapping[Symbol, float]
     by_sector_usd: Mapping[Sector, float]
     by_cluster_usd: Mapping[str, float]
@@ -147,12 +163,28 @@ class Exposure:
     reserved_usd: float
     turnover_usd: float
 
+    _span: dict[Symbol, tuple[float, float]] = field(default_factory=dict, init=False, repr=False)
+
+    def reach(self, symbol: Symbol) -> Reach:
+        """Return where the symbol's position may get to."""
+        return self.ordered.get(symbol) or held_reach(self.portfolio, symbol)
+
+    def span_shares(self, symbol: Symbol) -> tuple[float, float]:
+        """Return the lowest and the highest position the symbol may get to."""
+        span = self._span.get(symbol)
+        if span is None:
+            reach = self.reach(symbol)
+            # Every cap asks for the same symbol; remembered, not changed.
+            span = self._span[symbol] = float(reach.lowest), float(reach.highest)
+        return span
+
     def plus(self, added: Commitment) -> "Exposure":
         """Return the exposure with one more order counted as working."""
         tally = _Tally(
+            portfolio=self.portfolio,
             instruments=self.instruments,
             cluster_of=self.cluster_of,
-            reaches=dict(self.reaches),
+            ordered=dict(self.ordered),
             values=dict(self.value_usd),
             sectors=dict(self.by_sector_usd),
             clusters=dict(self.by_cluster_usd),
@@ -179,15 +211,8 @@ def exposure_of(
     A held symbol nobody can price counts at its average entry, a working order in such a symbol
     at the mid it was decided on.
     """
-    tally = _Tally(instruments=instruments, cluster_of=cluster_of)
-    outside = portfolio.books.get(EXTERNAL)
-    for symbol, position in portfolio.positions.items():
-        mark_usd = mark_of(symbol)
-        tally.hold(
-            symbol,
-            Reach(position.quantity_shares, outside.shares(symbol) if outside else ZERO),
-            float(position.average_entry_usd) if mark_usd is None else mark_usd,
-        )
+    tally = _Tally(portfolio=portfolio, instruments=instruments, cluster_of=cluster_of)
+    tally.hold(mark_of)
     for order in working:
         remaining_shares = order.remaining_shares
         if remaining_shares:
@@ -200,9 +225,10 @@ def exposure_of(
 class _Tally:
     """An Exposure while it is being added up."""
 
+    portfolio: Portfolio
     instruments: Mapping[Symbol, Instrument]
     cluster_of: Mapping[Symbol, str]
-    reaches: dict[Symbol, Reach] = field(default_factory=dict)
+    ordered: dict[Symbol, Reach] = field(default_factory=dict)
     values: dict[Symbol, float] = field(default_factory=dict)
     sectors: dict[Sector, float] = field(default_factory=dict)
     clusters: dict[str, float] = field(default_factory=dict)
@@ -212,39 +238,54 @@ class _Tally:
     reserved_usd: float = 0.0
     turnover_usd: float = 0.0
 
-    def hold(self, symbol: Symbol, reach: Reach, mark_usd: float) -> None:
-        self.reaches[symbol] = reach
-        held_usd = float(reach.held) * mark_usd
-        self.net_usd += held_usd
-        self._grow(symbol, abs(held_usd))
+    def hold(self, mark_of: Callable[[Symbol], float | None]) -> None:
+        # One pass of plain arithmetic: this runs over the whole book before a slot's first order.
+        values, net_usd = self.values, 0.0
+        for symbol, position in self.portfolio.positions.items():
+            mark_usd = mark_of(symbol)
+            if mark_usd is None:
+                mark_usd = float(position.average_entry_usd)
+            held_usd = float(position.quantity_shares) * mark_usd
+            net_usd += held_usd
+            values[symbol] = abs(held_usd)
+        self.net_usd = net_usd
+        self._group(values.items())
 
     def add(self, added: Commitment) -> None:
         shares = float(added.shares)
-        before = self.reaches.get(added.symbol, NOTHING)
+        before = self.ordered.get(added.symbol) or held_reach(self.portfolio, added.symbol)
         self.reserved_usd += cash_needed_usd(before, added.side, shares, added.worst_usd)
         if added.is_turnover:
             self.turnover_usd += shares * added.mark_usd
-        after = self.reaches[added.symbol] = before.plus(added.side, added.shares)
-        self._grow(added.symbol, float(after.worst - before.worst) * added.mark_usd)
+        after = self.ordered[added.symbol] = before.plus(added.side, added.shares)
+        by_usd = float(after.worst - before.worst) * added.mark_usd
+        self.values[added.symbol] = self.values.get(added.symbol, 0.0) + by_usd
+        self._group(((added.symbol, by_usd),))
 
-    def _grow(self, symbol: Symbol, by_usd: float) -> None:
-        self.values[symbol] = self.values.get(symbol, 0.0) + by_usd
-        self.gross_usd += by_usd
-        instrument = self.instruments.get(symbol)
-        shares_of = instrument.look_through if instrument else UNKNOWN_LOOK_THROUGH
-        for sector, share in shares_of.items():
-            self.sectors[sector] = self.sectors.get(sector, 0.0) + by_usd * share
-        if instrument is not None and instrument.kind is Kind.ETF:
-            self.etf_usd += by_usd
-        cluster = self.cluster_of.get(symbol)
-        if cluster is not None:
-            self.clusters[cluster] = self.clusters.get(cluster, 0.0) + by_usd
+    def _group(self, grown: Iterable[tuple[Symbol, float]]) -> None:
+        sectors, clusters, cluster_of = self.sectors, self.clusters, self.cluster_of
+        instrument_of, etf = self.instruments.get, Kind.ETF
+        for symbol, by_usd in grown:
+            self.gross_usd += by_usd
+            instrument = instrument_of(symbol)
+            if instrument is None:
+                look_through = UNKNOWN_LOOK_THROUGH
+            else:
+                look_through = instrument.look_through
+                if instrument.kind is etf:
+                    self.etf_usd += by_usd
+            for sector, share in look_through.items():
+                sectors[sector] = sectors.get(sector, 0.0) + by_usd * share
+            cluster = cluster_of.get(symbol)
+            if cluster is not None:
+                clusters[cluster] = clusters.get(cluster, 0.0) + by_usd
 
     def exposure(self) -> Exposure:
         return Exposure(
+            portfolio=self.portfolio,
             instruments=self.instruments,
             cluster_of=self.cluster_of,
-            reaches=self.reaches,
+            ordered=self.ordered,
             value_usd=self.values,
             by_sector_usd=self.sectors,
             by_cluster_usd=self.clusters,

@@ -42,7 +42,7 @@ class RiskGate:
                     bound = min(bound, denial.allowed_shares)
         # Of an order that closes and then opens, the part that only closes is free.
         passed = min(bound, max(allowed, closing))
-        return self._verdict(intent, view, passed, tuple(denials))
+        return self._verdict(intent, view, (passed, closing), tuple(denials))
 
     def judge_all(self, intents: Iterable[OrderIntent], view: RiskView) -> list[Verdict]:
         """Return the verdicts in the order asked; each approved order counts as working for the
@@ -52,14 +52,19 @@ class RiskGate:
             verdict = self.judge(intent, view)
             if verdict.approved is not None:
                 passed = verdict.approved.intent
-                only_closes = view.closing_shares(passed) >= passed.quantity_shares
-                view = view.counting(passed, is_entry=not only_closes)
+                closing = view.closing_shares(intent)
+                view = view.counting(passed, is_entry=closing < passed.quantity_shares)
             verdicts.append(verdict)
         return verdicts
 
     def _verdict(
-        self, intent: OrderIntent, view: RiskView, passed: Decimal, denials: tuple[Denial, ...]
+        self,
+        intent: OrderIntent,
+        view: RiskView,
+        shares: tuple[Decimal, Decimal],
+        denials: tuple[Denial, ...],
     ) -> Verdict:
+        passed, closing = shares
         if passed < intent.quantity_shares:
             passed = to_quantity(passed, view.lot_shares(intent.symbol))
         if passed <= 0:
@@ -71,8 +76,7 @@ class RiskGate:
             expires_at=view.as_of + timedelta(seconds=self.approval_ttl_s),
             epoch=view.trading.epoch,
         )
-        closes = view.closing_shares(sent) >= passed
-        notes = self.exits.notes(sent, view) if closes else ()
+        notes = self.exits.notes(sent, view) if passed <= closing else ()
         return Verdict(intent=intent, approved=approved, denials=denials, notes=notes)
 
 

@@ -7,7 +7,8 @@ from decimal import Decimal
 from domain.instruments import Symbol
 from domain.market import Quote
 from domain.money import Rounding, tick_for, to_price
-from domain.orders import AtLimit, AtStopLimit, OrderIntent, Side
+from domain.orders import OrderIntent, Side
+from risk.exposure import LIMITED
 from risk.view import RiskView
 
 FUTURE_TOLERANCE_S = 1.0
@@ -65,7 +66,7 @@ def is_fresh(quote: Quote | None, view: RiskView, max_age_s: float) -> bool:
 def limit_usd(intent: OrderIntent) -> Decimal | None:
     """Return the order's limit price, None when it has none."""
     terms = intent.terms
-    return terms.limit_usd if isinstance(terms, AtLimit | AtStopLimit) else None
+    return terms.limit_usd if isinstance(terms, LIMITED) else None
 
 
 def collar_usd(side: Side, touch_usd: float, collar_bps: float) -> Decimal:

@@ -74,11 +74,9 @@ def position_room_shares(
 ) -> float:
     """Return how many shares the order may have so that, whatever fills first, the symbol's
     position stays within ±`symbol_max_usd`."""
-    reach = view.reach(intent.symbol)
+    lowest, highest = view.exposure.span_shares(intent.symbol)
     most_shares = symbol_max_usd / mark_usd
-    if intent.side is Side.BUY:
-        return most_shares - float(reach.highest)
-    return most_shares + float(reach.lowest)
+    return most_shares - highest if intent.side is Side.BUY else most_shares + lowest
 
 
 def reduce_to(

@@ -12,7 +12,7 @@ from domain.money import WHOLE_SHARE, ZERO
 from domain.orders import Order, OrderIntent, Side
 from domain.portfolio import Portfolio
 from domain.snapshot import TradingStatus
-from risk.exposure import NOTHING, Exposure, Reach, commitment, exposure_of, is_a_persons
+from risk.exposure import Exposure, Reach, commitment, exposure_of, is_a_persons
 from risk.losses import LossBases
 
 
@@ -99,7 +99,7 @@ class RiskView:
 
     def reach(self, symbol: Symbol) -> Reach:
         """Return where the symbol's position may get to with what works already."""
-        return self.exposure.reaches.get(symbol, NOTHING)
+        return self.exposure.reach(symbol)
 
     def lot_shares(self, symbol: Symbol) -> Decimal:
         """Return the symbol's smallest step; a whole share for one we do not know."""
