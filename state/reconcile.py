@@ -123,7 +123,8 @@ class Differences:
     @property
     def is_empty(self) -> bool:
         """Whether nothing differs that anyone must act on."""
-        return not (self.orders or self.positions or self.cash_usd or self.averages)
+        differs = self.orders or self.positions or self.cash_usd or self.averages
+        return not (differs or self.unbooked)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

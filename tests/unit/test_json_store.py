@@ -41,6 +41,8 @@ def test_the_last_generations_are_kept_newest_first(tmp_path: Path) -> None:
     for cash in range(1, 6):
         store.save(with_cash(a_snapshot(), cash))
     assert store.ages() == [0, 1, 2]
+    names = sorted(path.name for path in (tmp_path / "var" / "embedded-PA1").iterdir())
+    assert names == ["portfolio.1.json", "portfolio.2.json", "portfolio.json"]
     assert [cash_of(store, age) for age in (0, 1, 2)] == [5, 4, 3]
 
 

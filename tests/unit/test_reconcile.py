@@ -113,6 +113,12 @@ def test_fills_not_booked_yet_come_before_adopting() -> None:
     assert not found.can_adopt
 
 
+def test_a_finished_order_with_fills_we_do_not_know_is_a_difference() -> None:
+    found = compared([an_order(S.CANCELED)], {"tw1-a": a_report(S.CANCELED, 4)})
+    assert (found.orders, found.unbooked) == ((), ("tw1-a",))
+    assert not found.is_empty
+
+
 @pytest.mark.parametrize(
     ("order", "reports"),
     [

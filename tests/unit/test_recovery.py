@@ -132,8 +132,9 @@ def test_fills_reach_the_books_of_the_order() -> None:
     intent = an_intent(10, deltas={"a": shares(14), "b": shares(-4)})
     found = after(
         decided(intent),
-        records.Filled(fill=a_fill(4)),
-        records.Filled(fill=a_fill(6, fill_id="f2")),
+        records.Filled(fill=a_fill(1)),
+        records.Filled(fill=a_fill(1, fill_id="f2")),
+        records.Filled(fill=a_fill(8, fill_id="f3")),
     )
     books = found.portfolio.books
     assert (books["a"].shares(AAPL), books["b"].shares(AAPL)) == (14, -4)
