@@ -268,12 +268,14 @@ async def assemble(
             clock=ground.clock,
             pacing=ground.pacing,
             post=runner.post,
+            watched=engine.watched_symbols,
             rules=FeedRules(
                 symbols=universe.symbols,
                 timeframes=rules.timeframes(),
                 settle_s=settings.bar_settle_seconds,
                 poll_s=settings.poll_seconds,
                 order_price_max_age_s=settings.order_price_max_age_seconds,
+                mark_max_age_s=settings.price_ttl_seconds,
                 sessions_max=sessions_max,
             ),
         )

@@ -47,7 +47,21 @@ class FeedRules:
     settle_s: float
     poll_s: float
     order_price_max_age_s: float
+    mark_max_age_s: float
     sessions_max: int | None = None
+
+
+@dataclass(slots=True)
+class MarkCounts:
+    """How many marks were used, and how many of them had to be fetched for it."""
+
+    used: int = 0
+    fetched: int = 0
+
+    @property
+    def hit_ratio(self) -> float:
+        """The share of used marks that came from the cache."""
+        return 1.0 - self.fetched / self.used if self.used else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +84,9 @@ class Feeds:
         pacing: Pacing,
         post: Post,
         rules: FeedRules,
+        watched: Callable[[], Sequence[Symbol]],
     ) -> None:
+        """`watched` names the symbols whose quotes must be fresh: held ones and those on order."""
         self._prices = venue.prices
         self._broker = venue.broker
         self._calendar = venue.calendar
@@ -78,6 +94,8 @@ class Feeds:
         self._pacing = pacing
         self._post = post
         self._rules = rules
+        self._watched = watched
+        self.marks = MarkCounts()
         self._rows: dict[tuple[Timeframe, datetime], BarRow] = {}
         self._bars_edge = Edge(_log, what="bars")
         self._quotes_edge = Edge(_log, what="quotes")
@@ -199,10 +217,23 @@ class Feeds:
                 await self._pacing.sleep_until(opens_at + timedelta(milliseconds=500))
                 continue
             with self._pacing.at_work():
-                polled = await self._poll(self._rules.poll_s / 2)
-                if polled is not None:
-                    self._post(polled)
+                await self._marks()
             await self._pacing.sleep_until(now + timedelta(seconds=self._rules.poll_s))
+
+    async def _marks(self) -> None:
+        """Post marks of all symbols, from the cache where it is young enough; what stops and
+        orders look at is fetched anew first."""
+        watched = self._watched()
+        if watched:
+            await self._prices.fetch(watched, max_age_s=self._rules.poll_s / 2)
+        since = self._clock.now() - timedelta(seconds=self._rules.poll_s / 2)
+        polled = await self._poll(self._rules.mark_max_age_s)
+        if polled is None:
+            return
+        fresh = sum(q.quoted_at >= since for s, q in polled.quotes.items() if s not in watched)
+        self.marks.used += len(polled.quotes)
+        self.marks.fetched += fresh
+        self._post(polled)
 
     async def _poll(self, max_age_s: float) -> QuotesPolled | None:
         quotes = await self._prices.fetch(self._rules.symbols, max_age_s=max_age_s)

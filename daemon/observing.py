@@ -57,7 +57,7 @@ class Observer:
         match event:
             case QuotesPolled():
                 self._quotes(event)
-            case OrderFilled(fill=fill):
+            case OrderFilled(fill=fill) if commands:  # the same fill heard again is no news
                 metrics.fill_booked(fill)
                 self._feed.publish("fill", views.fill(fill))
                 _log.info(

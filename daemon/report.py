@@ -48,7 +48,7 @@ def report_of(assembly: Assembly, *, uptime_s: float, account: AccountReport | N
             },
             "fills_by_sector": assembly.fills_by_sector(),
             "fills_by_strategy": assembly.fills_by_strategy(),
-            "cache_hit_ratio": round(assembly.connection.prices.counts.hit_ratio, 4),
+            "cache_hit_ratio": round(assembly.feeds.marks.hit_ratio, 4),
             "requests": assembly.requests(),
             "trading_state": memory.trading.state.value,
             "benched": {n: b.fault for n, b in memory.benched.items()},

@@ -34,8 +34,8 @@ INBOX_EVENTS_MAX = 10_000
 """Events that may wait while one is handled; more is a loop of ours, not a busy market."""
 JOBS_MAX = 1_000
 """Submissions, cancels and saves under way at once."""
-SAVE_EVERY_S = 0.5
-"""Loop time between snapshots: a burst of fills is one save; the journal has each of them."""
+SAVE_EVERY_S = 5.0
+"""Loop time between snapshots; the journal holds every fact in between."""
 SETTLE_S_MAX = 10.0
 """Shutdown, stage 2: how long working orders and requests in flight may take to settle."""
 FINAL_SAVE_S_MAX = 10.0

@@ -147,6 +147,7 @@ def engine_rules(
             for symbol, a in assets.items()
         },
         open_delay_s=settings.open_delay_seconds,
+        decision_max_age_s=settings.decision_max_age_seconds,
         quote_max_age_s=settings.order_price_max_age_seconds,
         mark_max_age_s=settings.price_ttl_seconds,
         collar_bps=settings.collar_bps,

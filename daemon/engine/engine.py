@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from allocation.allocate import Allocator
@@ -47,6 +47,9 @@ from domain.snapshot import Snapshot
 from risk.gate import RiskGate
 from risk.limits import RiskLimits
 from state.records import Noted
+
+
+NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +112,14 @@ class Engine:
     def core(self) -> Core:
         """What the engine knows, for metrics and views; read only."""
         return self._core
+
+    def watched_symbols(self) -> list[Symbol]:
+        """Return the symbols whose quotes must be fresh: held ones and those on order."""
+        ordered = (o.intent.symbol for o in self.memory.working.values())
+        known = self._core.instruments
+        return [
+            s for s in dict.fromkeys((*self.memory.portfolio.positions, *ordered)) if s in known
+        ]
 
     @property
     def operator_answer(self) -> str:
@@ -208,16 +219,27 @@ class Engine:
             self.memory.due_at_open.remove(slot_at)
             timeframes = ()
         self._opinions.close(slot_at)
-        if self.is_stopping:
+        if self.is_stopping or self._is_decided(slot_at, timeframes):
             return []
         if self.memory.session is None or slot_at >= self.memory.session.closes_at:
             self.memory.due_at_open = [slot_at]
             self.memory.count("slots_awaiting_open")
             return [Record(fact=Noted(at=self._core.now, due_at_open=(slot_at,))), Save()]
-        if not self.memory.is_reconciled:
+        if not self.memory.is_reconciled or self._is_too_old(slot_at, timeframes):
             self.memory.count("slots_missed")
             return []
         return self._deciding.decide(slot_at, timeframes)
+
+    def _is_decided(self, slot_at: datetime, timeframes: tuple[Timeframe, ...]) -> bool:
+        """Return whether an earlier process decided the slot: its record is durable, once is all."""
+        decided = self.memory.decided_slots
+        return any(decided.get(t, NEVER) >= slot_at for t in timeframes)
+
+    def _is_too_old(self, slot_at: datetime, timeframes: tuple[Timeframe, ...]) -> bool:
+        """Return whether a slot was missed while we were down; one that waited for the open is
+        as young as the open."""
+        age_s = (self._core.now - slot_at).total_seconds()
+        return bool(timeframes) and age_s > self._rules.decision_max_age_s
 
     def _give_up(self, slot_at: datetime) -> None:
         self._open_slots.pop(slot_at, None)

@@ -41,6 +41,7 @@ class EngineRules:
     base_timeframe: Timeframe = Timeframe.FIFTEEN_MINUTES
     rights: Mapping[Symbol, AssetRights] = field(default_factory=dict)
     open_delay_s: float = 300.0
+    decision_max_age_s: float = 300.0
     opinion_wait_s: float = 10.0
     quote_max_age_s: float = 5.0
     mark_max_age_s: float = 30.0
