@@ -35,16 +35,20 @@ def _partial(
     deltas: Mapping[BookName, Decimal], net: Decimal, filled_shares: Decimal
 ) -> dict[BookName, Decimal]:
     lot = _lot((*deltas.values(), filled_shares))
-    wanted = {name: int(delta / lot) for name, delta in deltas.items()}
-    sign = 1 if net > 0 else -1
-    along = {name: lots for name, lots in wanted.items() if sign * lots > 0}
-    against = {name: lots for name, lots in wanted.items() if sign * lots < 0}
-    filled, ordered, opposed = int(filled_shares / lot), int(abs(net) / lot), _size(against)
-    crossed = (2 * opposed * filled + ordered) // (2 * ordered)
-    got = dict.fromkeys(deltas, 0)
-    got |= divide(along, filled + crossed)
-    got |= divide(against, crossed)
-    return {name: lots * lot if wanted[name] > 0 else -lots * lot for name, lots in got.items()}
+    wanted = {name: _lots(delta, lot) for name, delta in deltas.items()}
+    filled, ordered = _lots(filled_shares, lot), abs(_lots(net, lot))
+    along = {name: lots for name, lots in wanted.items() if (lots > 0) == (net > 0)}
+    if len(along) == len(wanted):
+        got = divide(along, filled)
+    else:
+        against = {name: lots for name, lots in wanted.items() if name not in along}
+        crossed = (2 * _size(against) * filled + ordered) // (2 * ordered)
+        got = divide(along, filled + crossed) | divide(against, crossed)
+    return {name: (got[name] if lots > 0 else -got[name]) * lot for name, lots in wanted.items()}
+
+
+def _lots(shares: Decimal, lot: Decimal) -> int:
+    return int(shares if lot == 1 else shares / lot)
 
 
 def _size(claims: Mapping[BookName, int]) -> int:
@@ -59,7 +63,7 @@ def divide(claims: Mapping[BookName, int], seats: int) -> dict[BookName, int]:
     """
     total = _size(claims)
     if len(claims) < 2 or seats in (0, total):
-        return {name: abs(claim) * seats // total for name, claim in claims.items()}
+        return {name: abs(claim) * seats // max(total, 1) for name, claim in claims.items()}
     sizes = sorted((name, abs(claim)) for name, claim in claims.items())
     given = {name: (2 * size * seats + total) // (2 * total) for name, size in sizes}
     missing = seats - sum(given.values())
