@@ -95,14 +95,15 @@ def exit_wishes(
     """
     wishes: list[ExitWish] = []
     breaches: dict[WatchKey, Breach] = {}
+    calm = _calm_share(policy)
     for symbol in view.portfolio.positions:
         quote = view.quotes.get(symbol)
+        is_seen = quote is not None and is_fresh(quote, view, policy.price_max_age_s)
+        if quote is not None and is_seen and _is_calm(view.portfolio, quote, calm):
+            continue
         for line in _lines(view.portfolio, symbol, policy):
             known = watch.breaches.get((symbol, line.book))
-            if quote is None or not is_fresh(quote, view, policy.price_max_age_s):
-                seen = known
-            else:
-                seen = _observed(known, quote, line)
+            seen = _observed(known, quote, line) if quote is not None and is_seen else known
             if seen is None:
                 continue
             breaches[symbol, line.book] = seen
@@ -111,6 +112,26 @@ def exit_wishes(
                 if line.kind is ExitKind.STOP_LOSS:
                     break
     return tuple(wishes), ExitWatch(breaches=breaches)
+
+
+def _calm_share(policy: ExitPolicy) -> float:
+    """Return how far a price may be from every entry with no trigger anywhere near."""
+    shares = (policy.stop_loss_percent, policy.take_profit_percent)
+    # A hair less than the trigger itself: the exact comparison is made on Decimals.
+    return 0.999 * min((float(share) for share in shares if share > 0), default=float("inf"))
+
+
+def _is_calm(portfolio: Portfolio, quote: Quote, calm: float) -> bool:
+    """Return whether both sides of the quote are near every book's entry (most are, most of the
+    time, and need no further look)."""
+    for book in portfolio.books.values():
+        position = book.positions.get(quote.symbol)
+        if position is not None:
+            entry_usd = float(position.average_entry_usd)
+            reach_usd = entry_usd * calm
+            if quote.bid_usd <= entry_usd - reach_usd or quote.ask_usd >= entry_usd + reach_usd:
+                return False
+    return True
 
 
 def lift_cooldowns(

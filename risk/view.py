@@ -33,7 +33,8 @@ class RiskView:
     The engine builds one for each slot; exposures are derived at the first question and kept.
     `session` is the one open at `as_of`, else None. `last_good_usd` is the last mid of a symbol
     that passed `risk.prices`, `reference_close_usd` its previous close. `working` holds every
-    unfinished order of ours. `equity_usd` is what limits are shares of. `settled_cash_usd` holds no
+    unfinished order of ours. `equity_usd` is what limits are shares of; losses are measured on
+    `account_equity_usd`, which is the same unless sizing is capped. `settled_cash_usd` holds no
     proceeds of unfilled or unsettled sales; `buying_power_usd` is the venue's own figure.
     `average_volume_shares` is the mean of 20 days. A symbol without a cluster is a cluster of its
     own. `turnover_today_usd` is what filled today, protective exits left out; `order_times` are
@@ -52,6 +53,8 @@ class RiskView:
     loss_bases: LossBases | None
     settled_cash_usd: Decimal | None
     buying_power_usd: Decimal | None
+    account_equity_usd: Decimal | None = None
+    """None stands for `equity_usd`."""
     quarantined: Mapping[Symbol, str] = field(default_factory=dict)
     last_good_usd: Mapping[Symbol, float] = field(default_factory=dict)
     reference_close_usd: Mapping[Symbol, float] = field(default_factory=dict)
@@ -86,6 +89,11 @@ class RiskView:
             object.__setattr__(self, "_exposure", derived)
             return derived
         return self._exposure
+
+    @property
+    def loss_equity_usd(self) -> Decimal | None:
+        """What losses are measured on."""
+        return self.equity_usd if self.account_equity_usd is None else self.account_equity_usd
 
     def mark_usd(self, symbol: Symbol) -> float | None:
         """Return what a share counts as: last good mid, else the quote's mid, else the previous

@@ -24,11 +24,12 @@ class DailyLossRule:
 
     def check(self, intent: OrderIntent, view: RiskView) -> Denial | None:
         """Return an objection once the limit is reached."""
-        if view.equity_usd is None:
+        equity_usd = view.loss_equity_usd
+        if equity_usd is None:
             return no_equity(self)
         if view.loss_bases is None:
             return missing(self, "equity at the previous close", "wait for the account report")
-        lost = daily_loss_ratio(view.equity_usd, view.loss_bases)
+        lost = daily_loss_ratio(equity_usd, view.loss_bases)
         if lost < self.max_daily_loss_percent:
             return None
         wording = Wording(

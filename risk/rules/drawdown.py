@@ -24,11 +24,12 @@ class DrawdownRule:
 
     def check(self, intent: OrderIntent, view: RiskView) -> Denial | None:
         """Return an objection once the limit is reached."""
-        if view.equity_usd is None:
+        equity_usd = view.loss_equity_usd
+        if equity_usd is None:
             return no_equity(self)
         if view.loss_bases is None:
             return missing(self, "the peak of equity", "wait for the account report")
-        fallen = drawdown_ratio(view.equity_usd, view.loss_bases)
+        fallen = drawdown_ratio(equity_usd, view.loss_bases)
         if fallen < self.max_drawdown_percent:
             return None
         wording = Wording(

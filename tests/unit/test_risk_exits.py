@@ -1,5 +1,6 @@
 """Stops, profits and cooling down."""
 
+import math
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -84,6 +85,14 @@ def test_old_quotes_neither_confirm_nor_clear() -> None:
     )
     assert wishes == ()
     assert kept == watch
+
+
+@pytest.mark.parametrize("entry_usd", ["100", "187.31", "33.333333", "0.07"])
+def test_a_stop_is_exact_to_the_last_digit(entry_usd: str) -> None:
+    trigger_usd = float(Decimal(entry_usd) * Decimal("0.95"))
+    view = owning(10, entry_usd=entry_usd)
+    assert len(look(view, [trigger_usd] * 2, spread_usd=0.0)) == 1
+    assert look(view, [math.nextafter(trigger_usd, 1e9)] * 2, spread_usd=0.0) == ()
 
 
 def test_a_missing_quote_keeps_the_watch() -> None:

@@ -180,6 +180,11 @@ def test_an_exit_passes_without_a_quote_and_says_what_it_rests_on() -> None:
     assert "no quote: this exit rests on the last good price 100.0000 USD" in verdict.notes[0]
 
 
+def test_an_entry_gets_no_notes() -> None:
+    view = replace(calm_view(), session=None, quotes={})
+    assert gate_of().judge(entry(), view).notes == ()
+
+
 def test_an_exit_on_an_old_quote_says_its_age() -> None:
     old = quote(STOCK, at=NOON.replace(hour=16))
     view = replace(holding(calm_view(), {STOCK: 10}), quotes={STOCK: old})
@@ -226,6 +231,12 @@ def test_the_largest_remainder_gets_the_odd_share_and_the_name_breaks_ties() -> 
     assert reduced(asked, Decimal(5)).deltas == {"a": Decimal(3), "b": Decimal(2)}
     skewed = replace(entry(10), deltas={"a": Decimal(3), "b": Decimal(7)})
     assert reduced(skewed, Decimal(4)).deltas == {"a": Decimal(1), "b": Decimal(3)}
+
+
+def test_broken_shares_are_scaled_in_broken_shares() -> None:
+    halves = {"a": Decimal("5.25"), "b": Decimal("5.25")}
+    asked = replace(entry(Decimal("10.5")), deltas=halves)
+    assert reduced(asked, Decimal("5.5")).deltas == {"a": Decimal("2.75"), "b": Decimal("2.75")}
 
 
 def test_a_book_left_with_nothing_is_left_out() -> None:
@@ -289,6 +300,16 @@ def test_working_orders_do_not_come_off_the_venues_figure_twice() -> None:
         working=(working(entry(10, symbol=PEER)),),
     )
     assert passed_shares(gate(), entry(10), view) == 10
+
+
+def test_losses_are_measured_on_the_account_and_limits_on_what_is_sized() -> None:
+    capped = replace(
+        calm_view(), equity_usd=Decimal(100_000), account_equity_usd=Decimal(10_000_000)
+    )
+    assert passed_shares(gate(), entry(30), capped) == 20
+    lost = replace(capped, account_equity_usd=Decimal(8_000_000))
+    rules = {denial.rule for denial in gate().judge(entry(), lost).denials}
+    assert rules == {"drawdown", "daily_loss"}
 
 
 def test_unfilled_sales_bring_no_cash() -> None:
