@@ -14,16 +14,16 @@ from domain.market import Floats
 from exchange.markets.base import TICKS_PER_MINUTE
 from exchange.markets.streams import stream
 
-TREND_SHARE = 0.10
+TREND_SHARE = 0.15
 """The share of a session's variance that comes from drifts lasting about `TREND_HALF_LIFE`."""
 TREND_HALF_LIFE_MINUTES = 60.0
-FLICKER = 0.35
+FLICKER = 0.42
 """Deviation of a minute's log volatility: gives the minutes their fat tails."""
-BOUNCE_VARIANCE = 0.45
+BOUNCE_VARIANCE = 0.36
 """A symbol's own passing deviation, as a share of its minute's variance…"""
 BOUNCE_HALF_LIFE_MINUTES = 2.5
 """…which is gone by half after this long."""
-TICK_ROUGHNESS = 1.6
+TICK_ROUGHNESS = 1.5
 """Variance inside minutes over that between them [range over deviation of a minute: 1.24]."""
 VOLUME_FLICKER, VOLUME_MEMORY, VOLUME_PER_MOVE = 0.58, 0.3, 0.35
 

@@ -7,7 +7,7 @@ from domain.market import Floats
 from exchange.markets.base import SECONDS_PER_MINUTE, TICKS_PER_MINUTE, Instants
 
 PIN_ROUNDS = 3
-"""Passes that move a path's top and bottom to the bar's; what is left is scaled away."""
+"""Passes that lift a path's top and lower its bottom to the bar's; the rest is scaled away."""
 PIN_WIDTH = 0.15
 """How wide, in shares of the session's variance, the hump is that lifts a path to its high."""
 PIN_EVERYWHERE = 1e-3
@@ -62,8 +62,9 @@ def pinned(path_log: Floats, bar_usd: Floats, passed: Floats) -> Floats:
 
     `path_log` `[n, T]` runs from the bar's open to its close; `bar_usd` `[4, n]` is open, high,
     low, close on the grid; `passed` `[T]` the share of the session's variance that lies before
-    each tick. A smooth hump around the path's own top (and bottom) is added, as high as takes the
-    path exactly there: that leaves the minutes' variance as it was. `path_log` is overwritten.
+    each tick. A path that stays below the high gets a smooth hump around its own top, as high as
+    takes it there; one that goes too far is folded back at the high; for the low alike. Both leave
+    the minutes' variance as it was. `path_log` is overwritten.
     """
     open_log, high_log, low_log, close_log = np.log(bar_usd)
     inside = path_log[:, 1:-1]
@@ -74,6 +75,7 @@ def pinned(path_log: Floats, bar_usd: Floats, passed: Floats) -> Floats:
         np.negative(inside, out=inside)
         _lift(inside, -low_log, time, envelope)
         np.negative(inside, out=inside)
+    _fold(inside, low_log, high_log)
     body_top, body_bottom = np.maximum(open_log, close_log), np.minimum(open_log, close_log)
     _scale_above(inside, body_top, high_log)
     np.negative(inside, out=inside)
@@ -83,6 +85,7 @@ def pinned(path_log: Floats, bar_usd: Floats, passed: Floats) -> Floats:
     opened, high, low, closed = bar_usd
     ticks = np.clip(on_grid(np.exp(path_log)), low[:, None], high[:, None])
     rows = np.arange(len(ticks))
+    # A path folded back between two ticks, or a body that reaches to its high, has none there.
     ticks[rows, 1 + highest] = high
     ticks[rows, 1 + np.where(lowest == highest, (lowest + 1) % inside.shape[1], lowest)] = low
     ticks[:, 0] = opened
@@ -96,10 +99,19 @@ def _lift(inside: Floats, top_log: Floats, time: Floats, envelope: Floats) -> No
     hump += PIN_EVERYWHERE
     hump *= envelope
     # max(path + a·hump) = top exactly when a is the smallest of (top - path) / hump. A path that
-    # is too high already is left to the scaling: a hump downward would bend its quiet ends.
+    # is too high already is left to the folding: a hump downward would bend its quiet ends.
     height = np.maximum(((top_log[:, None] - inside) / hump).min(axis=1), 0.0)
     hump *= height[:, None]
     inside += hump
+
+
+def _fold(inside: Floats, low_log: Floats, high_log: Floats) -> None:
+    reach = (high_log - low_log)[:, None]
+    inside -= low_log[:, None]
+    np.mod(inside, np.maximum(2.0 * reach, 1e-300), out=inside)
+    np.subtract(inside, reach, out=inside)
+    np.abs(inside, out=inside)
+    np.subtract(reach + low_log[:, None], inside, out=inside)
 
 
 def _scale_above(inside: Floats, from_log: Floats, top_log: Floats) -> None:
@@ -131,12 +143,8 @@ def ticks_of_bars(bars_usd: Floats, uniform: Floats) -> Floats:
     between = one + (two - one) * ((at - first_at) / (second_at - first_at))
     after = two + (closed[:, None] - two) * ((at - second_at) / (last - second_at))
     path = np.where(at <= first_at, before, np.where(at <= second_at, between, after))
-    ticks: Floats = np.clip(on_grid(path), low[:, None], high[:, None])
-    ticks[:, 0], ticks[:, -1] = opened, closed
-    rows = np.arange(len(ticks))
-    ticks[rows, first_at[:, 0].astype(np.intp)] = one[:, 0]
-    ticks[rows, second_at[:, 0].astype(np.intp)] = two[:, 0]
-    return ticks
+    # On the grid every corner is again exactly the price it was drawn through.
+    return on_grid(path)
 
 
 def split_shares(total_shares: Floats, weights: Floats) -> Floats:

@@ -119,6 +119,14 @@ def test_a_symbol_that_skips_a_session_keeps_its_last_close(tmp_path):
     assert_tape_is_sound(tape)
 
 
+def test_a_symbol_comes_back_from_its_last_close_however_long_ago(tmp_path):
+    third_day = date(2018, 2, 21)
+    rows = [minute(0), minute(1), minute(0, day=third_day)]
+    rows += [minute(0, symbol="XOM", day=day) for day in (DAY, NEXT_DAY, third_day)]
+    tape = market_of(tmp_path, bars_csv(rows), "KO", "XOM").tape(third_day)
+    assert tape.previous_close_usd[0] == 10.5
+
+
 def test_minutes_are_summed_up_to_days(tmp_path):
     rows = [minute(0), minute(1, "10.5,12,10,11,300"), minute(390, "11,11,11,11,7")]
     market = market_of(tmp_path, bars_csv([*rows, minute(0, day=NEXT_DAY)]))

@@ -96,6 +96,25 @@ def test_a_cached_tape_is_the_same_object_until_others_push_it_out():
     assert market.tape(DAY) is not first
 
 
+def test_the_tape_used_last_is_kept_longest():
+    market = SyntheticMarket(seed=7, universe=universe_of("KO"))
+    first = market.tape(DAY)
+    for day in (5, 7, 8):
+        market.tape(date(2026, 1, day))
+    market.tape(DAY)
+    market.tape(date(2026, 1, 9))
+    assert market.tape(DAY) is first
+
+
+def test_a_path_is_bent_to_its_high_and_low_and_not_cut_off_there():
+    tape = synthetic_market().tape(DAY)
+    dear = tape.close[:, 0] > 200
+    day_high = tape.tick_usd[dear].max(axis=1, keepdims=True)
+    day_low = tape.tick_usd[dear].min(axis=1, keepdims=True)
+    at_extremes = (tape.tick_usd[dear] == day_high) | (tape.tick_usd[dear] == day_low)
+    assert at_extremes.mean() < 0.006
+
+
 def test_arrays_of_a_tape_cannot_be_written_to():
     with pytest.raises(ValueError, match="read-only"):
         synthetic_market().tape(DAY).tick_usd[0, 0] = 1.0
@@ -117,8 +136,8 @@ def test_a_half_day_has_half_as_many_minutes_and_all_of_the_volume():
 
 def test_ticks_stand_five_seconds_apart_just_before_their_instant():
     tape = synthetic_market().tape(DAY)
-    assert tape.tick_at_s[0] == pytest.approx(tape.opened_at_s[0] + 4.999)
-    assert tape.tick_at_s[11] == pytest.approx(tape.opened_at_s[0] + 59.999)
+    assert tape.tick_at_s[0] == pytest.approx(tape.opened_at_s[0] + 4.999, abs=1e-4, rel=0)
+    assert tape.tick_at_s[11] == pytest.approx(tape.opened_at_s[0] + 59.999, abs=1e-4, rel=0)
     assert tape.tick_at_s[-1] < tape.session.closes_at.timestamp()
 
 
@@ -180,6 +199,14 @@ def test_prices_at_the_start_are_plausible():
 def test_daily_returns_have_fat_tails():
     middle = np.median(kurtosis(daily_returns()))
     assert 4.5 < middle < 12
+
+
+def test_nights_have_fatter_tails_than_days():
+    bars = synthetic_market().daily(date(2016, 1, 1), date(2025, 12, 31))
+    nights = kurtosis(np.log(bars.open[:, 1:] / bars.close[:, :-1])[stocks()])
+    days = kurtosis(np.log(bars.close / bars.open)[stocks()])
+    assert 8 < np.median(nights) < 40
+    assert 4.5 < np.median(days) < 9
 
 
 def test_big_days_follow_big_days():
