@@ -2,9 +2,8 @@
 
 import asyncio
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 from typing import Protocol
 
 import orjson
@@ -12,9 +11,10 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from daemon import views
-from domain.events import Action, OperatorAsked, OperatorOrder
+from daemon.documents import DOCUMENTS, document
+from daemon.http_requests import parse_asked, parse_body, parse_limit
+from domain.events import Action, OperatorAsked
 from domain.instruments import Instrument, Symbol
-from domain.orders import Side
 from domain.ports import Clock
 from domain.snapshot import Snapshot
 
@@ -23,6 +23,7 @@ EVENTS_WAITING_MAX = 256
 """Events a slow reader of /api/v1/events may fall behind before it is disconnected."""
 EVENT_READERS_MAX = 16
 HEARTBEAT_S = 15.0
+WITH_ABOUT = frozenset({"status", "overview"})
 
 
 class Daemon(Protocol):
@@ -33,7 +34,7 @@ class Daemon(Protocol):
         ...
 
     def operate(self, asked: OperatorAsked) -> views.Document:
-        """Hand an operator's wish to the engine and return what came of it."""
+        """Hand an operator's wish to the engine and return what came of it: `answer` in words."""
         ...
 
     def health(self) -> views.Document:
@@ -122,32 +123,24 @@ def make_app(
     clock: Clock,
     feed: EventFeed,
     instruments: Mapping[Symbol, Instrument],
+    about: Mapping[str, object] | None = None,
 ) -> web.Application:
-    """Return the application; the caller binds it to an address."""
+    """Return the application; the caller binds it to an address.
+
+    `about` is shown with the status as it is: what does not change while the daemon runs
+    (`state_dir`, `version`, `pid`).
+    """
     app = web.Application(middlewares=[_guard(access)], client_max_size=BODY_BYTES_MAX)
-    routes = _Routes(daemon, clock=clock, feed=feed, instruments=instruments)
+    routes = _Routes(daemon, clock=clock, feed=feed, instruments=instruments, about=about or {})
     app.router.add_get("/healthz", routes.healthz)
     app.router.add_get("/readyz", routes.readyz)
     app.router.add_get("/metrics", routes.metrics)
     app.router.add_get("/api/v1/events", routes.events)
-    for name in _DOCUMENTS:
+    for name in DOCUMENTS:
         app.router.add_get(f"/api/v1/{name}", routes.document)
     for action in Action:
         app.router.add_post(f"/api/v1/{action.value}", routes.control)
     return app
-
-
-_DOCUMENTS = (
-    "status",
-    "portfolio",
-    "positions",
-    "orders",
-    "fills",
-    "signals",
-    "decisions",
-    "risk",
-    "performance",
-)
 
 
 class _Routes:
@@ -158,11 +151,13 @@ class _Routes:
         clock: Clock,
         feed: EventFeed,
         instruments: Mapping[Symbol, Instrument],
+        about: Mapping[str, object],
     ) -> None:
         self._daemon = daemon
         self._clock = clock
         self._feed = feed
         self._instruments = instruments
+        self._about = dict(about)
 
     async def healthz(self, request: web.Request) -> web.Response:
         health = self._daemon.health()
@@ -180,12 +175,20 @@ class _Routes:
 
     async def document(self, request: web.Request) -> web.Response:
         name = request.path.rsplit("/", 1)[1]
-        return _json(document(name, self._daemon.snapshot(), self._instruments, running=True))
+        try:
+            limit = parse_limit(request.query.get("limit"))
+        except ValueError as fault:
+            return _json({"error": str(fault)}, status=400)
+        shown = document(
+            name, self._daemon.snapshot(), self._instruments, running=True, limit=limit
+        )
+        return _json(shown | self._about if name in WITH_ABOUT else shown)
 
     async def control(self, request: web.Request) -> web.Response:
         action = Action(request.path.rsplit("/", 1)[1])
         try:
-            asked = _parse_asked(action, await _body(request), self._clock)
+            body = parse_body(await request.read(), request.content_type)
+            asked = parse_asked(action, body, self._clock.now())
         except ValueError as fault:
             return _json({"error": str(fault)}, status=400)
         return _json(self._daemon.operate(asked))
@@ -212,51 +215,6 @@ class _Routes:
         return response
 
 
-def document(
-    name: str, snapshot: Snapshot, instruments: Mapping[Symbol, Instrument], *, running: bool
-) -> views.Document:
-    """Return one of the documents of /api/v1, from a live or a saved snapshot."""
-    status = views.status(snapshot, running=running)
-    shown: dict[str, Callable[[], views.Document]] = {
-        "status": lambda: {
-            **status,
-            "exposure": views.exposure(snapshot, instruments.values()),
-        },
-        "portfolio": lambda: views.portfolio(snapshot),
-        "positions": lambda: views.positions(snapshot, instruments),
-        "orders": lambda: views.orders(snapshot),
-        "fills": lambda: views.fills(snapshot),
-        "signals": lambda: views.signals(snapshot),
-        "decisions": lambda: views.decision(snapshot.last_decision),
-        "risk": lambda: {
-            **{k: status[k] for k in _RISK_KEYS},
-            "exposure": views.exposure(snapshot, instruments.values()),
-        },
-        "performance": lambda: {
-            **{k: status[k] for k in _PERFORMANCE_KEYS},
-            "books": views.portfolio(snapshot)["books"],
-        },
-    }
-    return {"running": running, **shown[name]()}
-
-
-_RISK_KEYS = (
-    "as_of",
-    "trading_state",
-    "trading_state_since",
-    "cause",
-    "evidence",
-    "action",
-    "resumes",
-    "equity_usd",
-    "profit_today_usd",
-    "drawdown",
-    "quarantined",
-    "benched",
-)
-_PERFORMANCE_KEYS = ("as_of", "equity_usd", "profit_today_usd", "drawdown", "counters")
-
-
 def _guard(access: Access) -> Middleware:
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -273,52 +231,6 @@ def _guard(access: Access) -> Middleware:
         return await handler(request)
 
     return guard
-
-
-async def _body(request: web.Request) -> dict[str, object]:
-    raw = await request.read()
-    if not raw:
-        return {}
-    if request.content_type != "application/json":
-        raise ValueError("send JSON (Content-Type: application/json)")
-    try:
-        body = orjson.loads(raw)
-    except orjson.JSONDecodeError as fault:
-        raise ValueError(f"the body is no JSON: {fault}") from fault
-    if not isinstance(body, dict):
-        raise ValueError("the body must be a JSON object")  # noqa: TRY004 - the caller's value
-    return body
-
-
-def _parse_asked(action: Action, body: Mapping[str, object], clock: Clock) -> OperatorAsked:
-    unknown = set(body) - {"reason", "subject", "symbol", "side", "quantity_shares"}
-    if unknown:
-        raise ValueError(f"unknown field {', '.join(sorted(unknown))}")
-    order = _parse_order(body) if action is Action.ORDER else None
-    subject = str(body.get("subject", ""))
-    if action is Action.UNBENCH and not subject:
-        raise ValueError('"subject" must name the strategy to unbench')
-    return OperatorAsked(
-        at=clock.now(),
-        action=action,
-        reason=str(body.get("reason", "")),
-        subject=subject,
-        order=order,
-    )
-
-
-def _parse_order(body: Mapping[str, object]) -> OperatorOrder:
-    try:
-        quantity = Decimal(str(body.get("quantity_shares", "")))
-        if not quantity.is_finite() or quantity <= 0:
-            raise ValueError('"quantity_shares" must be a number above 0')
-        return OperatorOrder(
-            symbol=Symbol(str(body.get("symbol", "")).upper()),
-            side=Side(str(body.get("side", "")).lower()),
-            quantity_shares=quantity,
-        )
-    except InvalidOperation as fault:
-        raise ValueError('"quantity_shares" must be a number above 0') from fault
 
 
 def _bearer(request: web.Request) -> str:

@@ -171,10 +171,11 @@ def positions(snapshot: Snapshot, instruments: Mapping[Symbol, Instrument]) -> D
     return {"as_of": instant(snapshot.saved_at), "positions": rows}
 
 
-def orders(snapshot: Snapshot) -> Document:
-    """Return every unfinished order and the latest finished ones, newest first."""
+def orders(snapshot: Snapshot, limit: int | None = None) -> Document:
+    """Return unfinished orders and the latest finished ones, newest first; `limit` of them."""
     newest_first = sorted(snapshot.orders, key=lambda o: o.intent.intended_at, reverse=True)
-    return {"as_of": instant(snapshot.saved_at), "orders": [order(o) for o in newest_first]}
+    shown = newest_first[:limit]
+    return {"as_of": instant(snapshot.saved_at), "orders": [order(o) for o in shown]}
 
 
 def order(known: Order) -> Document:
@@ -215,9 +216,10 @@ def terms(of: Terms) -> str:
             return f"stop {stop} limit {limit}"
 
 
-def fills(snapshot: Snapshot) -> Document:
-    """Return the latest fills, oldest first."""
-    return {"as_of": instant(snapshot.saved_at), "fills": [fill(f) for f in snapshot.fills]}
+def fills(snapshot: Snapshot, limit: int | None = None) -> Document:
+    """Return the latest fills, oldest first; the last `limit` of them."""
+    shown = snapshot.fills[-limit:] if limit else snapshot.fills
+    return {"as_of": instant(snapshot.saved_at), "fills": [fill(f) for f in shown]}
 
 
 def fill(known: Fill) -> Document:
@@ -322,4 +324,68 @@ def exposure(snapshot: Snapshot, instruments: Iterable[Instrument]) -> Document:
         "gross": f"{gross:.6f}",
         "net": f"{net:.6f}",
         "sectors": {s: f"{v:.6f}" for s, v in sorted(by_sector.items())},
+    }
+
+
+def denials(taken: Decision | None) -> list[Document]:
+    """Return every objection of the last decision, with its symbol, what was wanted and when."""
+    if taken is None:
+        return []
+    return [
+        {
+            "decided_at": instant(taken.decided_at),
+            "symbol": symbol,
+            "outcome": outcome.outcome.value,
+            "wanted_shares": shares(outcome.wanted_shares),
+            **denial(known),
+        }
+        for symbol, outcome in sorted(taken.outcomes.items())
+        for known in outcome.denials
+    ]
+
+
+def cooldowns(snapshot: Snapshot) -> dict[str, str | None]:
+    """Return until when symbols may not be entered again."""
+    return {symbol: instant(until) for symbol, until in sorted(snapshot.cooldowns.items())}
+
+
+def strategies(snapshot: Snapshot) -> list[Document]:
+    """Return each strategy or book: opinions, profit since it began, positions, why benched."""
+    books = snapshot.portfolio.books
+    names = sorted({*snapshot.opinions, *books, *snapshot.benched})
+    found = []
+    for name in names:
+        opinion, book, benched = snapshot.opinions.get(name), books.get(name), None
+        if name in snapshot.benched:
+            benched = f"{snapshot.benched[name].fault}: {snapshot.benched[name].detail}"
+        found.append(
+            {
+                "name": name,
+                "opinions": len(opinion.strengths) if opinion else None,
+                "opinion_slot_at": instant(opinion.slot_at) if opinion else None,
+                "timeframe": opinion.timeframe.value if opinion else None,
+                "profit_usd": usd(book_profit_usd(snapshot, book)) if book else None,
+                "positions": len(book.positions) if book else 0,
+                "benched": benched,
+            }
+        )
+    return found
+
+
+def overview(
+    snapshot: Snapshot, instruments: Mapping[Symbol, Instrument], rows_max: int
+) -> Document:
+    """Return what fills one screen: positions by value, the newest orders and fills (newest
+    first), the last decision's denials, and the strategies."""
+    held = positions(snapshot, instruments)["positions"]
+    newest = tuple(reversed(snapshot.fills[-rows_max:]))
+    decision_at = snapshot.last_decision.decided_at if snapshot.last_decision else None
+    return {
+        "exposure": exposure(snapshot, instruments.values()),
+        "position_rows": sorted(held, key=lambda row: -abs(Decimal(row["value_usd"]))),
+        "order_rows": orders(snapshot, rows_max)["orders"],
+        "fill_rows": [fill(f) for f in newest],
+        "denial_rows": denials(snapshot.last_decision),
+        "strategy_rows": strategies(snapshot),
+        "last_decision_at": instant(decision_at),
     }
