@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import numpy as np
 
-from allocation.books import grid_for, lots_toward_zero, split
+from allocation.books import grid_for, lots_toward_zero, scaled, split
 from allocation.plan import (
     OUTCOME_CODES,
     Allocation,
@@ -185,18 +185,18 @@ class Allocator:
         wanted = slot.deltas[:, column].tolist()
         grid = grid_for(held, self._rules.lot_shares)
         unit = float(grid)
-        emptied = grid is not self._rules.lot_shares and not slot.targets.shares[:, column].any()
+        broken = grid is not self._rules.lot_shares
+        emptied = broken and not slot.targets.shares[:, column].any()
         total = -round(sum(held) / unit) if emptied else lots * round(self._lot / unit)
         account = float(slot.inputs.account_shares[column])
-        change = total * unit
-        first = flat_first(account, change)
-        if first != change:
-            total = lots_toward_zero(first, unit)
-            share = total * unit / sum(wanted)
-            wanted = [delta * share for delta in wanted]
-        elif emptied:
+        first = flat_first(account, total * unit)
+        flips = first != total * unit
+        if emptied and not flips:
             return [-round(shares / unit) for shares in held], grid
-        return split([delta / unit for delta in wanted], total), grid
+        if flips:
+            total = lots_toward_zero(first, unit)
+        units = [delta / unit for delta in wanted]
+        return split(scaled(units, total) if broken or flips else units, total), grid
 
     def _order(self, slot: _Slot, column: int, parts: list[int], grid: Decimal) -> PlannedOrder:
         total = sum(parts)

@@ -41,3 +41,18 @@ def split(deltas: Sequence[float], total: int) -> list[int]:
         for index in order[: abs(missing)]:
             parts[index] += step
     return parts
+
+
+def scaled(deltas: Sequence[float], total: int) -> list[float]:
+    """Return deltas shrunk to sum to a total that is nearer to zero than their own sum.
+
+    Pro rata; to a total of zero only the larger side shrinks, so that what can cross does.
+    """
+    bought = sum(delta for delta in deltas if delta > 0)
+    sold = -sum(delta for delta in deltas if delta < 0)
+    if total:
+        return [delta * (total / (bought - sold)) for delta in deltas]
+    crossed = min(bought, sold)
+    if not crossed:
+        return [0.0 for _ in deltas]
+    return [delta * (crossed / (bought if delta > 0 else sold)) for delta in deltas]

@@ -25,6 +25,8 @@ LIMITED = AllocationRules(
 )
 NOISE = 1e-9
 STRENGTHS = st.sampled_from([NAN, -1.0, -0.5, -0.3, 0.0, 0.1, 0.3, 0.5, 0.75, 1.0])
+DECIDED = st.sampled_from([NAN, -1.0, -0.5, 0.0, 0.1, 0.5, 0.75, 1.0])
+"""Strengths outside the gap of the hysteresis: a book that a cap has emptied wants back in."""
 MIDS = st.sampled_from([NAN, 3.0, 17.35, 99.99, 100.0, 251.1, 2310.0])
 METHODS = st.sampled_from(list(Combination))
 
@@ -40,7 +42,13 @@ def instruments(draw: st.DrawFn, symbol: str) -> Instrument:
 
 
 @st.composite
-def slots(draw: st.DrawFn, *, shorts: bool = False, prices: object = MIDS) -> AllocationInputs:
+def slots(
+    draw: st.DrawFn,
+    *,
+    shorts: bool = False,
+    prices: st.SearchStrategy[float] = MIDS,
+    opinions: st.SearchStrategy[float] = STRENGTHS,
+) -> AllocationInputs:
     """A slot of up to seven names and three strategies that may hold something already."""
     n = draw(st.integers(1, 7))
     universe = Universe(tuple(draw(instruments(f"S{i}")) for i in range(n)))
@@ -54,10 +62,10 @@ def slots(draw: st.DrawFn, *, shorts: bool = False, prices: object = MIDS) -> Al
     books["external"] = row(st.sampled_from([0.0, 0.0, 0.0, 4.0, 11.0]))
     return slot(
         universe,
-        strengths={name: row(STRENGTHS) for name in names},
+        strengths={name: row(opinions) for name in names},
         books=books,
         weights={name: draw(st.sampled_from([1.0, 2.0, 0.5])) for name in names},
-        mids_usd=np.array(row(prices)),  # type: ignore[arg-type]
+        mids_usd=np.array(row(prices)),
         volatility=np.array(row(st.sampled_from([0.1, 0.2, 0.25, 0.4, 0.9]))),
         cluster_of=np.array(draw(st.lists(st.integers(-1, 1), min_size=n, max_size=n))),
         bars_held=np.array(draw(st.lists(st.sampled_from([1, 99]), min_size=n, max_size=n))),
@@ -254,16 +262,23 @@ def test_no_book_is_sold_beyond_what_it_holds_when_shorts_are_off(
     books = {name: row + broken * (row > 0) for name, row in inputs.book_shares.items()}
     account = np.add.reduce(list(books.values()), 0)
     held = replace(inputs, book_shares=books, account_shares=account)
-    after = filled(held, allocate(held, with_method(method)))
+    result = allocate(held, with_method(method))
+    after = filled(held, result)
+    for order in result.planned:
+        left = [after.book_shares[name][order.column] for name in result.book_targets]
+        assert order.quantity_shares % 1 == 0 or not any(left)
     for row in after.book_shares.values():
         assert (row >= -1e-9).all()
 
 
 @settings(max_examples=300)
-@given(slots(), METHODS)
+@given(slots(opinions=DECIDED), METHODS)
 def test_once_filled_the_same_slot_plans_nothing_more(
     inputs: AllocationInputs, method: Combination
 ) -> None:
+    if len(inputs.weights) > 1:
+        # several books under a block: one rounded a share too far down may not take it back
+        inputs = replace(inputs, blocked=np.zeros_like(inputs.blocked))
     allocator = Allocator(inputs.universe, with_method(method))
     first = allocator.allocate(inputs)
     second = allocator.allocate(filled(inputs, first))

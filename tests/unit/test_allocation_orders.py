@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from allocation.allocate import Allocator, allocate
-from allocation.books import grid_for, split
+from allocation.books import grid_for, scaled, split
 from allocation.plan import OUTCOMES, Allocation, PlannedOrder
 from allocation.rules import Combination
 from domain.money import FRACTIONAL_LOT
@@ -285,6 +285,41 @@ def test_largest_remainders_get_what_rounding_left(
     deltas: list[float], total: int, parts: list[int]
 ) -> None:
     assert split(deltas, total) == parts
+
+
+def test_broken_holdings_that_stay_are_traded_in_whole_shares() -> None:
+    # 15 shares wanted of 25.5: whole shares are sold, the books divide them pro rata
+    inputs = slot(strengths={"a": [1], "b": [1]}, books={"a": [17], "b": [8.5]})
+    order = only_order(allocate(inputs, UNCAPPED))
+    assert order.quantity_shares == 10
+    assert dict(order.deltas) == {"a": Decimal("-9.047619"), "b": Decimal("-0.952381")}
+
+
+def test_less_than_a_share_of_broken_holdings_is_no_order() -> None:
+    inputs = slot(strengths={"a": [1]}, books={"a": [0.5]}, mids_usd=floats(1_200))
+    result = allocate(inputs, UNCAPPED)
+    assert result.planned == result.crossings == ()
+    assert outcome(result) is Outcome.ZERO_SHARES
+
+
+def test_a_broken_book_that_leaves_hands_its_shares_to_one_that_wants_them() -> None:
+    inputs = slot(strengths={"a": [0], "b": [1]}, books={"a": [2.5], "b": [5]})
+    result = allocate(inputs, replace(UNCAPPED, target_position=0.014))
+    assert result.planned == ()
+    assert dict(result.crossings[0].deltas) == {"a": Decimal(-2), "b": Decimal(2)}
+
+
+@pytest.mark.parametrize(
+    ("deltas", "total", "parts"),
+    [
+        ([-3.0, 1.0], -1, [-1.5, 0.5]),
+        ([-3.0, 1.0], 0, [-1.0, 1.0]),
+        ([-3.0, -1.0], 0, [0.0, 0.0]),
+        ([-15.0, -5.0], -10, [-7.5, -2.5]),
+    ],
+)
+def test_what_is_cut_is_cut_pro_rata(deltas: list[float], total: int, parts: list[float]) -> None:
+    assert scaled(deltas, total) == parts
 
 
 def test_broken_holdings_are_divided_on_the_finest_grid() -> None:
