@@ -222,7 +222,12 @@ VERSION = "0.1.0"
 
 
 async def assemble(
-    settings: Settings, ground: Ground, *, version: str, sessions_max: int | None, say: Say
+    settings: Settings,
+    ground: Ground,
+    *,
+    reconcile_s: float,
+    sessions_max: int | None,
+    say: Say,
 ) -> Assembly:
     """Return a daemon ready to run: universe chosen, state recovered, history loaded."""
     for warning in settings.warnings:
@@ -276,6 +281,7 @@ async def assemble(
                 poll_s=settings.poll_seconds,
                 order_price_max_age_s=settings.order_price_max_age_seconds,
                 mark_max_age_s=settings.price_ttl_seconds,
+                reconcile_s=reconcile_s,
                 sessions_max=sessions_max,
             ),
         )

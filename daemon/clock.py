@@ -67,6 +67,10 @@ class VenueClock:
         self._latest_at = max(self._latest_at, at)
         return self._latest_at
 
+    def real_s_until(self, at: datetime) -> float:
+        """Return the real seconds until market time reaches `at`, skipped hours left out."""
+        return self._market_clock.real_time(at) - self._real_time()
+
     def follow(self, market_clock: MarketClock) -> None:
         """Go on with constants read again after a reconnect; what was already now stays past."""
         self._market_clock = market_clock

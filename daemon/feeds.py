@@ -31,7 +31,6 @@ from domain.ports import Broker, Clock, PriceSource
 Post = Callable[[Event], None]
 LATE_SLOTS = 2
 """Slots before the present one that are fetched again, for late bars."""
-RECONCILE_S = 60.0
 FILLS_OVERLAP = timedelta(minutes=2)
 """Executions are asked for again from so long before the last one seen."""
 
@@ -48,6 +47,7 @@ class FeedRules:
     poll_s: float
     order_price_max_age_s: float
     mark_max_age_s: float
+    reconcile_s: float
     sessions_max: int | None = None
 
 
@@ -247,9 +247,11 @@ class Feeds:
     # --- the account -----------------------------------------------------------------------------
 
     async def reconciling(self, is_quiet: Callable[[], bool]) -> None:
-        """Report the account every RECONCILE_S, when nothing of ours is in flight."""
+        """Report the account every `reconcile_s`, when nothing of ours is in flight."""
         while True:
-            await self._pacing.sleep_until(self._clock.now() + timedelta(seconds=RECONCILE_S))
+            await self._pacing.sleep_until(
+                self._clock.now() + timedelta(seconds=self._rules.reconcile_s)
+            )
             if is_quiet():
                 with self._pacing.at_work():
                     await self.reconcile()

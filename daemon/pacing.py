@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from daemon.clock import LockstepClock, Pace, sleep_until
+from daemon.clock import LockstepClock, Pace, VenueClock, sleep_until
 
 SETTLING_TURNS = 10
 """Turns of the loop given to tasks that were just woken; work that takes more is `at_work`."""
@@ -39,6 +39,25 @@ class ClockPacing:
     async def sleep_until(self, at: datetime) -> None:
         """Return once market time has reached `at`."""
         await sleep_until(self._pace, at.timestamp())
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Do nothing: nobody waits for us."""
+        yield
+
+
+class VenuePacing:
+    """Market time runs as an embedded exchange's does: faster, and past closed hours at once."""
+
+    def __init__(self, clock: VenueClock) -> None:
+        self._clock = clock
+
+    async def sleep_until(self, at: datetime) -> None:
+        """Return once market time has reached `at`."""
+        # Nobody can set an event for us: the clock is the exchange's.
+        while self._clock.now() < at:  # noqa: ASYNC110
+            # A hair on top, or the loop's rounding could wake us just before it for ever.
+            await asyncio.sleep(max(0.0, self._clock.real_s_until(at)) + 1e-4)
 
     @contextmanager
     def at_work(self) -> Iterator[None]:

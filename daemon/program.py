@@ -30,7 +30,7 @@ from daemon.clock import (
 from daemon.embedded import EmbeddedExchange, ExchangeOptions, find_or_start
 from daemon.feeds import Feeds
 from daemon.http_server import serve
-from daemon.pacing import ClockPacing, LockstepPacing, Pacing
+from daemon.pacing import ClockPacing, LockstepPacing, Pacing, VenuePacing
 from daemon.report import RunReport, report_of
 from daemon.sdnotify import ServiceManager
 from daemon.settings import Settings
@@ -46,6 +46,10 @@ LAST_RECONCILE_S_MAX = 5.0
 """Shutdown: how long the last look at the venue's account may take."""
 
 _log = structlog.get_logger("tradewind")
+RECONCILE_S = 60.0
+"""Market time between two looks at the account…"""
+RECONCILE_REAL_S_MIN = 1.0
+"""…and the least real time between them, however fast market time runs."""
 Say = Callable[[str], None]
 
 
@@ -147,7 +151,7 @@ class _Program:
                     session=self._session,
                     jitter=self._jitter,
                 ),
-                version=self._options.version,
+                reconcile_s=max(RECONCILE_S, RECONCILE_REAL_S_MIN * self._speed()),
                 sessions_max=self._options.sessions_max,
                 say=self._options.say,
             )
@@ -165,6 +169,9 @@ class _Program:
         finally:
             files.lock.release()
 
+    def _speed(self) -> float:
+        return self._exchange.identity.speed if self._exchange is not None else 1.0
+
     def _time(self) -> _Time:
         if self._exchange is None:
             clock: Clock = SystemClock()
@@ -174,7 +181,7 @@ class _Program:
         if not identity.lockstep:
             venue_clock = VenueClock(identity.clock)
             pace = ClockPace(venue_clock, speed=identity.speed)
-            return _Time(venue_clock, pace, ClockPacing(pace))
+            return _Time(venue_clock, pace, VenuePacing(venue_clock))
         stepped = LockstepClock(identity.now)
         pacing = LockstepPacing(stepped, self._advance)
         return _Time(stepped, LockstepPace(stepped), pacing, pacing)

@@ -37,7 +37,7 @@ PAPER_STREAM_URL = "wss://paper-api.alpaca.markets/stream"
 DATA_URL = "https://data.alpaca.markets"
 CANCEL_SHARE = 0.2
 """The part of the trading budget that is kept for cancels and closes."""
-APPROVAL_TTL_S = 10.0
+APPROVAL_TTL_S = 30.0
 """Market time for which a judgement holds: what was true of prices then may not be now."""
 EMBEDDED_KEYS = ("embedded", "embedded")
 """The embedded exchange takes any pair of keys."""

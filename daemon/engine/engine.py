@@ -48,7 +48,6 @@ from risk.gate import RiskGate
 from risk.limits import RiskLimits
 from state.records import Noted
 
-
 NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -231,7 +230,7 @@ class Engine:
         return self._deciding.decide(slot_at, timeframes)
 
     def _is_decided(self, slot_at: datetime, timeframes: tuple[Timeframe, ...]) -> bool:
-        """Return whether an earlier process decided the slot: its record is durable, once is all."""
+        """Return whether an earlier process decided the slot: a durable record is final."""
         decided = self.memory.decided_slots
         return any(decided.get(t, NEVER) >= slot_at for t in timeframes)
 
