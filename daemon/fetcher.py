@@ -204,7 +204,8 @@ class PriceFetcher:
         return [*chunked(rest, self._source.plan), *alone]
 
     def _is_refused(self, symbol: Symbol) -> bool:
-        return self._pace.now_s() < self._refused_until_s.get(symbol, 0.0)
+        until_s = self._refused_until_s.get(symbol)
+        return until_s is not None and self._pace.now_s() < until_s
 
     def _refuse(self, division: Division[Quote] | Division[list[Bar]]) -> None:
         for symbol, refusal in division.refused.items():
