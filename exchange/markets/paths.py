@@ -7,7 +7,7 @@ from domain.market import Floats
 from exchange.markets.base import SECONDS_PER_MINUTE, TICKS_PER_MINUTE, Instants
 
 PIN_ROUNDS = 3
-"""Passes that lift a path's top and lower its bottom to the bar's; the rest is scaled away."""
+"""Passes that lift a path's top and lower its bottom to the bar's; the last tick of it is set."""
 PIN_WIDTH = 0.15
 """How wide, in shares of the session's variance, the hump is that lifts a path to its high."""
 PIN_EVERYWHERE = 1e-3
@@ -66,7 +66,7 @@ def pinned(path_log: Floats, bar_usd: Floats, passed: Floats) -> Floats:
     takes it there; one that goes too far is folded back at the high; for the low alike. Both leave
     the minutes' variance as it was. `path_log` is overwritten.
     """
-    open_log, high_log, low_log, close_log = np.log(bar_usd)
+    high_log, low_log = np.log(bar_usd[1]), np.log(bar_usd[2])
     inside = path_log[:, 1:-1]
     time = passed[1:-1]
     envelope = np.clip(time * (1.0 - time), 1e-9, None)
@@ -76,16 +76,11 @@ def pinned(path_log: Floats, bar_usd: Floats, passed: Floats) -> Floats:
         _lift(inside, -low_log, time, envelope)
         np.negative(inside, out=inside)
     _fold(inside, low_log, high_log)
-    body_top, body_bottom = np.maximum(open_log, close_log), np.minimum(open_log, close_log)
-    _scale_above(inside, body_top, high_log)
-    np.negative(inside, out=inside)
-    _scale_above(inside, -body_bottom, -low_log)
-    np.negative(inside, out=inside)
     highest, lowest = inside.argmax(axis=1), inside.argmin(axis=1)
     opened, high, low, closed = bar_usd
     ticks = np.clip(on_grid(np.exp(path_log)), low[:, None], high[:, None])
     rows = np.arange(len(ticks))
-    # A path folded back between two ticks, or a body that reaches to its high, has none there.
+    # A path that is folded back between two ticks has none at the high itself.
     ticks[rows, 1 + highest] = high
     ticks[rows, 1 + np.where(lowest == highest, (lowest + 1) % inside.shape[1], lowest)] = low
     ticks[:, 0] = opened
@@ -112,14 +107,6 @@ def _fold(inside: Floats, low_log: Floats, high_log: Floats) -> None:
     np.subtract(inside, reach, out=inside)
     np.abs(inside, out=inside)
     np.subtract(reach + low_log[:, None], inside, out=inside)
-
-
-def _scale_above(inside: Floats, from_log: Floats, top_log: Floats) -> None:
-    reached = np.maximum(inside.max(axis=1) - from_log, 0.0)
-    wanted = top_log - from_log
-    ratio = np.divide(wanted, reached, out=np.zeros_like(wanted), where=reached > 0.0)
-    above = inside - from_log[:, None]
-    np.copyto(inside, from_log[:, None] + above * ratio[:, None], where=above > 0.0)
 
 
 def ticks_of_bars(bars_usd: Floats, uniform: Floats) -> Floats:
