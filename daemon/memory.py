@@ -69,6 +69,9 @@ class Memory:
     def remember(self, order: Order) -> None:
         """Keep the latest version of an order; finished ones up to FINISHED_ORDERS_MAX."""
         identity = order.client_order_id
+        before = self.orders.get(identity)
+        if order.status.is_terminal and (before is None or not before.status.is_terminal):
+            self.count(f"orders.{order.status.value}")
         self.orders[identity] = order
         if not order.status.is_terminal:
             self.working[identity] = order
@@ -164,7 +167,6 @@ class Memory:
             day_start=snapshot.day_start,
             equity_peak_usd=snapshot.equity_peak_usd,
             daily_loss_days=list(snapshot.daily_loss_days),
-            counters=dict(snapshot.counters),
             foreign_opinions=dict(snapshot.opinions),
             symbols=symbols,
         )
@@ -177,6 +179,8 @@ class Memory:
                 memory.entries += order.intent.intended_at.date() == memory.entry_day
         for fill in snapshot.fills:
             memory.note_booked(fill)
+        # Last: remembering finished orders has counted them once more.
+        memory.counters = dict(snapshot.counters)
         return memory
 
 

@@ -23,9 +23,6 @@ def report_of(assembly: Assembly, *, uptime_s: float, account: AccountReport | N
     counters = memory.counters
     snapshot = assembly.engine.snapshot(assembly.clock.now())
     mismatch = book_matches_venue(memory.portfolio, account) if account else None
-    by_status: dict[str, int] = {}
-    for order in memory.orders.values():
-        by_status[order.status.value] = by_status.get(order.status.value, 0) + 1
     equity = views.equity_usd(snapshot)
     return RunReport(
         fields={
@@ -37,7 +34,7 @@ def report_of(assembly: Assembly, *, uptime_s: float, account: AccountReport | N
             "partial_fills": counters.get("partial_fills", 0),
             "cancels": counters.get("cancels", 0),
             "exits": _prefixed(counters, "exits."),
-            "orders": dict(sorted(by_status.items())),
+            "orders": _orders(assembly),
             "denials": _prefixed(counters, "denials."),
             "decisions": views.decision(memory.last_decision),
             "equity_usd": views.usd(equity),
@@ -57,6 +54,15 @@ def report_of(assembly: Assembly, *, uptime_s: float, account: AccountReport | N
             "uptime_s": round(uptime_s, 1),
         }
     )
+
+
+def _orders(assembly: Assembly) -> dict[str, int]:
+    """Return orders by status: finished ones since the state began, working ones now."""
+    memory = assembly.engine.memory
+    by_status = _prefixed(memory.counters, "orders.")
+    for order in memory.working.values():
+        by_status[order.status.value] = by_status.get(order.status.value, 0) + 1
+    return dict(sorted(by_status.items()))
 
 
 def _prefixed(counters: Mapping[str, int], prefix: str) -> dict[str, int]:

@@ -106,7 +106,7 @@ class AlpacaBroker:
         except VenueRejected as refusal:
             if not (is_finished(refusal) or is_unknown(refusal)):
                 raise
-            _log.info("cancel_came_late", venue_order_id=venue_order_id, answer=str(refusal))
+            _log.debug("cancel_came_late", venue_order_id=venue_order_id, answer=str(refusal))
 
     async def order(self, client_order_id: str) -> OrderReport | None:
         """Return the venue's view of an order, None when it definitely has none."""
