@@ -113,6 +113,42 @@ def test_a_person_may_close_what_we_did_not_open() -> None:
     assert passed_shares(gate(), by_hand, view) == 10
 
 
+def test_an_order_that_is_only_partly_a_persons_may_not() -> None:
+    view = with_books(calm_view(), {EXTERNAL: {STOCK: position(10)}})
+    mixed = {OPERATOR: Decimal(-6), "sma_crossover": Decimal(-4)}
+    assert passed_shares(gate(), replace(entry(10, side=Side.SELL), deltas=mixed), view) == 0
+
+
+def test_a_short_is_limited_like_a_long() -> None:
+    limits = RiskLimits(allow_shorts=True)
+    view = holding(calm_view(), {STOCK: -1_990})
+    verdict = gate(limits).judge(entry(20, side=Side.SELL), view)
+    assert verdict.approved is not None
+    assert verdict.approved.intent.quantity_shares == 10
+    assert [denial.rule for denial in verdict.denials] == ["position"]
+
+
+def test_a_flip_to_short_is_limited_by_where_it_ends() -> None:
+    limits = RiskLimits(allow_shorts=True, order_size_max_usd=Decimal(10**6))
+    view = holding(calm_view(), {STOCK: 1_000})
+    assert passed_shares(gate(limits), entry(3_000, side=Side.SELL), view) == 3_000
+    assert passed_shares(gate(limits), entry(3_001, side=Side.SELL), view) == 3_000
+
+
+def test_a_gross_exposure_above_one_may_be_borrowed() -> None:
+    view = replace(calm_view(), settled_cash_usd=Decimal(0))
+    assert passed_shares(gate(), entry(10), view) == 0
+    borrowing = RiskLimits(max_gross_exposure=Decimal("1.5"))
+    assert passed_shares(gate(borrowing), entry(10), view) == 10
+
+
+def test_a_short_sale_must_be_paid_with_alpacas_margin() -> None:
+    shorting = RiskLimits(allow_shorts=True)
+    view = replace(holding(calm_view(), {STOCK: 5}), settled_cash_usd=Decimal("515.00"))
+    assert passed_shares(gate(shorting), entry(10, side=Side.SELL), view) == 10
+    assert passed_shares(gate(shorting), entry(11, side=Side.SELL), view) == 10
+
+
 def test_a_flatten_closes_what_we_did_not_open() -> None:
     view = with_books(calm_view(), {EXTERNAL: {STOCK: position(10)}})
     assert passed_shares(gate(), entry(10, side=Side.SELL, leg=Leg.FLATTEN), view) == 10
