@@ -225,7 +225,7 @@ def _origin(known: _Known, identity: str) -> Iterator[Step]:
 
 
 def _same_wish(known: _Known, identity: str) -> list[str]:
-    """Return the other orders of the same symbol, slot and leg: what it was re-priced from or to."""
+    """Return the other orders of the same symbol, slot and leg: before and after re-pricing."""
     order = known.approved.get(identity)
     if order is None:
         return []
