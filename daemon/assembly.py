@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -13,6 +13,7 @@ import structlog
 from aiohttp import web
 
 from daemon import http_api, startup, views, wiring
+from daemon.alpaca.account_codec import AssetFacts
 from daemon.asking import Asker, AskNoteFile
 from daemon.backoff import Jitter
 from daemon.clock import real_time_s, stopwatch_s
@@ -28,6 +29,7 @@ from daemon.runner import Observers, Runner, Timing
 from daemon.settings import Settings
 from daemon.universe import choose_universe, restrict_to_venue
 from domain.events import OperatorAsked
+from domain.instruments import Symbol, Universe
 from domain.orders import OrderStatus
 from domain.portfolio import AccountReport
 from domain.ports import Clock
@@ -230,17 +232,8 @@ async def assemble(
     say: Say,
 ) -> Assembly:
     """Return a daemon ready to run: universe chosen, state recovered, history loaded."""
-    for warning in settings.warnings:
-        _log.warning("setting_odd", detail=warning)
     now = ground.clock.now()
-    choice = choose_universe(settings)
-    say("Asking the venue what may be traded")
-    assets = await ground.connection.broker.assets()
-    tradable = [s for s, a in assets.items() if a.tradable]
-    choice = restrict_to_venue(choice, tradable)
-    for note in choice.notes:
-        say(note)
-    universe = wiring.lot_sized(choice.universe, settings)
+    universe, assets = await _universe(settings, ground, say)
     calendar = await ground.connection.broker.calendar(
         (now - startup.CALENDAR_BACK).date(), (now + startup.CALENDAR_AHEAD).date()
     )
@@ -301,6 +294,22 @@ async def assemble(
         progress=lambda what, done, total: None,
     )
     return assembly
+
+
+async def _universe(
+    settings: Settings, ground: Ground, say: Say
+) -> tuple[Universe, Mapping[Symbol, AssetFacts]]:
+    """Return what is traded: the settings' choice, of it what the venue trades."""
+    for warning in settings.warnings:
+        _log.warning("setting_odd", detail=warning)
+    choice = choose_universe(settings)
+    say("Asking the venue what may be traded")
+    assets = await ground.connection.broker.assets()
+    tradable = [s for s, a in assets.items() if a.tradable]
+    choice = restrict_to_venue(choice, tradable)
+    for note in choice.notes:
+        say(note)
+    return wiring.lot_sized(choice.universe, settings), assets
 
 
 async def _begin_records(assembly: Assembly, settings: Settings, now: datetime) -> None:

@@ -98,6 +98,8 @@ def test_the_environment_is_read_in_one_place(file: Path) -> None:
 
     assert "os.environ" not in text or _relative(file) in {
         "daemon/cli.py",
+        "daemon/commands/options.py",
+        "daemon/commands/running.py",
         "daemon/program.py",
         "exchange/__main__.py",
     }
