@@ -127,11 +127,11 @@ class RequestBudget:
             ) from None
         finally:
             self.counts.waited_s += loop.time() - began_s
-            # Who gives up may have stood at the head: let the next one be looked at.
+            # Who gives up leaves the queue. Nobody behind may go sooner for that: whatever held
+            # the head back holds them back too.
             if ticket.granted.cancelled() and ticket in self._waiting:
                 self._waiting.remove(ticket)
                 heapq.heapify(self._waiting)
-                self._grant()
 
     def in_window(self) -> int:
         """Return how many requests the last WINDOW_S of market time holds."""

@@ -173,6 +173,17 @@ async def test_fills_are_complete_in_order_and_named(rig: OpenRig) -> None:
 
 @adapters
 @in_virtual_time
+async def test_fills_begin_exactly_where_asked(rig: OpenRig) -> None:
+    async with rig() as it:
+        accept(it.venue, "tw1-a")
+        it.venue.fill("tw1-a", 1, 100)
+        await asyncio.sleep(0.001)
+        wanted = it.venue.fill("tw1-a", 2, 100)
+        assert await it.broker.fills_since(wanted.filled_at) == [wanted]
+
+
+@adapters
+@in_virtual_time
 async def test_the_account_shows_shorts_as_negative_and_money_exactly(rig: OpenRig) -> None:
     async with rig() as it:
         it.venue.cash_usd = Decimal("12345.67")

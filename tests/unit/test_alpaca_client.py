@@ -59,6 +59,19 @@ async def test_a_read_is_tried_again_after_what_proves_nothing(fault: Fault) -> 
 
 
 @in_virtual_time
+async def test_a_429_pauses_whatever_else_wants_to_leave() -> None:
+    async with alpaca_rig() as rig:
+        body = b'{"message":"too many requests."}'
+        rig.server.faults.append(Fault("/orders", status=429, body=body))
+        with pytest.raises(VenueUnavailable):
+            await rig.broker.submit(approved())
+        began_s = current_loop().time()
+        await rig.broker.clock()
+        assert 0.25 <= current_loop().time() - began_s <= 1.1
+        assert rig.trading.budget.counts.limited == 1
+
+
+@in_virtual_time
 async def test_a_read_is_given_up_after_so_many_attempts() -> None:
     async with alpaca_rig() as rig:
         rig.server.faults.extend(Fault("/clock") for _ in range(20))
