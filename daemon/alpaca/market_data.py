@@ -10,7 +10,7 @@ from daemon.alpaca.codec import encode_instant
 from daemon.alpaca.price_codec import InvalidCounts, decode_bars, decode_quotes
 from daemon.budget import Lane
 from domain.calendar import Timeframe
-from domain.errors import NotAuthorized, VenueRejected, VenueUnavailable
+from domain.errors import VenueRejected, VenueUnavailable
 from domain.instruments import Symbol
 from domain.market import Bar, Quote
 from domain.ports import Clock
@@ -60,7 +60,7 @@ def chunked(symbols: Sequence[Symbol], plan: DataPlan) -> list[list[Symbol]]:
 
 def blames_a_symbol(refusal: VenueRejected) -> bool:
     """Return whether a smaller or other set of symbols may be answered where this one was not."""
-    return not isinstance(refusal, NotAuthorized) and refusal.http_status in _BLAMES_A_SYMBOL
+    return refusal.http_status in _BLAMES_A_SYMBOL
 
 
 class AlpacaMarketData:

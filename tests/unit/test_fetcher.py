@@ -4,6 +4,7 @@ import asyncio
 import random
 from datetime import timedelta
 
+import orjson
 import pytest
 
 from daemon.alpaca.market_data import DataPlan, chunked
@@ -11,7 +12,7 @@ from daemon.fetcher import REFUSED_FOR_S
 from domain.calendar import Timeframe
 from domain.errors import VenueUnavailable
 from domain.instruments import Symbol
-from tests.support.fake_alpaca import Fault
+from tests.support.fake_alpaca import Fault, wire_time
 from tests.support.rigs import START, AlpacaRig, alpaca_rig
 from tests.support.virtual_loop import current_loop, in_virtual_time
 
@@ -237,6 +238,19 @@ async def test_history_with_a_page_missing_is_not_given_as_whole() -> None:
             await rig.fetcher.fetch_bars(
                 UNIVERSE[:1], Timeframe.DAY, start_at=START - timedelta(days=9), end_at=START
             )
+
+
+@in_virtual_time
+async def test_bars_that_nobody_asked_for_are_left_out() -> None:
+    async with alpaca_rig() as rig:
+        row = {"o": 10, "h": 10, "l": 10, "c": 10, "v": 1}
+        rows = [{**row, "t": wire_time(START - timedelta(minutes=m))} for m in (9, 5, 1, 5)]
+        body = {"bars": {"S00": rows, "OTHER": rows}, "next_page_token": None}
+        rig.server.faults.append(Fault("/bars", status=200, body=orjson.dumps(body)))
+        span = {"start_at": START - timedelta(minutes=6), "end_at": START - timedelta(minutes=5)}
+        bars = await rig.fetcher.fetch_bars(UNIVERSE, Timeframe.MINUTE, **span)
+        assert list(bars) == ["S00"]
+        assert [bar.opened_at for bar in bars[UNIVERSE[0]]] == [START - timedelta(minutes=5)]
 
 
 @in_virtual_time
