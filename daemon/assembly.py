@@ -28,6 +28,7 @@ from daemon.recording import Recorder, writer_thread
 from daemon.runner import Observers, Runner, Timing
 from daemon.settings import Settings
 from daemon.universe import choose_universe, restrict_to_venue
+from domain.calendar import Calendar
 from domain.events import OperatorAsked
 from domain.instruments import Symbol, Universe
 from domain.orders import OrderStatus
@@ -237,23 +238,13 @@ async def assemble(
     calendar = await ground.connection.broker.calendar(
         (now - startup.CALENDAR_BACK).date(), (now + startup.CALENDAR_AHEAD).date()
     )
-    enlisted = wiring.enlist_strategies(settings, wiring.discover_strategies(settings))
-    rules = wiring.engine_rules(settings, enlisted, assets)
-    limits = wiring.risk_limits(settings)
+    parts = _parts(settings, universe, assets, calendar)
     memory = startup.memory_of(
         ground.files.recovered,
         ground.account,
         venue=settings.venue,
         symbols=universe.symbols,
         now=now,
-    )
-    parts = EngineParts(
-        universe=universe,
-        rules=rules,
-        limits=limits,
-        allocation=wiring.allocation_rules(settings),
-        gate=wiring.risk_gate(settings, limits),
-        calendar=calendar,
     )
     engine = Engine(parts, memory, now=now)
     venue = Venue(
@@ -269,7 +260,7 @@ async def assemble(
             watched=engine.watched_symbols,
             rules=FeedRules(
                 symbols=universe.symbols,
-                timeframes=rules.timeframes(),
+                timeframes=parts.rules.timeframes(),
                 settle_s=settings.bar_settle_seconds,
                 poll_s=settings.poll_seconds,
                 order_price_max_age_s=settings.order_price_max_age_seconds,
@@ -289,11 +280,29 @@ async def assemble(
         engine,
         ground.connection.prices,
         calendar,
-        rules=rules,
+        rules=parts.rules,
         now=ground.clock.now(),
         progress=lambda what, done, total: None,
     )
     return assembly
+
+
+def _parts(
+    settings: Settings,
+    universe: Universe,
+    assets: Mapping[Symbol, AssetFacts],
+    calendar: Calendar,
+) -> EngineParts:
+    enlisted = wiring.enlist_strategies(settings, wiring.discover_strategies(settings))
+    limits = wiring.risk_limits(settings)
+    return EngineParts(
+        universe=universe,
+        rules=wiring.engine_rules(settings, enlisted, assets),
+        limits=limits,
+        allocation=wiring.allocation_rules(settings),
+        gate=wiring.risk_gate(settings, limits),
+        calendar=calendar,
+    )
 
 
 async def _universe(
