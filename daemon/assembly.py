@@ -79,6 +79,7 @@ class Assembly:
         url = settings.notify_url.get_secret_value() if settings.notify_url else ""
         self.notifier = Notifier(url, ground.session, told=self.metrics.notified)
         observer = Observer(engine, self.metrics, self.feed, self.notifier, now=ground.clock.now)
+        self.observer = observer
         recorder = Recorder(
             ground.files.journal,
             ground.files.store,

@@ -1,5 +1,6 @@
 """Who watches the engine work: metrics, the event feed, logs, and a person when it matters."""
 
+from collections import deque
 from collections.abc import Callable
 from datetime import datetime
 
@@ -28,6 +29,9 @@ from domain.orders import Severity
 from domain.snapshot import Decision
 from state.records import Decided
 
+DENIALS_SHOWN_MAX = 20
+"""The latest denials kept for the closing report; all of them are in the journal."""
+
 _log = structlog.get_logger("tradewind")
 _LEVEL = {Severity.INFO: "info", Severity.WARNING: "warning", Severity.CRITICAL: "critical"}
 
@@ -49,6 +53,9 @@ class Observer:
         self._feed = feed
         self._notifier = notifier
         self._now = now
+        self._said_today: set[tuple[str, str]] = set()
+        self.denials: deque[views.Document] = deque(maxlen=DENIALS_SHOWN_MAX)
+        """What the gate denied last, and why."""
 
     def event(self, event: Event, commands: list[Command], took_s: float) -> None:
         """Take note of one handled event and what came of it."""
@@ -78,6 +85,7 @@ class Observer:
                 )
             case SessionOpened(session=session):
                 metrics.session_opened()
+                self._said_today.clear()
                 _log.info("session_opened", day=session.day.isoformat())
             case SessionClosed(session=session):
                 metrics.session_closed()
@@ -107,15 +115,23 @@ class Observer:
 
     def _decision(self, decision: Decision, took_s: float) -> None:
         self._metrics.decided(decision, took_s)
-        for outcome in decision.outcomes.values():
-            for denial in outcome.denials:
-                self._metrics.denied(denial.rule)
+        for denied in views.denials(decision):
+            self._denial(denied)
         line = views.decision_line(decision)
         if decision.timeframes:
             _log.info("decision", slot_at=views.instant(decision.slot_at), summary=line)
         self._feed.publish(
             "decision", {"slot_at": views.instant(decision.slot_at), "summary": line}
         )
+
+    def _denial(self, denied: views.Document) -> None:
+        rule, symbol = denied["rule"], denied["symbol"]
+        self._metrics.denied(rule)
+        self.denials.append(denied)
+        if (rule, symbol) not in self._said_today:
+            self._said_today.add((rule, symbol))
+            shown = ("symbol", "rule", "setting", "limit", "value", "headroom", "action")
+            _log.info("denied", **{name: denied[name] for name in shown})
 
     def _quotes(self, event: QuotesPolled) -> None:
         core, memory = self._engine.core, self._engine.memory

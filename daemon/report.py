@@ -36,6 +36,7 @@ def report_of(assembly: Assembly, *, uptime_s: float, account: AccountReport | N
             "exits": _prefixed(counters, "exits."),
             "orders": _orders(assembly),
             "denials": _prefixed(counters, "denials."),
+            "denials_shown": list(assembly.observer.denials),
             "decisions": views.decision(memory.last_decision),
             "equity_usd": views.usd(equity),
             "pnl_usd": views.usd(assembly.profit_usd()),
