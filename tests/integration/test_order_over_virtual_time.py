@@ -88,6 +88,31 @@ async def test_a_reset_connection_is_lost_on_both_sides() -> None:
     await runner.cleanup()
 
 
+class _Recorder(asyncio.Protocol):
+    """Notes what arrives, and when."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[bytes, float]] = []
+
+    def data_received(self, data: bytes) -> None:
+        self.heard.append((data, current_loop().time()))
+
+
+@in_virtual_time
+async def test_a_fast_segment_does_not_overtake_a_slow_one_nor_hurry_it() -> None:
+    loop, recorder = current_loop(), _Recorder()
+    await loop.create_server(lambda: recorder, HOST, PORT)
+    transport, _ = await loop.create_connection(asyncio.Protocol, HOST, PORT)
+    began_s = loop.time()
+    latencies_s = iter([1.0, 0.1])
+    loop.network.latency_s = lambda: next(latencies_s)
+    transport.write(b"slow")
+    transport.write(b"fast")
+    await asyncio.sleep(5.0)
+    assert [data for data, _ in recorder.heard] == [b"slow", b"fast"]
+    assert [at_s - began_s for _, at_s in recorder.heard] == pytest.approx([1.0, 1.0])
+
+
 @in_virtual_time
 async def test_nobody_listening_refuses_the_connection() -> None:
     async with aiohttp.ClientSession() as session:
