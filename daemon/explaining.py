@@ -184,7 +184,7 @@ def _moved(fact: OrderMoved, at: datetime) -> Step:
         "repricings": fact.repricings,
         "reason": fact.reason,
     }
-    return Step(at=fact.finished_at or at, kind="news", text=text, fields=fields)
+    return Step(at=at, kind="news", text=text, fields=fields)
 
 
 def _origin(known: _Known, identity: str) -> Iterator[Step]:
