@@ -131,7 +131,7 @@ class Settings(BaseModel):
     bar_source: Annotated[Literal["rest", "stream"], PlainValidator(one_of("rest", "stream"))] = (
         "rest"
     )
-    """rest: one request a slot for the whole universe; stream: the venue's bar stream."""
+    """rest: one request a slot for the whole universe. (stream, the venue's bars, is to come.)"""
     bar_settle_seconds: Annotated[float, PlainValidator(number(0, 60, "seconds"))] = 3.0
     """Ask for a slot's bars this long after its close, when late trades are in."""
     decision_max_age_seconds: Annotated[float, PlainValidator(number(1, 3600, "seconds"))] = 300.0
@@ -185,7 +185,7 @@ class Settings(BaseModel):
     allow_shorts: Switch = False
     """Sell what we do not own."""
     extended_hours: Switch = False
-    """Trade before the open and after the close; spreads are wide there."""
+    """Trade before the open and after the close. (To come; only off is accepted.)"""
     flatten_at_close: Switch = False
     """Go home without positions."""
 
@@ -316,6 +316,7 @@ def conflicts(settings: Settings) -> Iterator[Conflict]:
     """Yield what does not go together."""
     yield from _out_of_order(settings)
     yield from _wrong_keys(settings)
+    yield from _not_there_yet(settings)
 
 
 IN_ORDER = (
@@ -353,6 +354,16 @@ def _out_of_order(settings: Settings) -> Iterator[Conflict]:
             message=f"STRATEGY_BUDGET_MS={settings.strategy_budget_ms:g} does not stay below "
             f"WATCHDOG_SECONDS={settings.watchdog_seconds:g}: a slow strategy would look hung",
         )
+
+
+def _not_there_yet(s: Settings) -> Iterator[Conflict]:
+    """Refuse what the words allow and no code does: better than a setting that does nothing."""
+    if s.bar_source == "stream":
+        message = "BAR_SOURCE=stream is not there yet; write rest"
+        yield Conflict(keys=("BAR_SOURCE",), message=message)
+    if s.extended_hours:
+        message = "EXTENDED_HOURS=on is not there yet; write off"
+        yield Conflict(keys=("EXTENDED_HOURS",), message=message)
 
 
 def _wrong_keys(s: Settings) -> Iterator[Conflict]:

@@ -27,7 +27,7 @@ from domain.orders import TimeInForce
 from domain.ports import Clock
 from domain.signals import StrategyName
 from risk.gate import RiskGate
-from risk.limits import RiskLimits
+from risk.limits import SETTING_OF, RiskLimits
 from risk.prices import ExitPricing
 from risk.rules import all_rules
 from risk.view import AssetRights
@@ -170,31 +170,8 @@ def engine_rules(
 
 
 def risk_limits(settings: Settings) -> RiskLimits:
-    """Return the gate's limits."""
-    return RiskLimits(
-        max_position_size=settings.max_position_size,
-        max_gross_exposure=settings.max_gross_exposure,
-        sector_caps=settings.sector_caps,
-        etf_cap=settings.etf_cap,
-        cluster_names_max=settings.cluster_names_max,
-        daily_turnover_max=settings.daily_turnover_max,
-        fractional_shares=settings.fractional_shares,
-        allow_shorts=settings.allow_shorts,
-        order_size_max_usd=settings.order_size_max_usd,
-        adv_share_max=settings.adv_share_max,
-        order_price_max_age_seconds=settings.order_price_max_age_seconds,
-        collar_bps=settings.collar_bps,
-        exit_collar_bps=settings.exit_collar_bps,
-        no_entry_first_minutes=settings.no_entry_first_minutes,
-        no_entry_last_minutes=settings.no_entry_last_minutes,
-        orders_per_minute_max=settings.orders_per_minute_max,
-        orders_per_day_max=settings.orders_per_day_max,
-        stop_loss_percent=settings.stop_loss_percent,
-        take_profit_percent=settings.take_profit_percent,
-        max_daily_loss_percent=settings.max_daily_loss_percent,
-        max_drawdown_percent=settings.max_drawdown_percent,
-        on_max_drawdown=settings.on_max_drawdown,
-    )
+    """Return the limits of gate, halts and exits: each is named as its setting."""
+    return RiskLimits(**{name: getattr(settings, name) for name in SETTING_OF})
 
 
 def risk_gate(settings: Settings, limits: RiskLimits) -> RiskGate:
