@@ -2,15 +2,17 @@
 
 import asyncio
 import contextlib
+import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 import orjson
+import structlog
 
 from domain.calendar import Calendar, MarketClock, Session
 from domain.errors import ConfigurationFault, Refused, TradewindError
@@ -20,6 +22,12 @@ START_S_MAX = 60.0
 PROBE_S_MAX = 3.0
 STOP_S_MAX = 10.0
 ADVANCE_S_MAX = 120.0
+OWNER_FILE = "exchange.pid"
+"""In STATE_DIR, while an exchange runs that a daemon started: its process and its URL."""
+LOOK_S = 0.1
+"""How often a process that is no child of ours is looked at."""
+
+_log = structlog.get_logger("tradewind")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,15 +58,35 @@ class ExchangeIdentity:
     clock: MarketClock
 
 
+class ExchangeProcess(Protocol):
+    """The process of an exchange that a daemon on this state directory started."""
+
+    async def ended(self) -> None:
+        """Return once it has ended."""
+        ...
+
+    def kill(self) -> None:
+        """End it at once, if that is safe."""
+        ...
+
+
 class EmbeddedExchange:
     """An exchange that answers at a URL; `stop` ends it only when we started it."""
 
     def __init__(
-        self, options: ExchangeOptions, identity: ExchangeIdentity, *, is_ours: bool
+        self,
+        options: ExchangeOptions,
+        identity: ExchangeIdentity,
+        process: ExchangeProcess | None,
     ) -> None:
         self.options = options
         self.identity = identity
-        self.is_ours = is_ours
+        self._process = process
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this daemon, or an earlier life of it, started the exchange."""
+        return self._process is not None
 
     async def advance(self, session: aiohttp.ClientSession, to: datetime) -> Mapping[str, Any]:
         """Move lockstep market time; returns once everything up to it was sent to its streams."""
@@ -69,15 +97,57 @@ class EmbeddedExchange:
             answer: dict[str, Any] = orjson.loads(await response.read())
             return answer
 
+    async def ended(self) -> None:
+        """Return once an exchange of ours has ended; never for another's."""
+        if self._process is None:
+            await asyncio.Event().wait()
+        else:
+            await self._process.ended()
+
+    async def start_again(self, session: aiohttp.ClientSession) -> None:
+        """Start an exchange of ours that has ended: same market, account and speed.
+
+        Raises TradewindError when it cannot be started.
+        """
+        # Market, seed and cash are in its own state; how fast it ran is not.
+        same = replace(
+            self.options,
+            market=None,
+            seed=None,
+            start=None,
+            cash_usd=None,
+            speed=self.identity.speed,
+        )
+        self._process = await _start(same)
+        await self.read_again(session)
+
+    async def read_again(self, session: aiohttp.ClientSession) -> None:
+        """Read identity and clock anew, after the exchange was away. Raises TradewindError."""
+        found = await probe(session, self.options.url)
+        if found is None:
+            raise TradewindError(f"no exchange answers at {self.options.url}")
+        if found.account_id != self.identity.account_id:
+            raise Refused(
+                f"the exchange at {self.options.url} is another one now: account "
+                f"{found.account_id}, not {self.identity.account_id}"
+            )
+        self.identity = found
+
     async def stop(self, session: aiohttp.ClientSession) -> None:
-        """Ask the exchange to save and end, when we started it."""
-        if not self.is_ours:
+        """Have the exchange save and end, when we started it; return when it is gone."""
+        if self._process is None:
             return
         timeout = aiohttp.ClientTimeout(total=STOP_S_MAX)
         url = f"{self.options.url}/_exchange/shutdown"
-        with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+        try:
             async with session.post(url, timeout=timeout) as response:
                 await response.read()
+            async with asyncio.timeout(STOP_S_MAX):
+                await self._process.ended()
+        except (aiohttp.ClientError, TimeoutError) as fault:
+            _log.warning("exchange_not_stopped", reason=str(fault) or "took too long")
+            self._process.kill()
+        (self.options.state_dir / OWNER_FILE).unlink(missing_ok=True)
 
 
 async def find_or_start(
@@ -91,12 +161,71 @@ async def find_or_start(
     found = await probe(session, options.url)
     if found is not None:
         _check_same(found, options)
-        return EmbeddedExchange(options, found, is_ours=False)
-    await _start(options)
+        return EmbeddedExchange(options, found, _left_by_us(options))
+    process = await _start(options)
     started = await probe(session, options.url)
     if started is None:
+        process.kill()
         raise TradewindError(f"the exchange was started and does not answer at {options.url}")
-    return EmbeddedExchange(options, started, is_ours=True)
+    return EmbeddedExchange(options, started, process)
+
+
+@dataclass(frozen=True, slots=True)
+class _Child:
+    """An exchange that this process started."""
+
+    process: asyncio.subprocess.Process
+
+    async def ended(self) -> None:
+        """Return once it has ended."""
+        await self.process.wait()
+
+    def kill(self) -> None:
+        """End it at once."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+
+
+@dataclass(frozen=True, slots=True)
+class _Inherited:
+    """An exchange that an earlier life of the daemon started and left when it was killed."""
+
+    process_id: int
+
+    async def ended(self) -> None:
+        """Return once it has ended."""
+        while self.is_alive():  # noqa: ASYNC110 - nobody tells us
+            await asyncio.sleep(LOOK_S)
+
+    def is_alive(self) -> bool:
+        """Return whether the process exists."""
+        # After starting over in place it is our child, and nobody else takes notice of its end.
+        with contextlib.suppress(ChildProcessError):
+            ended, _ = os.waitpid(self.process_id, os.WNOHANG)
+            return ended == 0
+        try:
+            os.kill(self.process_id, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return True
+
+    def kill(self) -> None:
+        """Leave it: its number may be another program's by now."""
+
+
+def _left_by_us(options: ExchangeOptions) -> _Inherited | None:
+    """Return the exchange at the URL when an earlier life of this daemon started it."""
+    try:
+        text = (options.state_dir / OWNER_FILE).read_text()
+    except OSError:
+        return None
+    number, _, url = text.strip().partition(" ")
+    if url != options.url or not number.isdigit():
+        return None
+    process = _Inherited(int(number))
+    return process if process.is_alive() else None
 
 
 async def probe(session: aiohttp.ClientSession, url: str) -> ExchangeIdentity | None:
@@ -183,8 +312,46 @@ def _as_number(value: object) -> float | str:
         return str(value)
 
 
-async def _start(options: ExchangeOptions) -> None:
+async def _start(options: ExchangeOptions) -> _Child:
     """Start the exchange in a session of its own: it outlives a crash of ours."""
+    log = options.state_dir / "exchange.log"
+    try:
+        options.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        said = log.open("ab")
+    except OSError as fault:
+        raise Refused(
+            f"{options.state_dir} cannot be used: {fault.strerror}; name another --state-dir"
+        ) from fault
+    with said:
+        began = said.tell()
+        process = await asyncio.create_subprocess_exec(
+            *_command(options),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=said,
+            start_new_session=True,
+        )
+    assert process.stdout is not None
+    heard = False
+    try:
+        async with asyncio.timeout(START_S_MAX):
+            ready = await process.stdout.readline()
+        heard = True
+    except TimeoutError as fault:
+        raise TradewindError(f"the exchange was not ready within {START_S_MAX:.0f} s") from fault
+    finally:
+        # Also when we are told to stop just now: nobody would know of it.
+        if not heard:
+            _Child(process).kill()
+    if not ready:
+        code = await process.wait()
+        lines = log.read_bytes()[began:].decode(errors="replace").strip().splitlines()
+        _raise_as(code, lines[-1] if lines else f"the exchange ended with code {code}; see {log}")
+    (options.state_dir / OWNER_FILE).write_text(f"{process.pid} {options.url}\n")
+    return _Child(process)
+
+
+def _command(options: ExchangeOptions) -> list[str]:
     host, _, port = options.url.removeprefix("http://").partition(":")
     command = [sys.executable, "-m", "exchange", "--host", host, "--port", port or "80"]
     command += ["--state-dir", str(options.state_dir)]
@@ -199,28 +366,7 @@ async def _start(options: ExchangeOptions) -> None:
             command += [flag, str(value)]
     if options.lockstep:
         command.append("--lockstep")
-    options.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    log = options.state_dir / "exchange.log"
-    with log.open("ab") as said:
-        began = said.tell()
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=said,
-            start_new_session=True,
-        )
-    assert process.stdout is not None
-    try:
-        async with asyncio.timeout(START_S_MAX):
-            ready = await process.stdout.readline()
-    except TimeoutError as fault:
-        process.kill()
-        raise TradewindError(f"the exchange was not ready within {START_S_MAX:.0f} s") from fault
-    if not ready:
-        code = await process.wait()
-        lines = log.read_bytes()[began:].decode(errors="replace").strip().splitlines()
-        _raise_as(code, lines[-1] if lines else f"the exchange ended with code {code}; see {log}")
+    return command
 
 
 def _raise_as(code: int, message: str) -> None:

@@ -4,10 +4,11 @@ import asyncio
 import contextlib
 import os
 import signal
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 import structlog
@@ -35,7 +36,7 @@ from daemon.report import RunReport, report_of
 from daemon.sdnotify import ServiceManager
 from daemon.settings import Settings
 from daemon.watchdog import Watchdog, start_over
-from domain.errors import VenueError
+from domain.errors import Refused, TradewindError, VenueError
 from domain.events import StoppingBegan, StrategyHung
 from domain.ports import Clock
 
@@ -46,6 +47,8 @@ LAST_RECONCILE_S_MAX = 5.0
 """Shutdown: how long the last look at the venue's account may take."""
 
 _log = structlog.get_logger("tradewind")
+EXCHANGE_STARTS_MAX, EXCHANGE_STARTS_WINDOW_S = 5, 600.0
+"""So many times an exchange that ended by itself is started again, within so long."""
 RECONCILE_S = 60.0
 """Market time between two looks at the account…"""
 RECONCILE_REAL_S_MIN = 1.0
@@ -76,55 +79,90 @@ class _Time:
     lockstep: LockstepPacing | None = None
 
 
-async def run(settings: Settings, options: RunOptions) -> RunReport:
-    """Trade until stopped, or for so many sessions; return what happened.
+@dataclass(frozen=True, slots=True)
+class _Started:
+    """A daemon put together, and what must be given back when it ends."""
+
+    assembly: Assembly
+    time: _Time
+    files: startup.StateFiles
+
+
+class _Begin(Protocol):
+    """Starts a loop among the others: what it raises ends them all."""
+
+    def __call__(self, job: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+        """Start it."""
+        ...
+
+
+async def run(settings: Settings, options: RunOptions) -> RunReport | None:
+    """Trade until stopped, or for so many sessions; return what happened, None when stopped
+    before anything could.
 
     Raises ConfigurationFault, Refused, StateCorrupt and other TradewindErrors before anything is
     ordered.
     """
     async with open_session(CONNECTIONS_MAX) as session:
-        exchange = None
-        if settings.venue == "embedded":
-            options.say(f"Looking for the embedded exchange at {options.exchange.url}")
-            exchange = await find_or_start(session, options.exchange)
-            found = "Started" if exchange.is_ours else "Found"
-            identity = exchange.identity
-            options.say(
-                f"{found} it: market {identity.market}, {identity.speed:g}× time, "
-                f"now {identity.now:%Y-%m-%d %H:%M} UTC"
-            )
-        program = _Program(settings, options, session, exchange)
-        try:
-            return await program.live()
-        finally:
-            if exchange is not None and program.stopped_cleanly:
-                await exchange.stop(session)
+        return await _Program(settings, options, session).live()
 
 
 class _Program:
     """One run, from recovery to the last save."""
 
     def __init__(
-        self,
-        settings: Settings,
-        options: RunOptions,
-        session: aiohttp.ClientSession,
-        exchange: EmbeddedExchange | None,
+        self, settings: Settings, options: RunOptions, session: aiohttp.ClientSession
     ) -> None:
         self._settings = settings
         self._options = options
         self._session = session
-        self._exchange = exchange
+        self._exchange: EmbeddedExchange | None = None
         self._jitter = seeded_jitter(settings.seed)
         self._stop = asyncio.Event()
+        self._starting: asyncio.Task[_Started] | None = None
         self._signals = 0
         self._started_s = real_time_s()
-        self.stopped_cleanly = False
         self._manager = ServiceManager(options.environ, process_id=os.getpid())
 
     # --- life ------------------------------------------------------------------------------------
 
-    async def live(self) -> RunReport:
+    async def live(self) -> RunReport | None:
+        with self._signals_caught():
+            try:
+                report = await self._live()
+            except TradewindError:
+                # A refusal is a clean end too: an exchange of ours is not left behind.
+                await self._stop_exchange()
+                raise
+            await self._stop_exchange()
+            return report
+
+    async def _live(self) -> RunReport | None:
+        self._starting = asyncio.get_running_loop().create_task(self._start(), name="start")
+        try:
+            started = await self._starting
+        except asyncio.CancelledError:
+            if not self._stop.is_set():
+                raise
+            self._options.say("Stopped before trading began")
+            return None
+        finally:
+            self._starting = None
+        assembly = started.assembly
+        try:
+            await self._trade(assembly, started.time)
+            return report_of(
+                assembly,
+                uptime_s=real_time_s() - self._started_s,
+                account=await self._final_account(assembly),
+            )
+        finally:
+            started.files.lock.release()
+
+    async def _start(self) -> "_Started":
+        """Find venue, account and state, and put the daemon together."""
+        if self._settings.venue == "embedded":
+            await self._find_exchange()
         time = self._time()
         connection = wiring.connect(
             self._settings, self._session, clock=time.clock, pace=time.pace, jitter=self._jitter
@@ -137,6 +175,7 @@ class _Program:
             account_id=account.account_id,
             clock=time.clock,
         )
+        is_done = False
         try:
             note = AskNoteFile(files.directory / "asking")
             assembly = await assemble(
@@ -155,19 +194,60 @@ class _Program:
                 sessions_max=self._options.sessions_max,
                 say=self._options.say,
             )
-            if self._options.is_dry_run:
-                assembly.runner.is_sending = False
-            hung = note.read()
-            if hung:
-                assembly.runner.post(StrategyHung(at=time.clock.now(), strategy=hung))
-            await self._trade(assembly, time)
-            return report_of(
-                assembly,
-                uptime_s=real_time_s() - self._started_s,
-                account=await self._final_account(assembly),
-            )
+            is_done = True
         finally:
-            files.lock.release()
+            if not is_done:
+                files.lock.release()
+        if self._options.is_dry_run:
+            assembly.runner.is_sending = False
+        hung = note.read()
+        if hung:
+            assembly.runner.post(StrategyHung(at=time.clock.now(), strategy=hung))
+        return _Started(assembly, time, files)
+
+    # --- the exchange ----------------------------------------------------------------------------
+
+    async def _find_exchange(self) -> None:
+        say, wanted = self._options.say, self._options.exchange
+        say(f"Looking for the embedded exchange at {wanted.url}")
+        self._exchange = exchange = await find_or_start(self._session, wanted)
+        identity = exchange.identity
+        say(
+            f"{'Started' if exchange.is_ours else 'Found'} it: market {identity.market}, "
+            f"{identity.speed:g}× time, now {identity.now:%Y-%m-%d %H:%M} UTC"
+        )
+
+    async def _keep_exchange(self, exchange: EmbeddedExchange, clock: VenueClock) -> None:
+        """Start an exchange of ours again whenever it ends by itself; its account survives."""
+        ends: deque[float] = deque(maxlen=EXCHANGE_STARTS_MAX)
+        while True:
+            await exchange.ended()
+            now_s = asyncio.get_running_loop().time()
+            if len(ends) == EXCHANGE_STARTS_MAX and now_s - ends[0] < EXCHANGE_STARTS_WINDOW_S:
+                raise TradewindError(
+                    f"the exchange ended {EXCHANGE_STARTS_MAX + 1} times within "
+                    f"{EXCHANGE_STARTS_WINDOW_S / 60:.0f} minutes; see "
+                    f"{exchange.options.state_dir / 'exchange.log'}"
+                )
+            ends.append(now_s)
+            _log.error("exchange_ended", hint="starting it again")
+            await exchange.start_again(self._session)
+            clock.follow(exchange.identity.clock)
+
+    async def _follow_exchange(self, exchange: EmbeddedExchange, clock: VenueClock) -> None:
+        """Read market time anew: it stood still while the exchange was away."""
+        try:
+            await exchange.read_again(self._session)
+        except Refused:
+            raise
+        except TradewindError as fault:
+            _log.warning("exchange_away", reason=str(fault))
+        else:
+            clock.follow(exchange.identity.clock)
+
+    async def _stop_exchange(self) -> None:
+        if self._exchange is not None:
+            await self._exchange.stop(self._session)
 
     def _speed(self) -> float:
         return self._exchange.identity.speed if self._exchange is not None else 1.0
@@ -202,13 +282,12 @@ class _Program:
         watchdog = Watchdog(
             self._settings.watchdog_seconds, stopwatch_s=stopwatch_s, on_hang=start_over
         )
-        with self._signals_caught():
-            async with serve(assembly.app, self._settings, say=self._options.say):
-                watchdog.start()
-                try:
-                    await self._run_loops(assembly, time, watchdog)
-                finally:
-                    watchdog.stop()
+        async with serve(assembly.app, self._settings, say=self._options.say):
+            watchdog.start()
+            try:
+                await self._run_loops(assembly, time, watchdog)
+            finally:
+                watchdog.stop()
 
     async def _run_loops(self, assembly: Assembly, time: _Time, watchdog: Watchdog) -> None:
         """Run every loop until a signal or the last session; what brings in is stopped first."""
@@ -223,8 +302,12 @@ class _Program:
                 begin(self._beat(assembly, watchdog), "beat"),
                 begin(runner.watch_jobs(), "jobs"),
                 begin(assembly.notifier.run(), "notifier"),
-                begin(feeds.order_news(assembly.on_stream_connected), "order-news"),
+                begin(feeds.order_news(self._on_connected(assembly, time, begin)), "order-news"),
             ]
+            if self._exchange is not None and isinstance(time.clock, VenueClock):
+                carrying.append(
+                    begin(self._keep_exchange(self._exchange, time.clock), "keep-exchange")
+                )
             if time.lockstep is not None:
                 carrying.append(begin(time.lockstep.conduct(), "lockstep"))
             await self._recover(assembly, feeds)
@@ -241,6 +324,18 @@ class _Program:
             await self._stop_in_stages(assembly)
             for task in (*carrying, stopping):
                 task.cancel()
+
+    def _on_connected(
+        self, assembly: Assembly, time: _Time, begin: "_Begin"
+    ) -> Callable[[bool], None]:
+        exchange, clock = self._exchange, time.clock
+
+        def on_connected(is_reconnect: bool) -> None:
+            if is_reconnect and exchange is not None and isinstance(clock, VenueClock):
+                begin(self._follow_exchange(exchange, clock), "follow-exchange")
+            assembly.on_stream_connected(is_reconnect)
+
+        return on_connected
 
     async def _recover(self, assembly: Assembly, feeds: Feeds) -> None:
         """Settle every order in doubt and take in the venue's account, before anything new."""
@@ -277,6 +372,8 @@ class _Program:
     def _signalled(self) -> None:
         self._signals += 1
         self._stop.set()
+        if self._starting is not None:
+            self._starting.cancel()
         if self._signals > 1:
             _log.critical("forced_stop", hint="working orders may be left at the venue")
             raise SystemExit(1)
@@ -294,4 +391,3 @@ class _Program:
         self._options.say("Stopping: saving")
         await assembly.notifier.drain()
         await runner.final_save()
-        self.stopped_cleanly = True

@@ -97,6 +97,8 @@ def run_command(  # noqa: PLR0913 - the options of design §9
         say=teller(settings),
     )
     report = _run_on_uvloop(settings, options)
+    if report is None:
+        return
     if as_json:
         sys.stdout.buffer.write(orjson.dumps(dict(report.fields)) + b"\n")
     else:
@@ -151,7 +153,7 @@ def teller(settings: Settings) -> Callable[[str], None]:
     return say
 
 
-def _run_on_uvloop(settings: Settings, options: RunOptions) -> RunReport:
+def _run_on_uvloop(settings: Settings, options: RunOptions) -> RunReport | None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             return runner.run(run(settings, options))
