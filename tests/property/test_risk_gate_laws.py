@@ -3,7 +3,7 @@
 from dataclasses import replace
 from decimal import Decimal
 
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.orders import Leg, OrderIntent, Side
@@ -38,8 +38,8 @@ def test_it_never_enlarges_an_order(view: RiskView, intent: OrderIntent) -> None
 @given(view=views(), intent=intents())
 def test_it_never_turns_or_reprices_an_order(view: RiskView, intent: OrderIntent) -> None:
     approved = gate().judge(intent, view).approved
-    assume(approved is not None)
-    assert approved is not None
+    if approved is None:
+        return
     quantity_and_deltas = {
         "quantity_shares": intent.quantity_shares,
         "deltas": intent.deltas,
@@ -62,9 +62,9 @@ def test_no_rule_alone_allows_less_than_the_gate_lets_open(
     view: RiskView, intent: OrderIntent
 ) -> None:
     passed = passed_shares(gate(), intent, view)
-    assume(passed > view.closing_shares(intent))
     objections = [rule.check(intent, view) for rule in RULES]
-    assert all(passed <= denial.allowed_shares for denial in objections if denial)
+    least = min((d.allowed_shares for d in objections if d), default=intent.quantity_shares)
+    assert passed <= max(least, view.closing_shares(intent))
 
 
 @settings(deadline=None)
@@ -72,8 +72,8 @@ def test_no_rule_alone_allows_less_than_the_gate_lets_open(
 def test_what_only_closes_is_never_held_back(data: st.DataObject, view: RiskView) -> None:
     view = trusting(view)
     intent = data.draw(closing_intents(view))
-    assume(intent is not None)
-    assert intent is not None
+    if intent is None:
+        return
     denying = gate_of(*RULES, DenyAll())
     verdict = denying.judge(intent, view)
     assert verdict.approved is not None
@@ -87,8 +87,8 @@ def test_the_same_closing_order_passes_while_reducing(data: st.DataObject, view:
     view = trusting(view)
     view = replace(view, trading=replace(view.trading, state=TradingState.REDUCING))
     intent = data.draw(closing_intents(view))
-    assume(intent is not None)
-    assert intent is not None
+    if intent is None:
+        return
     assert passed_shares(gate(), intent, view) == intent.quantity_shares
 
 
@@ -119,8 +119,8 @@ def test_while_not_active_no_order_can_make_a_position_larger(
 def test_with_shorts_off_a_strategy_never_sells_what_it_does_not_own(
     view: RiskView, intent: OrderIntent
 ) -> None:
-    intent = replace(intent, deltas={"a": intent.signed_shares}, leg=Leg.OPEN)
-    assume(intent.side is Side.SELL)
+    shares = intent.quantity_shares
+    intent = replace(intent, side=Side.SELL, deltas={"a": -shares}, leg=Leg.OPEN)
     passed = passed_shares(gate(), intent, view)
     reach = view.reach(intent.symbol)
     assert passed == 0 or reach.lowest - reach.external - passed >= 0
@@ -139,8 +139,8 @@ def test_it_is_pure(view: RiskView, intent: OrderIntent) -> None:
 @given(view=views(), intent=intents())
 def test_an_approval_is_of_the_epoch_and_expires(view: RiskView, intent: OrderIntent) -> None:
     approved = gate().judge(intent, view).approved
-    assume(approved is not None)
-    assert approved is not None
+    if approved is None:
+        return
     assert approved.epoch == view.trading.epoch
     assert (approved.expires_at - approved.approved_at).total_seconds() == TTL_S
     assert approved.approved_at == view.as_of
@@ -151,8 +151,7 @@ def test_an_approval_is_of_the_epoch_and_expires(view: RiskView, intent: OrderIn
 def test_a_reduced_orders_deltas_sum_to_it_and_are_scaled_alike(
     intent: OrderIntent, percent: int
 ) -> None:
-    wanted = intent.quantity_shares * percent // 100
-    assume(wanted > 0)
+    wanted = max(intent.quantity_shares * percent // 100, min(Decimal(1), intent.quantity_shares))
     less = reduced(intent, wanted)
     assert sum(less.deltas.values()) == intent.side.sign * wanted
     scale = wanted / intent.quantity_shares
@@ -204,8 +203,8 @@ def test_the_parts_of_the_exposure_sum_to_the_gross(view: RiskView) -> None:
 def test_entries_approved_together_stay_within_the_gross_and_position_limits(
     view: RiskView, asked: list[OrderIntent]
 ) -> None:
-    assume(view.equity_usd is not None)
-    assert view.equity_usd is not None
+    if view.equity_usd is None:
+        return
     before = view.exposure
     verdicts = gate().judge_all(asked, view)
     for verdict in verdicts:

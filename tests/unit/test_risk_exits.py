@@ -152,6 +152,16 @@ def test_a_reversion_book_takes_its_profit() -> None:
     assert look(owning(10, book="rsi_reversion"), [109.99, 109.99]) == ()
 
 
+def test_a_stop_takes_the_place_of_a_profit_in_the_same_symbol() -> None:
+    view = with_books(
+        calm_view(),
+        {"rsi_reversion": {STOCK: position(1, "50")}, "sma": {STOCK: position(10, "200")}},
+    )
+    (wish,) = look(view, [100.0, 100.0])
+    assert wish.kind is ExitKind.STOP_LOSS
+    assert wish.quantity_shares == 11
+
+
 def test_a_trend_book_lets_its_profit_run() -> None:
     assert look(owning(10), [150.0, 150.0]) == ()
 

@@ -144,9 +144,9 @@ def test_a_gross_exposure_above_one_may_be_borrowed() -> None:
 
 def test_a_short_sale_must_be_paid_with_alpacas_margin() -> None:
     shorting = RiskLimits(allow_shorts=True)
-    view = replace(holding(calm_view(), {STOCK: 5}), settled_cash_usd=Decimal("515.00"))
-    assert passed_shares(gate(shorting), entry(10, side=Side.SELL), view) == 10
-    assert passed_shares(gate(shorting), entry(11, side=Side.SELL), view) == 10
+    view = replace(holding(calm_view(), {STOCK: 5}), settled_cash_usd=Decimal(10_300))
+    assert passed_shares(gate(shorting), entry(105, side=Side.SELL), view) == 105
+    assert passed_shares(gate(shorting), entry(110, side=Side.SELL), view) == 105
 
 
 def test_a_flatten_closes_what_we_did_not_open() -> None:
@@ -346,6 +346,25 @@ def test_losses_are_measured_on_the_account_and_limits_on_what_is_sized() -> Non
     lost = replace(capped, account_equity_usd=Decimal(8_000_000))
     rules = {denial.rule for denial in gate().judge(entry(), lost).denials}
     assert rules == {"drawdown", "daily_loss"}
+
+
+def test_working_buys_come_off_the_settled_cash() -> None:
+    view = replace(calm_view(), working=(working(entry(10, symbol=PEER)),))
+    short_of_cash = replace(view, settled_cash_usd=Decimal("1500.15"))
+    assert passed_shares(gate(), entry(10), short_of_cash) == 5
+
+
+def test_working_orders_count_in_the_days_turnover() -> None:
+    spent = replace(calm_view(), turnover_today_usd=Decimal(1_998_500))
+    busy = replace(spent, working=(working(entry(10, symbol=PEER)),))
+    assert passed_shares(gate(), entry(15), spent) == 15
+    assert passed_shares(gate(), entry(15), busy) == 5
+
+
+def test_an_asset_that_is_not_tradable_is_not_entered() -> None:
+    barred = replace(calm_view().assets[STOCK], tradable=False)
+    view = replace(calm_view(), assets={STOCK: barred})
+    assert [d.rule for d in gate().judge(entry(), view).denials] == ["asset_rights"]
 
 
 def test_unfilled_sales_bring_no_cash() -> None:

@@ -107,6 +107,11 @@ def test_a_second_daily_loss_within_five_sessions_waits_for_a_person() -> None:
     assert after(asked(Action.RESUME), status=status).state is TradingState.ACTIVE
 
 
+def test_a_repeated_loss_is_not_softened_by_another_look() -> None:
+    repeated = after(losses("98000", trips=1))
+    assert next_status(repeated, losses("97000", trips=0), LIMITS, NOON) is None
+
+
 @pytest.mark.parametrize(
     ("trip_days", "count"),
     [([], 0), ([3], 1), ([0], 1), ([2, 3], 2), ([-1], 0)],
@@ -263,6 +268,17 @@ def test_after_a_resumed_daily_loss_the_day_counts_anew() -> None:
     resumed = after(asked(Action.RESUME), status=latched)
     bases = bases_after_resume(latched, resumed, seen.bases, seen.equity_usd)
     assert bases == replace(seen.bases, day_start_usd=Decimal(98_000))
+
+
+def test_what_counts_anew_leaves_deposits_out() -> None:
+    seen = losses("80000")
+    flows = replace(seen.bases, flows_today_usd=Decimal(500), flows_usd=Decimal(3_000))
+    latched = after(seen)
+    resumed = after(asked(Action.RESUME, "drawdown"), status=latched)
+    bases = bases_after_resume(latched, resumed, flows, Decimal(80_000))
+    assert (bases.day_start_usd, bases.peak_usd) == (79_500, 77_000)
+    assert daily_loss_ratio(Decimal(80_000), bases) == 0
+    assert drawdown_ratio(Decimal(80_000), bases) == 0
 
 
 def test_losses_cannot_be_measured_from_nothing() -> None:

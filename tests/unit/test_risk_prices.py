@@ -67,6 +67,12 @@ def test_good_mids_are_what_the_view_wants() -> None:
     assert good_mids({STOCK: KnownPrice(mid_usd=99.0)}) == {STOCK: 99.0}
 
 
+def test_no_entry_on_a_quote_with_one_absurd_side() -> None:
+    empty_bid = Quote(symbol=STOCK, bid_usd=70.0, ask_usd=100.01, quoted_at=NOON)
+    view = replace(calm_view(), quotes={STOCK: empty_bid})
+    assert [d.rule for d in gate().judge(entry(), view).denials] == ["price_sanity"]
+
+
 @pytest.mark.parametrize("factor", [10.0, 0.1])
 def test_no_entry_on_an_absurd_price(factor: float) -> None:
     view = replace(calm_view(), quotes={STOCK: at(100.0 * factor)})
