@@ -139,6 +139,7 @@ class ChildDaemon:
         KeyboardInterrupt passes through: call `kill` then. One that does not stop within
         STOP_S_MAX is killed.
         """
+        self.steps()  # said while something else was shown: no news any more
         if not self.has_ended:
             self._process.send_signal(signal.SIGTERM)
         due_s = stopwatch_s() + STOP_S_MAX

@@ -2,10 +2,12 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 from domain.money import CENT
 
 UNKNOWN = ""
+NEW_YORK = ZoneInfo("America/New_York")
 
 
 def usd(amount: object) -> str:
@@ -48,9 +50,15 @@ def instant(at: object) -> str:
 
 
 def time_of_day(at: object) -> str:
-    """Return an instant's time ("14:40:03"), nothing for none."""
+    """Return an instant's time in New York, where the market is ("09:40:03"); nothing for none."""
     known = parsed(at)
-    return f"{known:%H:%M:%S}" if known else UNKNOWN
+    return f"{known.astimezone(NEW_YORK):%H:%M:%S}" if known else UNKNOWN
+
+
+def day_and_time(at: object) -> str:
+    """Return an instant in New York ("Mon 2026-01-05 09:40:03 New York"), nothing for none."""
+    known = parsed(at)
+    return f"{known.astimezone(NEW_YORK):%a %Y-%m-%d %H:%M:%S} New York" if known else UNKNOWN
 
 
 def figure(value: float) -> str:

@@ -202,7 +202,7 @@ def _checked(results: Sequence[CheckResult], orders: Sequence[ReplayedOrder]) ->
         for r in results
     ]
     columns = (
-        Column("Slot (UTC)", lambda row: time_of_day(row["slot_at"])),
+        Column("Slot (New York)", lambda row: time_of_day(row["slot_at"])),
         Column("Symbol", lambda row: str(row["symbol"])),
         Column("Action", lambda row: str(row["action"])),
         Column("Strength", lambda row: strength(row["strength"]), is_number=True),
