@@ -1,7 +1,7 @@
 """What protects the account between slots: loss limits, protective exits, halts."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from daemon.engine.commands import Command, Notify, Record, RecordDurably, Save
@@ -31,6 +31,11 @@ from state.records import Noted, StatusChanged
 
 FLATTEN_EVERY = timedelta(seconds=20)
 """Market time between two tries to close what a flatten has left."""
+EXIT_AGAIN_AFTER = timedelta(seconds=60)
+"""Market time between two tries of the same protective exit."""
+DAILY_LOSS_DAYS_MAX = 20
+"""Days of tripped daily losses remembered; the rule looks back five sessions."""
+NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class Guarding:
@@ -47,6 +52,7 @@ class Guarding:
         )
         self._watch = ExitWatch()
         self._flattened_at = core.now - FLATTEN_EVERY
+        self._tried_at: dict[Symbol, datetime] = {}
 
     # --- at every poll ---------------------------------------------------------------------------
 
@@ -84,6 +90,7 @@ class Guarding:
         began = set(causes_of(after)) - set(causes_of(before))
         if began & {Cause.DAILY_LOSS, Cause.REPEATED_DAILY_LOSS}:
             core.memory.daily_loss_days.append(core.now.date())
+            del core.memory.daily_loss_days[:-DAILY_LOSS_DAYS_MAX]
         commands: list[Command] = [
             RecordDurably(fact=StatusChanged(at=core.now, trading=after)),
             RecordDurably(fact=self._noted()),
@@ -133,12 +140,19 @@ class Guarding:
         if not wishes:
             return []
         commands = self._make_room(wishes)
-        # A working order on the symbol is canceled first; the exit follows at a later look.
-        free = [w for w in wishes if not core.has_working(w.symbol)]
+        # A working order on the symbol is canceled first; the exit follows at a later look. What
+        # the gate denied (HALTED, quarantine) is tried again, but not at every poll.
+        free = [
+            w
+            for w in wishes
+            if not core.has_working(w.symbol)
+            and core.now - self._tried_at.get(w.symbol, NEVER) >= EXIT_AGAIN_AFTER
+        ]
         if not free:
             return commands
         intents = [self._exit(w) for w in free]
         for wish in free:
+            self._tried_at[wish.symbol] = core.now
             core.memory.cooldowns[wish.symbol] = wish.cooldown.until_at
             core.memory.count(f"exits.{wish.kind.value}")
         return [
