@@ -212,7 +212,7 @@ class Allocator:
             leg=Leg.OPEN if abs(after) > abs(account) else Leg.CLOSE,
             deltas=_by_book(slot.targets.wishes.names, parts, grid),
             reason=f"strength {strength:+.2f}, target {weight:.2%} of equity: from "
-            f"{slot.own[column]:g} to {slot.total[column]:g} shares",
+            f"{slot.own[column]:g} to {round(slot.total[column], 2):g} shares",
         )
 
     def _crossing(self, slot: _Slot, column: int, parts: list[int], grid: Decimal) -> Crossing:
