@@ -14,17 +14,18 @@ from aiohttp import web
 
 from daemon import http_api, startup, views, wiring
 from daemon.alpaca.account_codec import AssetFacts
-from daemon.asking import Asker, AskNoteFile
+from daemon.asking import Asker
 from daemon.backoff import Jitter
-from daemon.clock import real_time_s, stopwatch_s
 from daemon.engine import Engine, EngineParts
 from daemon.feeds import FeedRules, Feeds, Venue
 from daemon.http_api import Access, EventFeed
 from daemon.metrics import Metrics
+from daemon.machine import Machine, ReadableNote
+from daemon.memory import Memory
 from daemon.notify import Notifier
 from daemon.observing import Observer
 from daemon.pacing import Pacing
-from daemon.recording import Recorder, writer_thread
+from daemon.recording import Recorder
 from daemon.runner import Observers, Runner, Timing
 from daemon.settings import Settings
 from daemon.universe import choose_universe, restrict_to_venue
@@ -56,7 +57,8 @@ class Ground:
     account: AccountReport
     clock: Clock
     pacing: Pacing
-    note: AskNoteFile
+    note: ReadableNote
+    machine: Machine
     session: aiohttp.ClientSession
     jitter: Jitter
 
@@ -83,7 +85,7 @@ class Assembly:
         recorder = Recorder(
             ground.files.journal,
             ground.files.store,
-            writer=writer_thread(),
+            writer=ground.machine.writer(),
             on_failure=lambda fault: self.runner.disk_failed(fault),
         )
         self.recorder = recorder
@@ -94,7 +96,7 @@ class Assembly:
                 strategies,
                 note=ground.note,
                 clock=ground.clock,
-                stopwatch_s=stopwatch_s,
+                stopwatch_s=ground.machine.stopwatch_s,
                 budget_s=settings.strategy_budget_ms / 1e3,
             ),
             broker=ground.connection.broker,
@@ -103,7 +105,7 @@ class Assembly:
             timing=Timing(
                 clock=ground.clock,
                 pacing=ground.pacing,
-                stopwatch_s=stopwatch_s,
+                stopwatch_s=ground.machine.stopwatch_s,
                 jitter=ground.jitter,
             ),
         )
@@ -111,6 +113,7 @@ class Assembly:
         self._pacing = ground.pacing
         access = Access(
             control_token=control_token(settings, ground.files.directory),
+        self._real_time_s = ground.machine.real_time_s
             read_token=settings.http_read_token.get_secret_value()
             if settings.http_read_token
             else "",
@@ -184,7 +187,7 @@ class Assembly:
 
     def publish_counts(self) -> None:
         """Bring the running totals of the fetcher and the budgets into the metrics."""
-        self.metrics.progressed(real_time_s())
+        self.metrics.progressed(self._real_time_s())
 
     def profit_usd(self) -> Decimal:
         """Return what was made since the account was first seen, deposits left out."""

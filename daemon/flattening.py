@@ -8,6 +8,7 @@ from daemon import startup, wiring
 from daemon.api_client import ApiClient, Document
 from daemon.child import ChildDaemon, ChildEnded, Say
 from daemon.clock import LockstepClock, SystemClock, stopwatch_s
+from daemon.machine import this_machine
 from daemon.saved_state import StateFolder
 from daemon.settings import Settings
 from domain.errors import DaemonNotRunning, TradewindError
@@ -50,7 +51,11 @@ def latch(settings: Settings, folder: StateFolder, reason: str) -> TradingStatus
     if folder.venue == "paper":
         clock = SystemClock()
     files = startup.open_state(
-        folder.path.parent, venue=folder.venue, account_id=folder.account_id, clock=clock
+        folder.path.parent,
+        venue=folder.venue,
+        account_id=folder.account_id,
+        clock=clock,
+        machine=this_machine(),
     )
     try:
         before = files.recovered.trading if files.recovered else saved.trading

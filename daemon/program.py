@@ -14,8 +14,6 @@ import aiohttp
 import structlog
 
 from daemon import startup, wiring
-from daemon.alpaca.client import open_session
-from daemon.asking import AskNoteFile
 from daemon.assembly import Assembly, Ground, assemble
 from daemon.backoff import seeded_jitter
 from daemon.clock import (
@@ -25,17 +23,15 @@ from daemon.clock import (
     Pace,
     SystemClock,
     VenueClock,
-    real_time_s,
-    stopwatch_s,
 )
 from daemon.embedded import EmbeddedExchange, ExchangeOptions, find_or_start
 from daemon.feeds import Feeds
 from daemon.http_server import serve
+from daemon.machine import Machine, Watch, this_machine
 from daemon.pacing import ClockPacing, LockstepPacing, Pacing, VenuePacing
 from daemon.report import RunReport, report_of
 from daemon.sdnotify import ServiceManager
 from daemon.settings import Settings
-from daemon.watchdog import Watchdog, start_over
 from domain.errors import Refused, TradewindError, VenueError
 from domain.events import StoppingBegan, StrategyHung
 from domain.ports import Clock
@@ -67,6 +63,9 @@ class RunOptions:
     environ: dict[str, str] = field(default_factory=dict)
     say: Say = lambda line: None
     """Told, in a sentence, what start-up is doing."""
+    machine: Machine = field(default_factory=this_machine)
+    on_assembled: Callable[[Assembly], None] = lambda assembly: None
+    """Shown the daemon once it is put together, before it trades."""
 
 
 @dataclass(slots=True)
@@ -103,7 +102,7 @@ async def run(settings: Settings, options: RunOptions) -> RunReport | None:
     Raises ConfigurationFault, Refused, StateCorrupt and other TradewindErrors before anything is
     ordered.
     """
-    async with open_session(CONNECTIONS_MAX) as session:
+    async with options.machine.open_session(CONNECTIONS_MAX) as session:
         return await _Program(settings, options, session).live()
 
 
@@ -121,7 +120,7 @@ class _Program:
         self._stop = asyncio.Event()
         self._starting: asyncio.Task[_Started] | None = None
         self._signals = 0
-        self._started_s = real_time_s()
+        self._started_s = options.machine.real_time_s()
         self._manager = ServiceManager(options.environ, process_id=os.getpid())
 
     # --- life ------------------------------------------------------------------------------------
@@ -153,7 +152,7 @@ class _Program:
             await self._trade(assembly, started.time)
             return report_of(
                 assembly,
-                uptime_s=real_time_s() - self._started_s,
+                uptime_s=self._options.machine.real_time_s() - self._started_s,
                 account=await self._final_account(assembly),
             )
         finally:
@@ -163,7 +162,7 @@ class _Program:
         """Find venue, account and state, and put the daemon together."""
         if self._settings.venue == "embedded":
             await self._find_exchange()
-        time = self._time()
+        machine, time = self._options.machine, self._time()
         connection = wiring.connect(
             self._settings, self._session, clock=time.clock, pace=time.pace, jitter=self._jitter
         )
@@ -174,10 +173,11 @@ class _Program:
             venue=self._settings.venue,
             account_id=account.account_id,
             clock=time.clock,
+            machine=machine,
         )
         is_done = False
         try:
-            note = AskNoteFile(files.directory / "asking")
+            note = machine.note(files.directory / "asking")
             assembly = await assemble(
                 self._settings,
                 Ground(
@@ -187,6 +187,7 @@ class _Program:
                     clock=time.clock,
                     pacing=time.pacing,
                     note=note,
+                    machine=machine,
                     session=self._session,
                     jitter=self._jitter,
                 ),
@@ -200,6 +201,7 @@ class _Program:
                 files.lock.release()
         if self._options.is_dry_run:
             assembly.runner.is_sending = False
+        self._options.on_assembled(assembly)
         hung = note.read()
         if hung:
             assembly.runner.post(StrategyHung(at=time.clock.now(), strategy=hung))
@@ -253,13 +255,14 @@ class _Program:
         return self._exchange.identity.speed if self._exchange is not None else 1.0
 
     def _time(self) -> _Time:
+        real_time = self._options.machine.real_time_s
         if self._exchange is None:
-            clock: Clock = SystemClock()
+            clock: Clock = SystemClock(real_time)
             pace: Pace = ClockPace(clock)
             return _Time(clock, pace, ClockPacing(pace))
         identity = self._exchange.identity
         if not identity.lockstep:
-            venue_clock = VenueClock(identity.clock)
+            venue_clock = VenueClock(identity.clock, real_time)
             pace = ClockPace(venue_clock, speed=identity.speed)
             return _Time(venue_clock, pace, VenuePacing(venue_clock))
         stepped = LockstepClock(identity.now)
@@ -279,9 +282,7 @@ class _Program:
     # --- trading ---------------------------------------------------------------------------------
 
     async def _trade(self, assembly: Assembly, time: _Time) -> None:
-        watchdog = Watchdog(
-            self._settings.watchdog_seconds, stopwatch_s=stopwatch_s, on_hang=start_over
-        )
+        watchdog = self._options.machine.watch(self._settings.watchdog_seconds)
         async with serve(assembly.app, self._settings, say=self._options.say):
             watchdog.start()
             try:
@@ -289,7 +290,7 @@ class _Program:
             finally:
                 watchdog.stop()
 
-    async def _run_loops(self, assembly: Assembly, time: _Time, watchdog: Watchdog) -> None:
+    async def _run_loops(self, assembly: Assembly, time: _Time, watchdog: Watch) -> None:
         """Run every loop until a signal or the last session; what brings in is stopped first."""
         feeds, runner = assembly.feeds, assembly.runner
         async with asyncio.TaskGroup() as group:
@@ -346,7 +347,7 @@ class _Program:
             await asyncio.sleep(2.0)
         self._options.say("Ready; trading from the next bar on")
 
-    async def _beat(self, assembly: Assembly, watchdog: Watchdog) -> None:
+    async def _beat(self, assembly: Assembly, watchdog: Watch) -> None:
         loop = asyncio.get_running_loop()
         while True:
             due_s = loop.time() + BEAT_S

@@ -10,6 +10,7 @@ import structlog
 from daemon.engine import Engine
 from daemon.engine.rules import EngineRules
 from daemon.feeds import fetch_history
+from daemon.machine import Lock, Machine
 from daemon.memory import Memory
 from domain.calendar import Calendar, Session, Timeframe
 from domain.errors import Refused, VenueUnavailable
@@ -20,10 +21,9 @@ from domain.ports import Clock, PriceSource
 from domain.snapshot import Snapshot, TradingState, TradingStatus
 from execution.order_states import apply_fill
 from state import ledger
-from state.filesystem import LocalFileSystem
 from state.journal import JsonLinesJournal
 from state.json_store import JsonStateStore
-from state.lock import StateLock, state_directory
+from state.lock import state_directory
 from state.recovery import recover
 
 WARM_UP_SESSIONS_MAX = 400
@@ -42,18 +42,20 @@ class StateFiles:
     """An account's state directory, locked and opened."""
 
     directory: Path
-    lock: StateLock
+    lock: Lock
     store: JsonStateStore
     journal: JsonLinesJournal
     recovered: Snapshot | None
 
 
-def open_state(root: Path, *, venue: str, account_id: str, clock: Clock) -> StateFiles:
+def open_state(
+    root: Path, *, venue: str, account_id: str, clock: Clock, machine: Machine
+) -> StateFiles:
     """Lock and read the state of one account. Raises Refused and StateCorrupt, nothing changed."""
     directory = state_directory(root, venue, account_id)
-    lock = StateLock(directory)
+    lock = machine.lock(directory)
     lock.acquire()
-    fs = LocalFileSystem()
+    fs = machine.fs
     try:
         store = JsonStateStore(fs, directory)
         saved = store.load()
