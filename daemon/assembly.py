@@ -19,9 +19,8 @@ from daemon.backoff import Jitter
 from daemon.engine import Engine, EngineParts
 from daemon.feeds import FeedRules, Feeds, Venue
 from daemon.http_api import Access, EventFeed
-from daemon.metrics import Metrics
 from daemon.machine import Machine, ReadableNote
-from daemon.memory import Memory
+from daemon.metrics import Metrics
 from daemon.notify import Notifier
 from daemon.observing import Observer
 from daemon.pacing import Pacing
@@ -111,9 +110,9 @@ class Assembly:
         )
         self.feeds = feeds_of(self.runner)
         self._pacing = ground.pacing
+        self._real_time_s = ground.machine.real_time_s
         access = Access(
             control_token=control_token(settings, ground.files.directory),
-        self._real_time_s = ground.machine.real_time_s
             read_token=settings.http_read_token.get_secret_value()
             if settings.http_read_token
             else "",
