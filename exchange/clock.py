@@ -1,6 +1,7 @@
 """Market time of a running exchange. The only place that asks the machine for the time."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
@@ -19,8 +20,16 @@ class RunningTime:
     """Market time that passes with the machine's, `speed` times as fast."""
 
     def __init__(
-        self, calendar: Calendar, start_ns: int, *, speed: float, skip_closed: bool
+        self,
+        calendar: Calendar,
+        start_ns: int,
+        *,
+        speed: float,
+        skip_closed: bool,
+        machine_s: Callable[[], float] = machine_s,
     ) -> None:
+        """`machine_s` tells epoch seconds; a simulated world hands in its own."""
+        self._machine_s = machine_s
         self.clock = MarketClock(
             anchor_real_s=machine_s(),
             anchor_market_at=from_ns(start_ns),
@@ -39,7 +48,7 @@ class RunningTime:
     def now_ns(self) -> int:
         """Return market time; it never goes back, and stands still after the calendar's end."""
         try:
-            now_at = self.clock.market_time(machine_s())
+            now_at = self.clock.market_time(self._machine_s())
         except LookupError:
             return self._latest_ns
         self._latest_ns = max(self._latest_ns, to_ns(now_at))
@@ -53,7 +62,7 @@ class RunningTime:
             return 0.0
         if at_ns >= to_ns(self.clock.calendar.sessions[-1].closes_at):
             return float("inf")
-        return max(0.0, self.clock.real_time(from_ns(at_ns)) - machine_s())
+        return max(0.0, self.clock.real_time(from_ns(at_ns)) - self._machine_s())
 
     def _renew(self, now_at: datetime) -> None:
         """Move the anchor to now, so that a long run does not count sessions from its start."""
