@@ -1,12 +1,14 @@
 """What the engine knows while it runs: the working copy of a Snapshot."""
 
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 
 from domain.calendar import Session, Timeframe
 from domain.instruments import Symbol
+from domain.market import Floats
 from domain.money import ZERO
 from domain.orders import Fill, Leg, Order
 from domain.portfolio import Portfolio
@@ -53,7 +55,8 @@ class Memory:
     equity_peak_usd: Decimal | None = None
     daily_loss_days: list[date] = field(default_factory=list)
     counters: dict[str, int] = field(default_factory=dict)
-    # Not saved: rebuilt from the venue within one cycle.
+    # Not saved: rebuilt from what is, or from the venue within one cycle.
+    finished: Counter[tuple[Symbol, datetime, Leg]] = field(default_factory=Counter)
     session: Session | None = None
     submitted_at: deque[datetime] = field(default_factory=deque)
     turnover_day: date | None = None
@@ -72,6 +75,7 @@ class Memory:
         before = self.orders.get(identity)
         if order.status.is_terminal and (before is None or not before.status.is_terminal):
             self.count(f"orders.{order.status.value}")
+            self.finished[_leg_of(order)] += 1
         self.orders[identity] = order
         if not order.status.is_terminal:
             self.working[identity] = order
@@ -81,7 +85,14 @@ class Memory:
         if surplus > 0:
             finished = [i for i, o in self.orders.items() if o.status.is_terminal]
             for identity in finished[:surplus]:
-                del self.orders[identity]
+                leg = _leg_of(self.orders.pop(identity))
+                self.finished[leg] -= 1
+                if not self.finished[leg]:
+                    del self.finished[leg]
+
+    def finished_on(self, symbol: Symbol, slot_at: datetime, leg: Leg) -> int:
+        """Return how many orders of a slot and leg have ended: the next one's ordinal."""
+        return self.finished.get((symbol, slot_at, leg), 0)
 
     def is_booked(self, fill_id: str) -> bool:
         """Return whether an execution is in the ledger already."""
@@ -184,16 +195,46 @@ class Memory:
         return memory
 
 
+def _leg_of(order: Order) -> tuple[Symbol, datetime, Leg]:
+    intent = order.intent
+    return intent.symbol, intent.slot_at, intent.leg
+
+
+class _BySymbol(Mapping[Symbol, float]):
+    """An array `[n]` by symbol, without the columns of which nothing was said.
+
+    Spelled out only when looked at, which is mostly off the loop, when it is written.
+    """
+
+    def __init__(self, symbols: tuple[Symbol, ...], values: Floats, said: Floats) -> None:
+        self._symbols, self._values, self._said = symbols, values, said
+        self._known: dict[Symbol, float] | None = None
+
+    def _spelled(self) -> dict[Symbol, float]:
+        if self._known is None:
+            columns = zip(self._symbols, self._values.tolist(), self._said.tolist(), strict=True)
+            self._known = {symbol: value for symbol, value, said in columns if said == said}
+        return self._known
+
+    def __len__(self) -> int:
+        return len(self._spelled())
+
+    def __iter__(self) -> Iterator[Symbol]:
+        return iter(self._spelled())
+
+    def __getitem__(self, symbol: Symbol) -> float:
+        return self._spelled()[symbol]
+
+
 def save_opinion(opinion: Opinion, symbols: tuple[Symbol, ...]) -> SavedOpinion:
     """Return an opinion by symbol; columns without one are left out."""
     strength = opinion.signals.strength
-    known = [column for column in range(len(symbols)) if strength[column] == strength[column]]
     return SavedOpinion(
         slot_at=opinion.slot_at,
         timeframe=opinion.timeframe,
-        strengths={symbols[c]: float(strength[c]) for c in known},
+        strengths=_BySymbol(symbols, strength, strength),
         evidence={
-            name: {symbols[c]: float(values[c]) for c in known}
+            name: _BySymbol(symbols, values, strength)
             for name, values in opinion.signals.evidence.items()
         },
     )

@@ -21,6 +21,7 @@ class Board:
         self.quotes: dict[Symbol, Quote] = {}
         self.last_good_usd: dict[Symbol, float] = {}
         self._known: dict[Symbol, KnownPrice] = {}
+        self._marks: dict[Symbol, Decimal] = {}
         self._bid = np.full(len(universe), np.nan)
         self._ask = np.full(len(universe), np.nan)
         self._quoted_s = np.full(len(universe), np.nan)
@@ -35,6 +36,7 @@ class Board:
             known = observe_price(self._known.get(symbol), quote, self._price_jump_max)
             self._known[symbol] = known
             self.last_good_usd[symbol] = known.mid_usd
+            self._marks.pop(symbol, None)
             column = self._column_of.get(symbol)
             if column is not None:
                 self._bid[column] = quote.bid_usd
@@ -49,11 +51,15 @@ class Board:
             age_s=as_of.timestamp() - self._quoted_s,
         )
 
-    def mids_usd(self, as_of: datetime, *, max_age_s: float) -> Floats:
-        """Return mids `[n]` of quotes not older than `max_age_s`, NaN for the others."""
-        age_s = as_of.timestamp() - self._quoted_s
-        mids: Floats = np.where(age_s <= max_age_s, (self._bid + self._ask) / 2, np.nan)
-        return mids
+    def mids_usd(self, as_of: datetime, *, max_age_s: float) -> tuple[Floats, Floats]:
+        """Return mids `[n]` of quotes not older than `max_age_s`, NaN for the others; and of all,
+        however old."""
+        latest = self._bid + self._ask
+        latest *= 0.5
+        is_fresh = self._quoted_s >= as_of.timestamp() - max_age_s
+        if np.count_nonzero(is_fresh) == is_fresh.shape[0]:
+            return latest, latest
+        return np.where(is_fresh, latest, np.nan), latest
 
     def oldest_age_s(self, as_of: datetime) -> float:
         """Return the age of the oldest quote in seconds, NaN before any."""
@@ -62,5 +68,10 @@ class Board:
 
     def mark_usd(self, symbol: Symbol) -> Decimal | None:
         """Return the last good mid of a symbol to the cent, None before its first quote."""
-        mid_usd = self.last_good_usd.get(symbol)
-        return None if mid_usd is None else to_price(mid_usd, CENT, Rounding.NEAREST)
+        mark = self._marks.get(symbol)
+        if mark is None:
+            mid_usd = self.last_good_usd.get(symbol)
+            if mid_usd is None:
+                return None
+            mark = self._marks[symbol] = to_price(mid_usd, CENT, Rounding.NEAREST)
+        return mark

@@ -14,6 +14,7 @@ from domain.calendar import Calendar
 from domain.instruments import Instrument, Symbol, Universe
 from domain.money import ZERO, to_usd
 from domain.orders import Leg, Order, OrderIntent, OrderStatus, Verdict
+from domain.portfolio import Portfolio
 from domain.snapshot import Decision
 from execution.identity import client_order_id
 from risk.gate import RiskGate
@@ -54,6 +55,7 @@ class Core:
     buying_power_usd: Decimal | None = None
     instruments: Mapping[Symbol, Instrument] = field(init=False)
     _daily: DailyMaps | None = None
+    _equity: tuple[Portfolio, Decimal] | None = None
 
     def __post_init__(self) -> None:
         self.instruments = {i.symbol: i for i in self.universe.instruments}
@@ -62,7 +64,11 @@ class Core:
 
     def equity_usd(self) -> Decimal:
         """Return cash plus positions at their marks."""
-        return ledger.equity_usd(self.memory.portfolio, self.memory.marks)
+        portfolio = self.memory.portfolio
+        # Portfolios never change, and `refresh_marks` is the only one who changes marks.
+        if self._equity is None or self._equity[0] is not portfolio:
+            self._equity = portfolio, ledger.equity_usd(portfolio, self.memory.marks)
+        return self._equity[1]
 
     def sizing_equity_usd(self) -> Decimal:
         """Return what positions are sized by: equity, on paper at most the cap plus our profit."""
@@ -80,6 +86,7 @@ class Core:
             mark = self.board.mark_usd(symbol)
             if mark is not None:
                 memory.marks[symbol] = mark
+        self._equity = None
         adjusted = self.equity_usd() - memory.portfolio.flows_usd
         if memory.equity_peak_usd is None or adjusted > memory.equity_peak_usd:
             memory.equity_peak_usd = adjusted
@@ -126,6 +133,7 @@ class Core:
             quotes=self.board.quotes,
             portfolio=memory.portfolio,
             equity_usd=self.sizing_equity_usd(),
+            account_equity_usd=self.equity_usd(),
             loss_bases=self.loss_bases(),
             settled_cash_usd=memory.portfolio.cash_usd,
             buying_power_usd=self.buying_power_usd,
@@ -158,14 +166,7 @@ class Core:
 
     def identity(self, symbol: Symbol, slot_at: datetime, leg: Leg, book: str = NET_BOOK) -> str:
         """Return the next order's id: its ordinal counts the finished ones of this slot and leg."""
-        ordinal = sum(
-            1
-            for order in self.memory.orders.values()
-            if order.intent.symbol == symbol
-            and order.intent.slot_at == slot_at
-            and order.intent.leg is leg
-            and order.status.is_terminal
-        )
+        ordinal = self.memory.finished_on(symbol, slot_at, leg)
         return client_order_id(self.memory.account_id, book, symbol, slot_at, leg, ordinal)
 
     def commit(
@@ -180,8 +181,7 @@ class Core:
         An order is remembered as APPROVED before it is sent, so that it counts as working from
         this instant on.
         """
-        view = self.view()
-        verdicts = self.gate.judge_all(intents, view)
+        verdicts = self.gate.judge_all(intents, self.view()) if intents else []
         approved = tuple(v.approved for v in verdicts if v.approved is not None)
         for order in approved:
             known = Order(intent=order.intent, status=OrderStatus.APPROVED, repricings=repricings)

@@ -46,20 +46,29 @@ BARS_HELD_UNKNOWN = 1_000_000
 
 @dataclass(slots=True)
 class _Holdings:
-    """The portfolio as arrays `[n]`, remade only when it has changed."""
+    """The portfolio as arrays `[n]`, remade only when it has changed.
+
+    `bars_held` counts up to and with the slot `counted_at`.
+    """
 
     portfolio: Portfolio
     account: Floats
     books: dict[BookName, Floats]
+    bars_held: Ints
+    counted_at: datetime | None
 
 
 class Deciding:
     """Turns the latest opinions into orders, once a slot."""
 
-    def __init__(self, core: Core, opinions: Opinions, allocator: Allocator) -> None:
+    def __init__(
+        self, core: Core, opinions: Opinions, allocator: Allocator, *, hold_bars_min: int
+    ) -> None:
         self._core = core
         self._opinions = opinions
         self._allocator = allocator
+        self._hold_bars_min = hold_bars_min
+        self._base = core.panels.panels[core.rules.base_timeframe]
         self._column_of = core.universe.column_of()
         self._weights = {n: e.weight for n, e in core.rules.strategies.items() if e.weight > 0}
         self._holdings: _Holdings | None = None
@@ -67,7 +76,6 @@ class Deciding:
     def decide(self, slot_at: datetime, timeframes: Sequence[Timeframe]) -> list[Command]:
         """Return everything that follows from a slot: one record, its orders, its cancels."""
         core = self._core
-        core.refresh_marks()
         inputs = self._inputs()
         allocation = self._allocator.allocate(inputs)
         self._lift_cooldowns(allocation)
@@ -108,11 +116,12 @@ class Deciding:
         statistics = core.panels.statistics()
         turnover_max_usd = core.rules.turnover_of_equity_per_day * equity_usd
         working, locked = self._working()
+        mids_usd, marks_usd = core.board.mids_usd(core.now, max_age_s=core.rules.quote_max_age_s)
         return AllocationInputs(
             universe=core.universe,
             equity_usd=equity_usd,
-            mids_usd=core.board.mids_usd(core.now, max_age_s=core.rules.quote_max_age_s),
-            marks_usd=core.board.mids_usd(core.now, max_age_s=float("inf")),
+            mids_usd=mids_usd,
+            marks_usd=marks_usd,
             strengths=self._opinions.strengths(),
             weights=self._weights,
             book_shares=held.books,
@@ -121,7 +130,7 @@ class Deciding:
             locked=locked,
             volatility=statistics.volatility,
             cluster_of=statistics.cluster_of,
-            bars_held=self._bars_held(),
+            bars_held=held.bars_held,
             blocked=self._blocked(),
             turnover_left_usd=max(
                 0.0, turnover_max_usd - float(memory.turnover_on(core.now.date()))
@@ -135,7 +144,12 @@ class Deciding:
                 portfolio=portfolio,
                 account=self._shares_of(portfolio.positions),
                 books={n: self._shares_of(b.positions) for n, b in portfolio.books.items()},
+                bars_held=self._bars_held(),
+                counted_at=self._base.last_slot_at,
             )
+        elif self._holdings.counted_at != self._base.last_slot_at:
+            self._holdings.bars_held = self._bars_held()
+            self._holdings.counted_at = self._base.last_slot_at
         return self._holdings
 
     def _shares_of(self, positions: Mapping[Symbol, Position]) -> Floats:
@@ -158,14 +172,16 @@ class Deciding:
         return shares, locked
 
     def _bars_held(self) -> Ints:
+        """Return the base slots closed since each symbol was entered; many for older ones than
+        the panel tells of."""
         held = np.full(len(self._core.universe), BARS_HELD_UNKNOWN, dtype=np.int64)
+        slots = self._base.slots[-1 - self._hold_bars_min :]
+        oldest_at = slots[0] if slots else self._core.now
         entered_at = self._core.memory.entered_at
-        if entered_at:
-            slots = self._core.panels.panels[self._core.rules.base_timeframe].slots
-            for symbol, at in entered_at.items():
-                column = self._column_of.get(symbol)
-                if column is not None:
-                    held[column] = len(slots) - bisect_right(slots, at)
+        for symbol, at in [(s, at) for s, at in entered_at.items() if at >= oldest_at]:
+            column = self._column_of.get(symbol)
+            if column is not None:
+                held[column] = len(slots) - bisect_right(slots, at)
         return held
 
     def _blocked(self) -> Flags:

@@ -19,7 +19,7 @@ from daemon.engine.panels import Panels
 from daemon.engine.reconciling import Reconciling
 from daemon.engine.rules import EngineRules
 from daemon.memory import Memory
-from domain.calendar import Calendar, Timeframe
+from domain.calendar import Calendar, Session, Timeframe
 from domain.events import (
     AccountReported,
     BarsClosed,
@@ -70,7 +70,8 @@ class Engine:
         self.memory = memory
         self.is_stopping = False
         self._rules = parts.rules
-        panels = Panels(parts.universe, parts.rules)
+        hold_bars_min = parts.allocation.hold_bars_min
+        panels = Panels(parts.universe, parts.rules, base_slots_min=hold_bars_min)
         self._core = Core(
             universe=parts.universe,
             rules=parts.rules,
@@ -84,11 +85,18 @@ class Engine:
         )
         allocator = Allocator(parts.universe, parts.allocation)
         self._opinions = Opinions(parts.universe, parts.rules, panels, memory)
-        self._deciding = Deciding(self._core, self._opinions, allocator)
+        self._deciding = Deciding(
+            self._core, self._opinions, allocator, hold_bars_min=hold_bars_min
+        )
         self._ordering = Ordering(self._core)
         self._guarding = Guarding(self._core)
         self._operating = Operating(self._core, self._opinions, self._guarding)
         self._reconciling = Reconciling(self._core)
+        self._heavy = frozenset(
+            name
+            for name, entry in parts.rules.strategies.items()
+            if getattr(entry.strategy, "heavy", False)
+        )
         self._open_slots: dict[datetime, tuple[Timeframe, ...]] = {}
         self._handlers = self._make_handlers()
 
@@ -176,19 +184,19 @@ class Engine:
             # The slot before is still open: what has not been said by now comes too late.
             if late < event.slot_at:
                 self._give_up(late)
-        first = (
-            session is not None and event.slot_at == session.slots(self._rules.base_timeframe)[0]
-        )
-        core.panels.add(event, session_starts=dict.fromkeys(event.rows, first))
+        starts = {
+            t: session is not None and _is_first(event.slot_at, t, session) for t in event.rows
+        }
+        core.panels.add(event, session_starts=starts)
         if self.is_stopping:
             return []
         timeframes = tuple(event.rows)
-        asks = self._opinions.ask(event.slot_at, timeframes, core.board.arrays(core.now), core.now)
+        asks = self._opinions.ask(event.slot_at, timeframes, core.board, core.now)
         self._open_slots[event.slot_at] = timeframes
         if not asks:
             return self._decide(event.slot_at)
         due_at = core.now + timedelta(seconds=self._rules.opinion_wait_s)
-        heavy = any(self._is_heavy(a) for a in asks)
+        heavy = any(isinstance(a, Ask) and a.strategy in self._heavy for a in asks)
         # Asks are answered before the next event unless they run in a worker.
         return [*asks, ScheduleDecision(slot_at=event.slot_at, due_at=due_at)] if heavy else asks
 
@@ -197,12 +205,6 @@ class Engine:
 
     def _on_failure(self, event: OpinionFailed) -> list[Command]:
         return [*self._opinions.fail(event), *self._decide_if_complete(event.slot_at)]
-
-    def _is_heavy(self, command: Command) -> bool:
-        strategies = self._rules.strategies
-        return isinstance(command, Ask) and bool(
-            getattr(strategies[command.strategy].strategy, "heavy", False)
-        )
 
     def _decide_if_complete(self, slot_at: datetime) -> list[Command]:
         if self._opinions.is_waiting_for(slot_at):
@@ -273,3 +275,8 @@ class Engine:
         for order in list(self.memory.working.values()):
             commands += cancel(self._core, order, "the daemon is stopping")
         return [*commands, Save()]
+
+
+def _is_first(slot_at: datetime, timeframe: Timeframe, session: Session) -> bool:
+    """Return whether a slot is the first of its session on this timeframe."""
+    return slot_at == min(session.opens_at + timeframe.length, session.closes_at)

@@ -5,6 +5,7 @@ from datetime import datetime
 
 import numpy as np
 
+from daemon.engine.board import Board
 from daemon.engine.commands import Ask, Command, Notify, Record, RecordDurably
 from daemon.engine.panels import Panels
 from daemon.engine.rules import EngineRules, StrategyEntry
@@ -29,6 +30,7 @@ class Opinions:
         self, universe: Universe, rules: EngineRules, panels: Panels, memory: Memory
     ) -> None:
         self._universe = universe
+        self._symbols = universe.symbols
         self._rules = rules
         self._panels = panels
         self._memory = memory
@@ -61,7 +63,7 @@ class Opinions:
             )
 
     def ask(
-        self, slot_at: datetime, timeframes: Iterable[Timeframe], quotes: Quotes, as_of: datetime
+        self, slot_at: datetime, timeframes: Iterable[Timeframe], board: Board, as_of: datetime
     ) -> list[Command]:
         """Return an Ask for every strategy on these timeframes that is neither benched nor mute."""
         closed = frozenset(timeframes)
@@ -71,7 +73,7 @@ class Opinions:
             if entry.abstains or name in self._memory.benched:
                 continue
             if entry.strategy.timeframe in closed:
-                market = self._market(name, entry, quotes, as_of)
+                market = self._market(name, entry, board, as_of)
                 commands.append(Ask(strategy=name, slot_at=slot_at, market=market))
                 asked.add(name)
         if asked:
@@ -79,19 +81,23 @@ class Opinions:
         return commands
 
     def _market(
-        self, name: StrategyName, entry: StrategyEntry, quotes: Quotes, as_of: datetime
+        self, name: StrategyName, entry: StrategyEntry, board: Board, as_of: datetime
     ) -> Market:
         strategy = entry.strategy
         bars = self._panels.window(strategy.timeframe, strategy.lookback_bars)
         reads = strategy.reads
+        quotes = weights = None
+        if Reads.QUOTES in reads or Reads.WEIGHTS in reads:
+            quotes = board.arrays(as_of)
+            weights = self._weights(name, quotes) if Reads.WEIGHTS in reads else None
         return Market(
             as_of=as_of,
-            symbols=self._universe.symbols,
+            symbols=self._symbols,
             bars=bars,
             panels={strategy.timeframe: bars},
             reads=reads,
             quotes_or_none=quotes if Reads.QUOTES in reads else None,
-            weights_or_none=self._weights(name, quotes) if Reads.WEIGHTS in reads else None,
+            weights_or_none=weights,
         )
 
     def _weights(self, name: StrategyName, quotes: Quotes) -> Floats:
@@ -100,7 +106,7 @@ class Opinions:
         shares = np.zeros(len(self._universe))
         equity_usd = float(self._memory.portfolio.cash_usd)
         mids = quotes.mid
-        for column, symbol in enumerate(self._universe.symbols):
+        for column, symbol in enumerate(self._symbols):
             mid = mids[column] if mids[column] == mids[column] else 0.0
             equity_usd += float(self._memory.portfolio.shares(symbol)) * mid
             shares[column] = float(book.shares(symbol)) * mid if book else 0.0
@@ -126,11 +132,11 @@ class Opinions:
             strategy=given.strategy,
             slot_at=given.slot_at,
             timeframe=entry.strategy.timeframe,
-            signals=given.signals,
+            signals=_kept(given.signals),
         )
         self._memory.opinions[given.strategy] = opinion
         self._memory.count("opinions")
-        saved = save_opinion(opinion, self._universe.symbols)
+        saved = save_opinion(opinion, self._symbols)
         return [Record(fact=OpinionKept(strategy=given.strategy, opinion=saved))]
 
     def fail(self, failed: OpinionFailed) -> list[Command]:
@@ -172,16 +178,16 @@ class Opinions:
     def _fault_of(self, signals: Signals) -> str:
         if not isinstance(signals, Signals):
             return f"answered {type(signals).__name__}, not Signals"
-        shape = (len(self._universe),)
+        shape = (len(self._symbols),)
         strength = signals.strength
         if not isinstance(strength, np.ndarray) or strength.shape != shape:
             found = getattr(strength, "shape", type(strength).__name__)
             return f"strength has shape {found}, not {shape}"
-        if not np.issubdtype(strength.dtype, np.floating):
+        if strength.dtype.kind != "f":
             return f"strength is of {strength.dtype}, not of float64"
-        if bool((np.abs(strength) > 1.0).any()):
+        if np.count_nonzero(np.abs(strength) > 1.0):
             column = int(np.nanargmax(np.abs(strength)))
-            symbol = self._universe.symbols[column]
+            symbol = self._symbols[column]
             return f"strength of {symbol} is {strength[column]}, outside [-1, 1]"
         for key, values in signals.evidence.items():
             if not isinstance(values, np.ndarray) or values.shape != shape:
@@ -199,3 +205,11 @@ class Opinions:
                 fields={"strategy": name, "action": f"mend it, then: tradewind unbench {name}"},
             ),
         ]
+
+
+def _kept(signals: Signals) -> Signals:
+    """Return the answer in arrays of our own: the strategy may use its buffers again."""
+    return Signals(
+        strength=np.array(signals.strength, dtype=np.float64),
+        evidence={k: np.array(v, dtype=np.float64) for k, v in signals.evidence.items()},
+    )

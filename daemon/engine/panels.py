@@ -37,13 +37,15 @@ class DailyStatistics:
 class Panels:
     """One panel a timeframe, fed by BarsClosed."""
 
-    def __init__(self, universe: Universe, rules: EngineRules) -> None:
+    def __init__(self, universe: Universe, rules: EngineRules, *, base_slots_min: int = 0) -> None:
+        """`base_slots_min` slots of the base grid are kept, however short look-backs are."""
         self._rules = rules
+        least = {rules.base_timeframe: base_slots_min}
         self.panels: dict[Timeframe, Panel] = {
             timeframe: Panel(
                 universe.symbols,
                 timeframe,
-                rules.lookback_bars(timeframe) + 1,
+                max(rules.lookback_bars(timeframe), least.get(timeframe, 0)) + 1,
                 stale_bars_max=rules.stale_bars_max,
             )
             for timeframe in rules.timeframes()
@@ -79,11 +81,6 @@ class Panels:
     def window(self, timeframe: Timeframe, lookback_bars: int) -> Bars:
         """Return a read-only look-back window."""
         return self.panels[timeframe].window(lookback_bars)
-
-    def bars_since(self, at: datetime) -> int:
-        """Return how many base slots closed after an instant (at most what the panel holds)."""
-        slots = self.panels[self._rules.base_timeframe].slots
-        return sum(1 for slot in reversed(slots) if slot > at)
 
     def statistics(self) -> DailyStatistics:
         """Return the daily statistics, computed once after each daily bar."""

@@ -85,6 +85,7 @@ class Reconciling:
             if (mark := core.board.mark_usd(symbol)) is not None
         }
         memory.portfolio = ledger.adopt(memory.portfolio, event.account, marks)
+        core.refresh_marks()
         self._times = 0
         memory.count("adoptions")
         told = "; ".join(
