@@ -145,8 +145,9 @@ def closing_lines(report: dict[str, Any] | None) -> list[str]:
     matches = "as the venue has it" if report["book_matches_venue"] else "NOT as the venue has it"
     return [
         "",
-        f"{report['sessions']} sessions closed, {report['slots_decided']} decisions, "
-        f"{report['fills']} fills in {report['uptime_s']:g} s",
+        f"Since this account began: {report['sessions']} sessions closed, "
+        f"{report['slots_decided']} decisions, {report['fills']} fills; this run took "
+        f"{report['uptime_s']:g} s",
         f"Orders: {orders or 'none'}",
         f"Denials by rule: {denials or 'none'}",
         f"Equity {usd(report['equity_usd'])}, since the start {signed_usd(report['pnl_usd'])}"

@@ -10,7 +10,9 @@ import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from daemon.clock import SystemClock
 from daemon.commands.options import settings_of
+from daemon.logs import Secrets, configure_logs
 from daemon.settings import Settings
 from daemon.tables import console_for
 
@@ -21,9 +23,20 @@ StateDir = Annotated[
 
 
 def settings_here(env_file: Path | None, state_dir: Path | None) -> Settings:
-    """Return the settings that say which daemon and which state is meant."""
+    """Return the settings that say which daemon and which state is meant.
+
+    From then on the libraries' logs go to standard error, warnings only: the output is data.
+    """
     overrides = {} if state_dir is None else {"STATE_DIR": str(state_dir)}
-    return settings_of(env_file, overrides)
+    settings = settings_of(env_file, overrides)
+    configure_logs(
+        level="warning",
+        log_format="console",
+        secrets=Secrets(settings.secret_values()),
+        stream=sys.stderr,
+        now=SystemClock().now,
+    )
+    return settings
 
 
 def print_json(document: Mapping[str, Any]) -> None:
