@@ -4,7 +4,7 @@ import hashlib
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,12 +12,12 @@ import aiohttp
 import structlog
 from aiohttp import web
 
-from daemon import http_api, startup, views, wiring
+from daemon import http_api, settling, startup, views, wiring
 from daemon.alpaca.account_codec import AssetFacts
 from daemon.asking import Asker
 from daemon.backoff import Jitter
 from daemon.engine import Engine, EngineParts
-from daemon.feeds import FeedRules, Feeds, Venue
+from daemon.feeds import FILLS_OVERLAP, BookView, FeedRules, Feeds, Venue
 from daemon.http_api import Access, EventFeed
 from daemon.machine import Machine, ReadableNote
 from daemon.metrics import Metrics
@@ -31,7 +31,6 @@ from daemon.universe import choose_universe, restrict_to_venue
 from domain.calendar import Calendar
 from domain.events import OperatorAsked
 from domain.instruments import Symbol, Universe
-from domain.orders import OrderStatus
 from domain.portfolio import AccountReport
 from domain.ports import Clock
 from domain.snapshot import Snapshot, TradingState
@@ -41,7 +40,6 @@ from state.records import RunBegan
 READY_AGE_S_MAX = 120.0
 """No progress for this long (real seconds): not ready any more."""
 TOKEN_BYTES = 32
-SETTLE_DOUBTS_MAX = 200
 
 _log = structlog.get_logger("tradewind")
 Say = Callable[[str], None]
@@ -164,15 +162,7 @@ class Assembly:
 
     async def settle_doubts(self) -> None:
         """Look up every order an earlier process left in doubt."""
-        doubtful = [
-            identity
-            for identity, order in self.engine.memory.working.items()
-            if order.status in (OrderStatus.UNRESOLVED, OrderStatus.CANCELING)
-            or not order.venue_order_id
-        ]
-        for identity in doubtful[:SETTLE_DOUBTS_MAX]:
-            with self._pacing.at_work():
-                await self.runner.submitter.resolve(None, identity)
+        await settling.settle_doubts(self.engine.memory, self.runner.submitter, self._pacing)
 
     def is_quiet(self) -> bool:
         """Return whether nothing of ours is in flight: only then can the accounts be compared."""
@@ -260,7 +250,10 @@ async def assemble(
             clock=ground.clock,
             pacing=ground.pacing,
             post=runner.post,
-            watched=engine.watched_symbols,
+            book=BookView(
+                watched=engine.watched_symbols,
+                live=lambda: settling.live_orders(engine.memory),
+            ),
             rules=FeedRules(
                 symbols=universe.symbols,
                 timeframes=parts.rules.timeframes(),
@@ -274,9 +267,13 @@ async def assemble(
         )
 
     assembly = Assembly(ground, engine, feeds_of, settings)
-    if ground.files.recovered is not None:
-        assembly.feeds.fills_known_until(ground.files.recovered.saved_at - timedelta(minutes=5))
-        say(_recovered_line(ground.files.recovered))
+    recovered = ground.files.recovered
+    if recovered is None:
+        # What filled before is in the positions that the account began with.
+        assembly.feeds.fills_wanted_since(ground.account.reported_at)
+    else:
+        assembly.feeds.fills_wanted_since(settling.fills_booked_until(recovered) - FILLS_OVERLAP)
+        say(_recovered_line(recovered))
     await _begin_records(assembly, settings, now)
     say(f"Loading history of {len(universe)} symbols")
     await startup.warm_up(

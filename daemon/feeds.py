@@ -1,7 +1,7 @@
 """The loops that turn the world into events: sessions, slots, quotes, accounts, order news."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -21,10 +21,11 @@ from domain.events import (
     QuotesPolled,
     SessionClosed,
     SessionOpened,
+    StateDistrusted,
 )
 from domain.instruments import Symbol
 from domain.market import Bar, BarRow
-from domain.orders import Fill, OrderUpdate
+from domain.orders import Fill, OrderReport, OrderUpdate
 from domain.panel import bar_row, slot_of
 from domain.ports import Broker, Clock, PriceSource
 
@@ -73,6 +74,16 @@ class Venue:
     calendar: Calendar
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookView:
+    """What of our book decides what is fetched."""
+
+    watched: Callable[[], Sequence[Symbol]]
+    """Symbols whose quotes must be fresh: held ones and those on order."""
+    live: Callable[[], Sequence[str]]
+    """Orders that the venue has acknowledged and that have not ended."""
+
+
 class Feeds:
     """Posts what happens. Every loop ends only by cancellation, or, the sessions', by its count."""
 
@@ -84,9 +95,8 @@ class Feeds:
         pacing: Pacing,
         post: Post,
         rules: FeedRules,
-        watched: Callable[[], Sequence[Symbol]],
+        book: BookView,
     ) -> None:
-        """`watched` names the symbols whose quotes must be fresh: held ones and those on order."""
         self._prices = venue.prices
         self._broker = venue.broker
         self._calendar = venue.calendar
@@ -94,13 +104,14 @@ class Feeds:
         self._pacing = pacing
         self._post = post
         self._rules = rules
-        self._watched = watched
+        self._watched = book.watched
+        self._live = book.live
         self.marks = MarkCounts()
         self._rows: dict[tuple[Timeframe, datetime], BarRow] = {}
         self._bars_edge = Edge(_log, what="bars")
         self._quotes_edge = Edge(_log, what="quotes")
         self._account_edge = Edge(_log, what="account")
-        self._fills_seen_at: datetime | None = None
+        self._fills_since_at: datetime | None = None
         self.slots_missed = 0
 
     # --- sessions and slots ----------------------------------------------------------------------
@@ -257,28 +268,51 @@ class Feeds:
                     await self.reconcile()
 
     async def reconcile(self) -> bool:
-        """Fetch fills, open orders and the account, and post them; return whether all came."""
+        """Fetch what became of our orders, fills and the account, and post them; return whether
+        all came."""
         started_at = self._clock.now()
-        since_at = self._fills_seen_at or started_at - timedelta(days=1)
+        since_at = self._fills_since_at or started_at
+        live = self._live()
         try:
-            fills = await self._broker.fills_since(since_at - FILLS_OVERLAP)
             open_orders = await self._broker.open_orders()
+            ended = await self._look_up(set(live) - {o.client_order_id for o in open_orders})
+            # After the orders: of every share that they report, the execution is there by now.
+            fills = await self._broker.fills_since(since_at)
             account = await self._broker.account()
         except VenueError as fault:
             self._account_edge.failed(reason=str(fault))
             return False
         self._account_edge.worked()
-        self._fills_seen_at = started_at
+        self._fills_since_at = max(since_at, started_at - FILLS_OVERLAP)
+        now = self._clock.now()
         for fill in fills:
-            self._post(OrderFilled(at=self._clock.now(), fill=fill))
-        self._post(
-            AccountReported(at=self._clock.now(), account=account, open_orders=tuple(open_orders))
-        )
+            self._post(OrderFilled(at=now, fill=fill))
+        for report in ended:
+            self._post(OrderChanged(at=now, update=OrderUpdate(report=report, at=now)))
+        self._post(AccountReported(at=now, account=account, open_orders=tuple(open_orders)))
         return True
 
-    def fills_known_until(self, at: datetime) -> None:
-        """Ask for executions from here on only: earlier ones are booked."""
-        self._fills_seen_at = at
+    async def _look_up(self, client_order_ids: Collection[str]) -> list[OrderReport]:
+        """Return what became of orders that ended without our hearing of it."""
+        found = []
+        for identity in sorted(client_order_ids):
+            report = await self._broker.order(identity)
+            if report is not None:
+                found.append(report)
+                continue
+            evidence = f"order {identity} was acknowledged and is not known there any more"
+            self._post(
+                StateDistrusted(
+                    at=self._clock.now(),
+                    cause="the venue's account was reset, or it is another one",
+                    evidence=evidence,
+                )
+            )
+        return found
+
+    def fills_wanted_since(self, at: datetime) -> None:
+        """Ask for executions from here on: earlier ones are in the book already."""
+        self._fills_since_at = at
 
     async def order_news(self, on_connected: Callable[[bool], None]) -> None:
         """Post what the stream tells; `on_connected(is_reconnect)` hears of every connection."""

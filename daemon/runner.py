@@ -149,18 +149,24 @@ class Runner:
 
     def objection(self, order: ApprovedOrder) -> str:
         """Return why an approval is void at this instant, "" when it holds: the last check."""
-        trading = self._engine.memory.trading
-        if not self.is_sending:
-            return "dry run: nothing is sent"
-        if self._recorder.is_failed:
-            return "the state directory cannot be written"
-        if trading.epoch != order.epoch:
-            return f"trading is {trading.state.value} since the approval: {trading.cause}"
-        if self._clock.now() > order.expires_at:
-            return "the approval has expired"
-        if self._engine.is_stopping and trading.state is not TradingState.HALTED:
-            return "the daemon is stopping"
-        return ""
+        memory = self._engine.memory
+        trading, known = memory.trading, memory.orders.get(order.intent.client_order_id)
+        is_halted = trading.state is TradingState.HALTED
+        objections = (
+            (not self.is_sending, "dry run: nothing is sent"),
+            (self._recorder.is_failed, "the state directory cannot be written"),
+            (
+                trading.epoch != order.epoch,
+                f"trading is {trading.state.value} since the approval: {trading.cause}",
+            ),
+            (self._clock.now() > order.expires_at, "the approval has expired"),
+            (
+                known is not None and known.cancel_requested_at is not None,
+                "it was canceled before it was sent",
+            ),
+            (self._engine.is_stopping and not is_halted, "the daemon is stopping"),
+        )
+        return next((why for is_so, why in objections if is_so), "")
 
     async def _due(self, slot_at: datetime, due_at: datetime) -> None:
         await self._pacing.sleep_until(due_at)

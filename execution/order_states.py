@@ -39,9 +39,14 @@ TRANSITIONS: Mapping[OrderStatus, frozenset[OrderStatus]] = {
         }
     ),
     # Back to working when the cancel never arrived; unresolved when the submission was cancelled
-    # before its own answer came and none did.
+    # before its own answer came and none did; withheld when it was cancelled before it was sent.
     OrderStatus.CANCELING: _ENDED
-    | {OrderStatus.WORKING, OrderStatus.PARTIALLY_FILLED, OrderStatus.UNRESOLVED},
+    | {
+        OrderStatus.WORKING,
+        OrderStatus.PARTIALLY_FILLED,
+        OrderStatus.UNRESOLVED,
+        OrderStatus.WITHHELD,
+    },
     OrderStatus.FILLED: _NOTHING,
     OrderStatus.CANCELED: _NOTHING,
     OrderStatus.EXPIRED: _NOTHING,

@@ -1,0 +1,57 @@
+"""What is settled with the venue before trading begins, and looked at again whenever we compare:
+orders in doubt, orders that ended unheard, and executions not booked yet."""
+
+import asyncio
+from datetime import datetime
+
+from daemon.memory import Memory
+from daemon.pacing import Pacing
+from daemon.submitting import Submitter
+from domain.orders import OrderStatus
+from domain.snapshot import Snapshot
+
+DOUBTS_MAX, AT_ONCE_MAX = 200, 20
+"""Orders in doubt looked up at start-up, in all and at a time: each takes seconds of waiting."""
+
+
+def live_orders(memory: Memory) -> list[str]:
+    """Return the orders that the venue has acknowledged and that have not ended."""
+    return [identity for identity, order in memory.working.items() if order.venue_order_id]
+
+
+def doubtful_orders(memory: Memory) -> list[str]:
+    """Return the orders of which only the venue can say whether it has them."""
+    return [
+        identity
+        for identity, order in memory.working.items()
+        if order.status in (OrderStatus.UNRESOLVED, OrderStatus.CANCELING)
+        or not order.venue_order_id
+    ]
+
+
+async def settle_doubts(memory: Memory, submitter: Submitter, pacing: Pacing) -> None:
+    """Look up every order that an earlier process left in doubt."""
+    at_once = asyncio.Semaphore(AT_ONCE_MAX)
+
+    async def settle(identity: str) -> None:
+        async with at_once:
+            with pacing.at_work():
+                await submitter.resolve(None, identity)
+
+    async with asyncio.TaskGroup() as group:
+        for identity in doubtful_orders(memory)[:DOUBTS_MAX]:
+            group.create_task(settle(identity))
+
+
+def fills_booked_until(snapshot: Snapshot) -> datetime:
+    """Return the instant before which no execution can be missing.
+
+    Not when it was saved: every start saves, also one that is killed before it asks the venue.
+    """
+    instants = [fill.filled_at for fill in snapshot.fills[-1:]]
+    instants += [
+        order.intent.intended_at
+        for order in snapshot.orders
+        if not order.status.is_terminal or order.unbooked_shares > 0
+    ]
+    return min(instants, default=snapshot.saved_at)
