@@ -17,7 +17,7 @@ from daemon.alpaca.account_codec import AssetFacts
 from daemon.asking import Asker
 from daemon.backoff import Jitter
 from daemon.engine import Engine, EngineParts
-from daemon.feeds import FILLS_OVERLAP, BookView, FeedRules, Feeds, Venue
+from daemon.feeds import BookView, FeedRules, Feeds, Venue
 from daemon.http_api import Access, EventFeed
 from daemon.machine import Machine, ReadableNote
 from daemon.metrics import Metrics
@@ -272,7 +272,7 @@ async def assemble(
         # What filled before is in the positions that the account began with.
         assembly.feeds.fills_wanted_since(ground.account.reported_at)
     else:
-        assembly.feeds.fills_wanted_since(settling.fills_booked_until(recovered) - FILLS_OVERLAP)
+        assembly.feeds.fills_wanted_since(settling.fills_wanted_since(recovered))
         say(_recovered_line(recovered))
     await _begin_records(assembly, settings, now)
     say(f"Loading history of {len(universe)} symbols")

@@ -2,13 +2,14 @@
 orders in doubt, orders that ended unheard, and executions not booked yet."""
 
 import asyncio
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from daemon.feeds import FILLS_OVERLAP
 from daemon.memory import Memory
 from daemon.pacing import Pacing
 from daemon.submitting import Submitter
 from domain.orders import OrderStatus
-from domain.snapshot import Snapshot
+from domain.snapshot import RECENT_FILLS_MAX, Snapshot
 
 DOUBTS_MAX, AT_ONCE_MAX = 200, 20
 """Orders in doubt looked up at start-up, in all and at a time: each takes seconds of waiting."""
@@ -43,10 +44,10 @@ async def settle_doubts(memory: Memory, submitter: Submitter, pacing: Pacing) ->
             group.create_task(settle(identity))
 
 
-def fills_booked_until(snapshot: Snapshot) -> datetime:
-    """Return the instant before which no execution can be missing.
+def fills_wanted_since(snapshot: Snapshot) -> datetime:
+    """Return the instant since when executions may be missing from a saved book.
 
-    Not when it was saved: every start saves, also one that is killed before it asks the venue.
+    Not since it was saved: every start saves, also one that is killed before it asks the venue.
     """
     instants = [fill.filled_at for fill in snapshot.fills[-1:]]
     instants += [
@@ -54,4 +55,8 @@ def fills_booked_until(snapshot: Snapshot) -> datetime:
         for order in snapshot.orders
         if not order.status.is_terminal or order.unbooked_shares > 0
     ]
-    return min(instants, default=snapshot.saved_at)
+    since_at = min(instants, default=snapshot.saved_at) - FILLS_OVERLAP
+    if len(snapshot.fills) < RECENT_FILLS_MAX:
+        return since_at
+    # Before the oldest one remembered we could not tell what is booked already.
+    return max(since_at, snapshot.fills[0].filled_at + timedelta(microseconds=1))
