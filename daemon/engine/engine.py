@@ -207,27 +207,31 @@ class Engine:
         return [*self._opinions.fail(event), *self._decide_if_complete(event.slot_at)]
 
     def _decide_if_complete(self, slot_at: datetime) -> list[Command]:
-        if self._opinions.is_waiting_for(slot_at):
+        # A slot that was decided, given up, or waits for the open is not opened by a late answer.
+        if slot_at not in self._open_slots or self._opinions.is_waiting_for(slot_at):
             return []
         return self._decide(slot_at)
 
     def _decide(self, slot_at: datetime) -> list[Command]:
         """Decide a slot now, once; outside the session it waits for the next open."""
+        memory, was_kept = self.memory, slot_at in self.memory.due_at_open
         timeframes = self._open_slots.pop(slot_at, None)
-        if timeframes is None:
-            if slot_at not in self.memory.due_at_open:
-                return []
-            self.memory.due_at_open.remove(slot_at)
-            timeframes = ()
         self._opinions.close(slot_at)
-        if self.is_stopping or self._is_decided(slot_at, timeframes):
+        if self.is_stopping or (timeframes is None and not was_kept):
             return []
-        if self.memory.session is None or slot_at >= self.memory.session.closes_at:
-            self.memory.due_at_open = [slot_at]
-            self.memory.count("slots_awaiting_open")
+        if timeframes is None:
+            # What waits for an open is a session's close, where a bar of every length ends.
+            timeframes = self._rules.timeframes()
+        if was_kept:
+            memory.due_at_open.remove(slot_at)
+        if self._is_decided(slot_at, timeframes):
+            return []
+        if memory.session is None or slot_at >= memory.session.closes_at:
+            memory.due_at_open = [slot_at]
+            memory.count("slots_awaiting_open")
             return [Record(fact=Noted(at=self._core.now, due_at_open=(slot_at,))), Save()]
-        if not self.memory.is_reconciled or self._is_too_old(slot_at, timeframes):
-            self.memory.count("slots_missed")
+        if not memory.is_reconciled or (not was_kept and self._is_too_old(slot_at)):
+            memory.count("slots_missed")
             return []
         return self._deciding.decide(slot_at, timeframes)
 
@@ -236,11 +240,11 @@ class Engine:
         decided = self.memory.decided_slots
         return any(decided.get(t, NEVER) >= slot_at for t in timeframes)
 
-    def _is_too_old(self, slot_at: datetime, timeframes: tuple[Timeframe, ...]) -> bool:
-        """Return whether a slot was missed while we were down; one that waited for the open is
-        as young as the open."""
+    def _is_too_old(self, slot_at: datetime) -> bool:
+        """Return whether a slot was missed while we were down. One that waited for the open is
+        as young as the open, and is not asked about."""
         age_s = (self._core.now - slot_at).total_seconds()
-        return bool(timeframes) and age_s > self._rules.decision_max_age_s
+        return age_s > self._rules.decision_max_age_s
 
     def _give_up(self, slot_at: datetime) -> None:
         self._open_slots.pop(slot_at, None)

@@ -127,6 +127,11 @@ class Opinions:
         if fault:
             return self._bench(given.strategy, OpinionFault.INVALID.value, fault, given.at)
         self._late[given.strategy] = 0
+        held = self._memory.opinions.get(given.strategy)
+        if held is not None and given.slot_at < held.slot_at:
+            # Asked in threads, a strategy may answer about the later slot first.
+            self._memory.count("opinions_overtaken")
+            return []
         entry = self._rules.strategies[given.strategy]
         opinion = Opinion(
             strategy=given.strategy,
