@@ -21,6 +21,8 @@ from state.records import Noted, OpinionKept
 
 LATE_IN_A_ROW_MAX = 3
 """One late answer may be the machine's fault; this many in a row are the strategy's."""
+_NUMBERS = "fiub"
+"""Kinds of numpy's types that read as float64."""
 
 
 class Opinions:
@@ -194,10 +196,7 @@ class Opinions:
             column = int(np.nanargmax(np.abs(strength)))
             symbol = self._symbols[column]
             return f"strength of {symbol} is {strength[column]}, outside [-1, 1]"
-        for key, values in signals.evidence.items():
-            if not isinstance(values, np.ndarray) or values.shape != shape:
-                return f"evidence {key} has not the shape {shape}"
-        return ""
+        return _evidence_fault(signals.evidence, shape)
 
     def _bench(self, name: StrategyName, fault: str, detail: str, at: datetime) -> list[Command]:
         self._memory.benched[name] = Benching(since_at=at, fault=fault, detail=detail)
@@ -210,6 +209,21 @@ class Opinions:
                 fields={"strategy": name, "action": f"mend it, then: tradewind unbench {name}"},
             ),
         ]
+
+
+def _evidence_fault(evidence: object, shape: tuple[int, ...]) -> str:
+    """Return what makes evidence unusable, "" for nothing: it is shown and written, so it must be
+    numbers under names."""
+    if not isinstance(evidence, Mapping):
+        return f"evidence is a {type(evidence).__name__}, not a mapping"
+    for key, values in evidence.items():
+        if not isinstance(key, str):
+            return f"evidence is named {key!r}, not by a text"
+        if not isinstance(values, np.ndarray) or values.shape != shape:
+            return f"evidence {key} has not the shape {shape}"
+        if values.dtype.kind not in _NUMBERS:
+            return f"evidence {key} is of {values.dtype}, not of numbers"
+    return ""
 
 
 def _kept(signals: Signals) -> Signals:

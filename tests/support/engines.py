@@ -5,7 +5,7 @@ Round numbers: $100,000, prices around $100, targets of 10 % of equity: 100 shar
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -140,12 +140,16 @@ def rules_of(strategies: Mapping[str, StrategyEntry], **changes: Any) -> EngineR
     return EngineRules(**{**fields, **changes})
 
 
-def parts_of(rules: EngineRules, limits: RiskLimits = WIDE_LIMITS) -> EngineParts:
+def parts_of(
+    rules: EngineRules,
+    limits: RiskLimits = WIDE_LIMITS,
+    allocation: AllocationRules = WIDE_ALLOCATION,
+) -> EngineParts:
     return EngineParts(
         universe=UNIVERSE,
         rules=rules,
         limits=limits,
-        allocation=WIDE_ALLOCATION,
+        allocation=allocation,
         gate=RiskGate(rules=all_rules(limits), approval_ttl_s=30.0),
         calendar=CALENDAR,
     )
@@ -157,10 +161,11 @@ def an_engine(
     *,
     now: datetime,
     limits: RiskLimits = WIDE_LIMITS,
+    allocation: AllocationRules = WIDE_ALLOCATION,
 ) -> Engine:
     """Return an engine warmed with the daily bars of the sessions before `now`, all at $100."""
     known = memory or a_memory(now)
-    engine = Engine(parts_of(rules, limits), known, now=now)
+    engine = Engine(parts_of(rules, limits, allocation), known, now=now)
     past = CALENDAR.before(now, rules.history_days)
     history = {s: [daily_bar(s, session) for session in past] for s in UNIVERSE.symbols}
     engine.warm(DAY, history, [session.closes_at for session in past])
@@ -254,13 +259,14 @@ class Desk:
         now: datetime = MONDAY.opens_at + LATE_MORNING,
         memory: Memory | None = None,
         limits: RiskLimits = WIDE_LIMITS,
+        allocation: AllocationRules = WIDE_ALLOCATION,
         **rules: Any,
     ) -> None:
         self.says: dict[str, Sequence[float]] = dict(says or {})
         self.rules = rules_of(strategies or {"one": entry()}, **rules)
-        self.limits = limits
+        self.limits, self.allocation = limits, allocation
         self.now = now
-        self.engine = an_engine(self.rules, memory, now=now, limits=limits)
+        self.engine = self._an_engine(memory)
         self.asks: list[Ask] = []
         self.sent: list[ApprovedOrder] = []
         self.cancels: list[CancelOrder] = []
@@ -268,6 +274,11 @@ class Desk:
         self.notices: list[Notify] = []
         self.commands: list[Command] = []
         self._numbers = 0
+
+    def _an_engine(self, memory: Memory | None) -> Engine:
+        return an_engine(
+            self.rules, memory, now=self.now, limits=self.limits, allocation=self.allocation
+        )
 
     # --- events ----------------------------------------------------------------------------------
 
@@ -490,21 +501,21 @@ class Desk:
         )
         return same_shares and profits == ledger.account_profit_usd(portfolio, marks)
 
-    def restarted(self, *, after_s: float = 60.0, **rules: Any) -> "Desk":
+    def restarted(self, *, after_s: float = 60.0) -> "Desk":
         """Return a new process's desk: it knows what a saved snapshot can tell, and no more."""
-        saved = through_a_file(self.engine.snapshot(self.now))
-        later = self.now + timedelta(seconds=after_s)
+        return self.recovered(through_a_file(self.engine.snapshot(self.now)), after_s=after_s)
+
+    def recovered(self, snapshot: Snapshot, *, after_s: float = 60.0) -> "Desk":
+        """Return a new process's desk on a snapshot."""
         fresh = Desk(
             self.rules.strategies,
             says=self.says,
-            now=later,
-            memory=Memory.of(saved, UNIVERSE.symbols),
+            now=self.now + timedelta(seconds=after_s),
             limits=self.limits,
+            allocation=self.allocation,
         )
-        fresh.rules = replace(self.rules, **rules)
-        fresh.engine = an_engine(
-            fresh.rules, Memory.of(saved, UNIVERSE.symbols), now=later, limits=self.limits
-        )
+        fresh.rules = self.rules
+        fresh.engine = fresh._an_engine(Memory.of(snapshot, UNIVERSE.symbols))
         return fresh
 
 

@@ -6,7 +6,6 @@ from datetime import timedelta
 import pytest
 
 from daemon.engine.commands import Ask, ScheduleDecision, SubmitOrder
-from daemon.memory import Memory
 from domain.calendar import Session
 from domain.events import DecisionDue, StoppingBegan
 from domain.orders import Leg, Side
@@ -22,7 +21,6 @@ from tests.support.engines import (
     NEXT_MONDAY,
     THURSDAY,
     TUESDAY,
-    UNIVERSE,
     WEDNESDAY,
     A,
     B,
@@ -361,7 +359,7 @@ def test_the_record_of_a_kept_target_says_that_it_is_done_with() -> None:
         evening,
         decided_slots=dict.fromkeys(decided.decision.timeframes, decided.decision.slot_at),
     )
-    fresh = Desk(desk.rules.strategies, now=desk.now, memory=Memory.of(after, UNIVERSE.symbols))
+    fresh = desk.recovered(after)
     fresh.report()
     fresh.open(TUESDAY)
     fresh.due()
