@@ -150,7 +150,9 @@ def _judge_quantity(request: OrderRequest, around: Surroundings) -> None:
     requested = request.qty
     if requested is None:
         assert request.notional is not None and around.touch is not None
-        requested = request.notional / around.touch.bid_usd
+        touch = around.touch
+        price = touch.bid_usd if request.side is Side.SELL else touch.ask_usd
+        requested = request.notional / price
     if requested <= available:
         return
     related = [o.id for o in around.own_orders if o.held_qty and _is_live(o)]

@@ -74,7 +74,7 @@ class Groups:
             leg = self._book.by_id[leg_id]
             if leg.status is not Status.HELD:
                 continue
-            leg = replace(leg, qty=entry.filled_qty, updated_ns=now_ns, is_armed=True)
+            leg = replace(leg, updated_ns=now_ns, is_armed=True)
             if leg.type is OrderType.LIMIT or len(entry.leg_ids) == 1:
                 leg = replace(leg, status=Status.NEW, submitted_ns=now_ns)
                 self._register.record(EventKind.NEW, leg)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 
 from domain.calendar import Session
 from domain.money import ZERO
@@ -14,6 +14,7 @@ from exchange.agenda import gtc_expiry_ns
 from exchange.instants import to_ns, wall_ns
 from exchange.matching import trailing_stop_price
 from exchange.orders import (
+    QUANTITY_STEP,
     OrderClass,
     OrderRequest,
     OrderType,
@@ -35,6 +36,7 @@ class Desk:
     gtc_days: int
     next_id: Callable[[], tuple[str, int]]
     client_id_for: Callable[[int], str]
+    touch: Touch | None
 
 
 def write_order(request: OrderRequest, admission: Admission, desk: Desk) -> VenueOrder:
@@ -63,7 +65,17 @@ def write_order(request: OrderRequest, admission: Admission, desk: Desk) -> Venu
         trail_percent=request.trail_percent,
         extended_hours=request.extended_hours,
         reserve_usd=admission.reserve_usd,
+        cap_qty=_cap(request, admission, desk.touch),
     )
+
+
+def _cap(request: OrderRequest, admission: Admission, touch: Touch | None) -> Decimal | None:
+    """Return how many shares an order in dollars may close: what they are worth now, so that a
+    falling price cannot make it sell more than is held. None for every other order."""
+    if request.notional is None or admission.intent.opens or touch is None:
+        return None
+    price = touch.bid_usd if request.side is Side.SELL else touch.ask_usd
+    return (request.notional / price).quantize(QUANTITY_STEP, rounding=ROUND_DOWN)
 
 
 def expiry_ns(request: OrderRequest, desk: Desk) -> int:

@@ -201,7 +201,8 @@ def _marketable(order: VenueOrder, touch_usd: float) -> bool:
 
 def _wanted(order: VenueOrder, price_usd: float, available: Decimal) -> Decimal:
     if order.notional is not None:
-        return min(_shares_for(order, exact_usd(price_usd)), available)
+        most = available if order.cap_qty is None else min(available, order.remaining_qty)
+        return min(_shares_for(order, exact_usd(price_usd)), most)
     return min(order.remaining_qty, available)
 
 

@@ -121,7 +121,8 @@ class VenueOrder:
     `reserve_usd` is the buying power one open share ties up; 0 for closing orders.
     `ordinal` is the order's place among all ever accepted; `finished_ns` the instant its terminal
     status was reached. `is_elected`: a stop that has been triggered; `collar_price` is the limit
-    the venue gives an elected buy stop; `is_armed`: a held stop that already watches the tape.
+    the venue gives an elected buy stop; `is_armed`: a held stop that already watches the tape;
+    `cap_qty`: the most shares an order in dollars may close.
     """
 
     id: str
@@ -149,6 +150,7 @@ class VenueOrder:
     is_elected: bool = False
     is_armed: bool = True
     collar_price: Decimal | None = None
+    cap_qty: Decimal | None = None
     filled_qty: Decimal = ZERO
     filled_value_usd: Decimal = ZERO
     reserve_usd: Decimal = ZERO
@@ -167,10 +169,11 @@ class VenueOrder:
 
     @property
     def remaining_qty(self) -> Decimal:
-        """Shares that may still fill; zero once finished, and for orders in dollars."""
-        if self.status.is_terminal or self.qty is None:
+        """Shares that may still fill; zero once finished, and for dollars spent on opening."""
+        most = self.qty if self.qty is not None else self.cap_qty
+        if self.status.is_terminal or most is None:
             return ZERO
-        return self.qty - self.filled_qty
+        return most - self.filled_qty
 
     @property
     def remaining_notional(self) -> Decimal:

@@ -56,10 +56,12 @@ class Prices:
 
     def touch(self, symbol: str, at_ns: int) -> Touch | None:
         """Return best bid and ask at an instant, None while nothing is known of the symbol."""
+        row = self._views.column_of[symbol]
         view = self._views.latest(at_ns)
         if view is None:
-            return None
-        row, tick = self._views.column_of[symbol], max(0, view.tick_at(at_ns))
+            first = self._views.of_day(self._views.market.first_day)
+            return _flat_touch(float(first.tape.previous_close_usd[row]))
+        tick = max(0, view.tick_at(at_ns))
         if view.tick_at(at_ns) < 0:
             return _flat_touch(float(view.tape.previous_close_usd[row]))
         bid, ask = float(view.bid[row, tick]), float(view.ask[row, tick])

@@ -201,5 +201,7 @@ def _is_done(order: VenueOrder, filled_qty: Decimal, value: Decimal, price: Deci
     if order.qty is not None:
         return filled_qty == order.qty
     assert order.notional is not None
+    if filled_qty == order.cap_qty:
+        return True
     # An order in dollars is done when what is left buys less than the smallest part of a share.
     return (order.notional - value) / price < Decimal("1e-9")

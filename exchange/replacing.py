@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from exchange import errors
-from exchange.orders import OrderRequest, OrderType, Status, TimeInForce, VenueOrder
+from exchange.orders import OrderClass, OrderRequest, OrderType, Status, TimeInForce, VenueOrder
 from exchange.parsing import checked
 
 _NOT_YET = (Status.PENDING_NEW, Status.PENDING_CANCEL)
@@ -67,6 +67,8 @@ def _judge_state(old: VenueOrder) -> None:
 def _judge_change(old: VenueOrder, change: Replacement) -> None:
     if change.qty is not None and change.qty % 1 != 0:
         raise errors.invalid("qty must be integer")
+    if change.qty is not None and old.order_class is not OrderClass.SIMPLE:
+        raise errors.against_rule(f"qty of {old.order_class} orders cannot be changed")
     if change.qty is not None and change.qty <= old.filled_qty:
         raise errors.against_rule("qty must be > filled_qty")
     if change.stop_price is not None and old.type is OrderType.LIMIT:

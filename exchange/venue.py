@@ -152,7 +152,7 @@ class Venue:
         if touch is not None:
             request = head_request(request, touch)
         admission = admit(request, self._around(request.symbol, touch))
-        desk, works_now = self._desk()
+        desk, works_now = self._desk(touch)
         head, legs = write_legs(request, write_order(request, admission, desk), desk)
         last_usd = self.prices.at(self.now_ns)(request.symbol)
         return self._trading.accept(with_trail(head, last_usd), legs, works_now=works_now)
@@ -197,7 +197,7 @@ class Venue:
             raise errors.invalid("client_order_id must be unique")
         request = replacement_request(old, change)
         admission = self._admit_change(old, request)
-        desk, _ = self._desk()
+        desk, _ = self._desk(self.touch(old.symbol))
         new = replace(
             write_order(request, admission, desk),
             replaces=old.id,
@@ -254,7 +254,7 @@ class Venue:
         self._agenda = Agenda(self.market.calendar, self.now_ns)
         self._days.resume()
 
-    def _desk(self) -> tuple[Desk, bool]:
+    def _desk(self, touch: Touch | None) -> tuple[Desk, bool]:
         session, works_now = trading_day(self.market.calendar, self.now_ns)
         desk = Desk(
             now_ns=self.now_ns,
@@ -262,6 +262,7 @@ class Venue:
             gtc_days=self.config.knobs.gtc_days,
             next_id=self._register.next_order_id,
             client_id_for=self._register.client_id_for,
+            touch=touch,
         )
         return desk, works_now
 
