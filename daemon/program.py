@@ -4,11 +4,10 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 import aiohttp
 import structlog
@@ -27,13 +26,20 @@ from daemon.clock import (
 from daemon.embedded import EmbeddedExchange, ExchangeOptions, find_or_start
 from daemon.feeds import Feeds
 from daemon.http_server import serve
+from daemon.keeping import ExchangeKeeper
 from daemon.machine import Machine, Watch, this_machine
 from daemon.pacing import ClockPacing, LockstepPacing, Pacing, VenuePacing
 from daemon.report import RunReport, report_of
 from daemon.sdnotify import ServiceManager
-from daemon.settings import Settings
-from domain.errors import Refused, TradewindError, VenueError
+from daemon.settings import WHERE_TO_GET_KEYS, Settings
+from domain.errors import (
+    ConfigurationFault,
+    NotAuthorized,
+    TradewindError,
+    VenueError,
+)
 from domain.events import StoppingBegan, StrategyHung
+from domain.portfolio import AccountReport
 from domain.ports import Clock
 
 CONNECTIONS_MAX = 40
@@ -43,12 +49,12 @@ LAST_RECONCILE_S_MAX = 5.0
 """Shutdown: how long the last look at the venue's account may take."""
 
 _log = structlog.get_logger("tradewind")
-EXCHANGE_STARTS_MAX, EXCHANGE_STARTS_WINDOW_S = 5, 600.0
-"""So many times an exchange that ended by itself is started again, within so long."""
 RECONCILE_S = 60.0
 """Market time between two looks at the account…"""
 RECONCILE_REAL_S_MIN = 1.0
 """…and the least real time between them, however fast market time runs."""
+RECONCILE_AGAIN_S = 2.0
+"""Start-up: loop time until the account is asked for again."""
 Say = Callable[[str], None]
 
 
@@ -85,14 +91,6 @@ class _Started:
     assembly: Assembly
     time: _Time
     files: startup.StateFiles
-
-
-class _Begin(Protocol):
-    """Starts a loop among the others: what it raises ends them all."""
-
-    def __call__(self, job: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
-        """Start it."""
-        ...
 
 
 async def run(settings: Settings, options: RunOptions) -> RunReport | None:
@@ -167,7 +165,7 @@ class _Program:
             self._settings, self._session, clock=time.clock, pace=time.pace, jitter=self._jitter
         )
         self._options.say("Reading the account")
-        account = await connection.broker.account()
+        account = await self._account(connection)
         files = startup.open_state(
             self._settings.state_dir,
             venue=self._settings.venue,
@@ -207,6 +205,20 @@ class _Program:
             assembly.runner.post(StrategyHung(at=time.clock.now(), strategy=hung))
         return _Started(assembly, time, files)
 
+    async def _account(self, connection: wiring.Connection) -> AccountReport:
+        try:
+            return await connection.broker.account()
+        except NotAuthorized as refusal:
+            if self._settings.venue == "embedded":
+                raise ConfigurationFault(
+                    f"the exchange at {self._options.exchange.url} lets others in only: it was "
+                    "started with --key and --secret; start it without, or set EXCHANGE_URL"
+                ) from refusal
+            raise ConfigurationFault(
+                f"Alpaca does not accept ALPACA_API_KEY and ALPACA_SECRET_KEY "
+                f"(HTTP {refusal.http_status}): {WHERE_TO_GET_KEYS}"
+            ) from refusal
+
     # --- the exchange ----------------------------------------------------------------------------
 
     async def _find_exchange(self) -> None:
@@ -219,33 +231,10 @@ class _Program:
             f"{identity.speed:g}× time, now {identity.now:%Y-%m-%d %H:%M} UTC"
         )
 
-    async def _keep_exchange(self, exchange: EmbeddedExchange, clock: VenueClock) -> None:
-        """Start an exchange of ours again whenever it ends by itself; its account survives."""
-        ends: deque[float] = deque(maxlen=EXCHANGE_STARTS_MAX)
-        while True:
-            await exchange.ended()
-            now_s = asyncio.get_running_loop().time()
-            if len(ends) == EXCHANGE_STARTS_MAX and now_s - ends[0] < EXCHANGE_STARTS_WINDOW_S:
-                raise TradewindError(
-                    f"the exchange ended {EXCHANGE_STARTS_MAX + 1} times within "
-                    f"{EXCHANGE_STARTS_WINDOW_S / 60:.0f} minutes; see "
-                    f"{exchange.options.state_dir / 'exchange.log'}"
-                )
-            ends.append(now_s)
-            _log.error("exchange_ended", hint="starting it again")
-            await exchange.start_again(self._session)
-            clock.follow(exchange.identity.clock)
-
-    async def _follow_exchange(self, exchange: EmbeddedExchange, clock: VenueClock) -> None:
-        """Read market time anew: it stood still while the exchange was away."""
-        try:
-            await exchange.read_again(self._session)
-        except Refused:
-            raise
-        except TradewindError as fault:
-            _log.warning("exchange_away", reason=str(fault))
-        else:
-            clock.follow(exchange.identity.clock)
+    def _keeper(self, clock: Clock) -> ExchangeKeeper | None:
+        if self._exchange is None or not isinstance(clock, VenueClock):
+            return None
+        return ExchangeKeeper(self._exchange, clock, self._session)
 
     async def _stop_exchange(self) -> None:
         if self._exchange is not None:
@@ -303,12 +292,17 @@ class _Program:
                 begin(self._beat(assembly, watchdog), "beat"),
                 begin(runner.watch_jobs(), "jobs"),
                 begin(assembly.notifier.run(), "notifier"),
-                begin(feeds.order_news(self._on_connected(assembly, time, begin)), "order-news"),
             ]
-            if self._exchange is not None and isinstance(time.clock, VenueClock):
-                carrying.append(
-                    begin(self._keep_exchange(self._exchange, time.clock), "keep-exchange")
-                )
+            keeper = self._keeper(time.clock)
+            if keeper is not None:
+                carrying.append(begin(keeper.keep(), "keep-exchange"))
+
+            def on_connected(is_reconnect: bool) -> None:
+                if is_reconnect and keeper is not None:
+                    begin(keeper.follow(), "follow-exchange")
+                assembly.on_stream_connected(is_reconnect)
+
+            carrying.append(begin(feeds.order_news(on_connected), "order-news"))
             if time.lockstep is not None:
                 carrying.append(begin(time.lockstep.conduct(), "lockstep"))
             await self._recover(assembly, feeds)
@@ -326,26 +320,17 @@ class _Program:
             for task in (*carrying, stopping):
                 task.cancel()
 
-    def _on_connected(
-        self, assembly: Assembly, time: _Time, begin: "_Begin"
-    ) -> Callable[[bool], None]:
-        exchange, clock = self._exchange, time.clock
-
-        def on_connected(is_reconnect: bool) -> None:
-            if is_reconnect and exchange is not None and isinstance(clock, VenueClock):
-                begin(self._follow_exchange(exchange, clock), "follow-exchange")
-            assembly.on_stream_connected(is_reconnect)
-
-        return on_connected
-
     async def _recover(self, assembly: Assembly, feeds: Feeds) -> None:
         """Settle every order in doubt and take in the venue's account, before anything new."""
         self._options.say("Comparing the book with the venue")
         await assembly.settle_doubts()
-        while not await feeds.reconcile():
+        while not self._stop.is_set():
+            if await feeds.reconcile():
+                self._options.say("Ready; trading from the next bar on")
+                return
             self._manager.still_starting(30.0)
-            await asyncio.sleep(2.0)
-        self._options.say("Ready; trading from the next bar on")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), RECONCILE_AGAIN_S)
 
     async def _beat(self, assembly: Assembly, watchdog: Watch) -> None:
         loop = asyncio.get_running_loop()
