@@ -262,7 +262,7 @@ class Engine:
             # After a restart inside the session the open may be long past: then at once.
             due_at = max(due_at, self._core.now + timedelta(seconds=1))
             commands += [ScheduleDecision(slot_at=slot_at, due_at=due_at) for slot_at in waiting]
-        return commands
+        return [*commands, *self._opinions.catch_up(self._core.board, self._core.now)]
 
     def _on_close(self, event: SessionClosed) -> list[Command]:
         self.memory.session = None

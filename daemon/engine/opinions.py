@@ -82,6 +82,24 @@ class Opinions:
             self._open[slot_at] = asked
         return commands
 
+    def catch_up(self, board: Board, as_of: datetime) -> list[Command]:
+        """Return an Ask for every strategy that has no opinion on its latest bar yet.
+
+        After a first start, or one after a long stop, a daily strategy would else be silent until
+        the next close although history is there. The answers are opinions, no decision: the next
+        slot weighs them.
+        """
+        commands: list[Command] = []
+        for name, entry in self._rules.strategies.items():
+            last_at = self._panels.last_slot_at(entry.strategy.timeframe)
+            known = self._memory.opinions.get(name)
+            is_known = known is not None and last_at is not None and known.slot_at >= last_at
+            if entry.abstains or name in self._memory.benched or last_at is None or is_known:
+                continue
+            market = self._market(name, entry, board, as_of)
+            commands.append(Ask(strategy=name, slot_at=last_at, market=market))
+        return commands
+
     def _market(
         self, name: StrategyName, entry: StrategyEntry, board: Board, as_of: datetime
     ) -> Market:
@@ -96,7 +114,7 @@ class Opinions:
             as_of=as_of,
             symbols=self._symbols,
             bars=bars,
-            panels={strategy.timeframe: bars},
+            panels=self._panels.windows(strategy.lookback_bars),
             reads=reads,
             quotes_or_none=quotes if Reads.QUOTES in reads else None,
             weights_or_none=weights,

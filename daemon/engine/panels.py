@@ -1,6 +1,6 @@
 """The engine's bars, and the statistics of the daily ones that sizing and the gate need."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -32,6 +32,26 @@ class DailyStatistics:
     volume_shares: Floats
     cluster_of: NDArray[np.int64]
     previous_close_usd: Floats
+
+
+class Windows(Mapping[Timeframe, Bars]):
+    """The windows of every timeframe kept, of one look-back; cut only when looked at."""
+
+    __slots__ = ("_lookback_bars", "_panels")
+
+    def __init__(self, panels: Mapping[Timeframe, Panel], lookback_bars: int) -> None:
+        self._panels = panels
+        self._lookback_bars = lookback_bars
+
+    def __getitem__(self, timeframe: Timeframe) -> Bars:
+        panel = self._panels[timeframe]
+        return panel.window(min(self._lookback_bars, panel.capacity_slots))
+
+    def __iter__(self) -> Iterator[Timeframe]:
+        return iter(self._panels)
+
+    def __len__(self) -> int:
+        return len(self._panels)
 
 
 class Panels:
@@ -81,6 +101,10 @@ class Panels:
     def window(self, timeframe: Timeframe, lookback_bars: int) -> Bars:
         """Return a read-only look-back window."""
         return self.panels[timeframe].window(lookback_bars)
+
+    def windows(self, lookback_bars: int) -> Windows:
+        """Return the windows of every timeframe, of a look-back (or all that is kept, if less)."""
+        return Windows(self.panels, lookback_bars)
 
     def statistics(self) -> DailyStatistics:
         """Return the daily statistics, computed once after each daily bar."""
