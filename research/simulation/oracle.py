@@ -1,0 +1,256 @@
+"""What must hold at every instant of a world, judged by the exchange's own books and the disk."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from daemon.assembly import Assembly
+from domain.money import ZERO
+from domain.orders import OrderStatus, Side
+from domain.snapshot import TradingState
+from exchange.orders import Status, VenueOrder
+from exchange.records import VenueEvent
+from exchange.venue import Venue
+from execution.identity import PREFIX
+from research.simulation.kernel.network import Wire
+
+CENT = Decimal("0.01")
+DRIFT = Decimal("1.25")
+"""How far above its limit a position may stand by prices alone, and the gate's by late news."""
+_KINDS = (b'"t":"DECISION"', b'"t":"ORDERED"')
+Report = Callable[[str, str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meant:
+    """An order as it stands in the journal."""
+
+    identity: str
+    symbol: str
+    side: Side
+    quantity_shares: Decimal
+    leg: str
+    slot_at: str
+
+    @property
+    def slot_and_leg(self) -> tuple[str, str, str]:
+        """What all repetitions of one wish share."""
+        return self.symbol, self.slot_at, self.leg
+
+
+class Oracle:
+    """Watches wire, disk, exchange and daemon; tells every breach once."""
+
+    def __init__(self, venue: Venue, *, report: Report, position_max: Decimal) -> None:
+        self._venue = venue
+        self._report = report
+        self._position_max = position_max
+        self.assembly: Assembly | None = None
+        self.journaled: dict[str, Meant] = {}
+        """Every order whose record is durable."""
+        self._first_of: dict[tuple[str, str, str], Decimal] = {}
+        self._decided: dict[tuple[str, str], str] = {}
+        self._seen: dict[str, None] = {}
+        self._adoptions = 0
+
+    # --- the disk -----------------------------------------------------------------------------
+
+    def synced(self, path: Path, data: bytes) -> None:
+        """Learn what orders have become durable."""
+        if path.suffix != ".jsonl":
+            return
+        for line in data.split(b"\n"):
+            if any(kind in line[:80] for kind in _KINDS):
+                self._learn(orjson.loads(line[9:]))
+
+    def _learn(self, record: dict[str, Any]) -> None:
+        decision = record.get("decision")
+        if decision:
+            for timeframe in decision["timeframes"]:
+                self._learn_slot(timeframe, decision["slot_at"], record["n"])
+        for approved in record["orders"]:
+            intent = approved["intent"]
+            meant = Meant(
+                identity=intent["client_order_id"],
+                symbol=intent["symbol"],
+                side=Side(intent["side"]),
+                quantity_shares=Decimal(intent["quantity_shares"]),
+                leg=intent["leg"],
+                slot_at=intent["slot_at"],
+            )
+            known = self.journaled.setdefault(meant.identity, meant)
+            if known != meant:
+                self._report("one id, two orders", f"{known} and {meant}")
+            # A wish is as large as its first order; re-pricings are for what that left.
+            self._first_of.setdefault(meant.slot_and_leg, meant.quantity_shares)
+
+    def _learn_slot(self, timeframe: str, slot_at: str, number: int) -> None:
+        earlier = self._decided.setdefault((timeframe, slot_at), str(number))
+        if earlier != str(number):
+            self._report(
+                "a slot decided twice", f"{timeframe} {slot_at}: records {earlier} and {number}"
+            )
+
+    # --- the wire -----------------------------------------------------------------------------
+
+    def sent(self, wire: Wire, data: bytes) -> None:
+        """Judge an order at the instant its first byte leaves."""
+        if not wire.is_client:
+            return
+        _, found, rest = data.partition(b'"client_order_id":"')
+        if not found:
+            return
+        identity = rest.partition(b'"')[0].decode()
+        meant = self.journaled.get(identity)
+        if meant is None:
+            self._report("sent before its record was durable", identity)
+            return
+        if self.assembly is None:
+            self._report("sent before the daemon was ready", identity)
+            return
+        memory = self.assembly.engine.memory
+        if memory.trading.state is TradingState.HALTED and meant.leg != "flatten":
+            self._report("sent while halted", f"{identity}: {memory.trading.cause}")
+        if not memory.is_reconciled and meant.leg == "open":
+            self._report("sent before the book was compared with the venue", identity)
+
+    # --- the exchange -------------------------------------------------------------------------
+
+    def happened(self, events: list[VenueEvent]) -> None:
+        """Judge what the exchange did."""
+        for event in events:
+            order = event.order
+            if order is None or not order.client_order_id.startswith(PREFIX):
+                continue
+            if order.id not in self._seen:
+                self._seen[order.id] = None
+                self._judge_new(order)
+            if event.execution is not None:
+                self._judge_fill(order)
+
+    def _judge_new(self, order: VenueOrder) -> None:
+        meant = self.journaled.get(order.client_order_id)
+        if meant is None:
+            self._report("an order without a decision", f"{order.client_order_id} {order.symbol}")
+            return
+        if (order.symbol, order.side, order.qty) != (
+            meant.symbol,
+            meant.side,
+            meant.quantity_shares,
+        ):
+            self._report("not the order that was decided", f"{order} is not {meant}")
+        if meant.leg == "open":
+            self._judge_size(order)
+
+    def _judge_size(self, order: VenueOrder) -> None:
+        """Held and working shares of a symbol, with this order, stay inside the position limit."""
+        venue = self._venue
+        working = [o for o in venue.book.open_of(order.symbol) if o.side is order.side]
+        shares = abs(venue.account.qty(order.symbol)) + sum(
+            ((o.qty or ZERO) - o.filled_qty for o in working), ZERO
+        )
+        price_usd = venue.prices.at(venue.now_ns)(order.symbol)
+        equity_usd = venue.totals().equity
+        if shares * price_usd > self._position_max * equity_usd * DRIFT:
+            self._report(
+                "beyond the position limit",
+                f"{order.symbol}: {shares} × {price_usd} of {equity_usd} USD",
+            )
+
+    def _judge_fill(self, order: VenueOrder) -> None:
+        meant = self.journaled.get(order.client_order_id)
+        if meant is None:
+            return
+        alike = [
+            o
+            for o in self._venue.book.by_id.values()
+            if (m := self.journaled.get(o.client_order_id)) is not None
+            and m.slot_and_leg == meant.slot_and_leg
+        ]
+        filled = sum((o.filled_qty for o in alike), ZERO)
+        if filled > self._first_of[meant.slot_and_leg]:
+            self._report(
+                "more executed than intended",
+                f"{meant.slot_and_leg}: {filled} of {self._first_of[meant.slot_and_leg]}",
+            )
+
+    # --- the daemon ---------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Judge the daemon's own book, at any instant between two events."""
+        if self.assembly is None:
+            return
+        memory = self.assembly.engine.memory
+        portfolio = memory.portfolio
+        symbols = {s: None for book in portfolio.books.values() for s in book.positions}
+        for symbol in sorted({**symbols, **dict.fromkeys(portfolio.positions)}):
+            booked = sum((b.shares(symbol) for b in portfolio.books.values()), ZERO)
+            if booked != portfolio.shares(symbol):
+                self._report(
+                    "the books are not the account",
+                    f"{symbol}: {booked} in books, {portfolio.shares(symbol)} held",
+                )
+        for identity, order in memory.working.items():
+            if order.filled_shares > order.intent.quantity_shares:
+                self._report("overfilled", f"{identity}: {order.filled_shares}")
+        adoptions = memory.counters.get("adoptions", 0)
+        if adoptions > self._adoptions:
+            self._report("the book was wrong and adopted the venue's", str(memory.portfolio.books))
+        self._adoptions = max(self._adoptions, adoptions)
+
+    def differences(self) -> list[str]:
+        """Return in what daemon and exchange differ; nothing may be in flight."""
+        if self.assembly is None:
+            return ["no daemon"]
+        memory, account = self.assembly.engine.memory, self._venue.account
+        found = []
+        if not memory.is_reconciled:
+            found.append("not reconciled")
+        held = {s: h.qty for s, h in account.holdings.items()}
+        booked = {s: p.quantity_shares for s, p in memory.portfolio.positions.items()}
+        if held != booked:
+            found.append(f"positions: {booked} booked, {held} held")
+        if abs(account.cash - memory.portfolio.cash_usd) >= CENT / 2:
+            found.append(f"cash: {memory.portfolio.cash_usd} booked, {account.cash} held")
+        found += [f"{i} is {o.status.value}" for i, o in memory.working.items()]
+        found += [
+            f"{o.client_order_id} is open at the exchange" for o in self._venue.book.open_orders()
+        ]
+        return found + self._ends_differently()
+
+    def _ends_differently(self) -> list[str]:
+        assert self.assembly is not None
+        orders = self.assembly.engine.memory.orders
+        found = []
+        for identity in self.journaled:
+            ours, theirs = orders.get(identity), self._venue.book.by_client(identity)
+            if ours is None:
+                continue
+            if theirs is None:
+                if ours.status not in (OrderStatus.WITHHELD, OrderStatus.REJECTED):
+                    found.append(f"{identity}: {ours.status.value}, never at the exchange")
+            elif _END_OF.get(theirs.status) is not ours.status:
+                found.append(f"{identity}: {ours.status.value}, there {theirs.status.value}")
+            elif ours.filled_shares != theirs.filled_qty:
+                found.append(f"{identity}: {ours.filled_shares} filled, there {theirs.filled_qty}")
+        return found
+
+    def identity_of_money(self) -> None:
+        """Judge the exchange's own sums: cash is what it began with less what was bought."""
+        spent = sum(
+            (e.side.sign * e.qty * e.price_usd for e in self._venue.register.executions), ZERO
+        )
+        if self._venue.account.cash != self._venue.config.cash_usd - spent:
+            self._report("cash is not what was traded", f"{self._venue.account.cash} after {spent}")
+
+
+_END_OF = {
+    Status.FILLED: OrderStatus.FILLED,
+    Status.CANCELED: OrderStatus.CANCELED,
+    Status.EXPIRED: OrderStatus.EXPIRED,
+    Status.REJECTED: OrderStatus.REJECTED,
+}

@@ -1,0 +1,109 @@
+"""What befalls a world: each seed draws its own rates, so that rare mixtures come about too."""
+
+from dataclasses import dataclass, field
+
+from research.simulation.kernel.chance import Chance
+from research.simulation.kernel.disk import DiskFaults
+from research.simulation.kernel.network import LinkFaults
+
+SEGMENT_RATES = (0.0, 0.0, 0.0005, 0.002, 0.01)
+"""Of segments on the wire: a request takes about four."""
+REQUEST_RATES = (0.0, 0.01, 0.05, 0.2)
+MESSAGE_RATES = (0.0, 0.01, 0.05, 0.25)
+DISK_RATES = (0.0, 0.0, 0.0, 0.00003, 0.0002)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiFaults:
+    """Shares of requests that are answered otherwise than the venue means to."""
+
+    limited: float = 0.0
+    """429, nothing done."""
+    failing: float = 0.0
+    """500, nothing done."""
+    late: float = 0.0
+    """Carried out after up to 30 s: the client has given up by then."""
+    lost: float = 0.0
+    """Carried out, then 504 or a broken connection."""
+    garbled: float = 0.0
+    """Carried out, then half of the answer with 200."""
+    blind: float = 0.0
+    """A look-up says 404 for a while after the order was accepted."""
+    refused: float = 0.0
+    """403 for an order that repeats an id: its own first copy holds the buying power."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamFaults:
+    """Shares of order news that go astray."""
+
+    lost: float = 0.0
+    doubled: float = 0.0
+    delayed: float = 0.0
+    delay_s: tuple[float, float] = (0.1, 20.0)
+    muted: float = 0.0
+    """From here on the stream says nothing, though it answers pings, until it is reset."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessFaults:
+    """How long processes live, in callbacks, and how they come back."""
+
+    life_steps: int = 0
+    """Mean callbacks to a kill -9; 0 = never."""
+    early: float = 0.3
+    """The share of kills that fall into start-up and recovery."""
+    at_disk: float = 0.2
+    """The share of kills that fall in the midst of a write."""
+    power: float = 0.3
+    """The share that is a power cut: what was not synced may be gone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swarm:
+    """Everything that befalls one world."""
+
+    link: LinkFaults = field(default_factory=LinkFaults)
+    api: ApiFaults = field(default_factory=ApiFaults)
+    stream: StreamFaults = field(default_factory=StreamFaults)
+    disk: DiskFaults = field(default_factory=DiskFaults)
+    process: ProcessFaults = field(default_factory=ProcessFaults)
+
+
+CALM = Swarm()
+
+
+def draw_swarm(chance: Chance) -> Swarm:
+    """Return the faults of one seed."""
+    segment, request, message = SEGMENT_RATES, REQUEST_RATES, MESSAGE_RATES
+    return Swarm(
+        link=LinkFaults(
+            refuse=chance.pick((0.0, 0.02, 0.1)),
+            hang=chance.pick((0.0, 0.0, 0.02)),
+            split=chance.pick((0.0, 0.01, 0.2)),
+            reset=chance.pick(segment),
+            black_hole=chance.pick(segment) / 4,
+            slow=chance.pick((0.0, 0.001, 0.01)),
+        ),
+        api=ApiFaults(
+            limited=chance.pick(request) / 4,
+            failing=chance.pick(request),
+            late=chance.pick(request),
+            lost=chance.pick(request),
+            garbled=chance.pick(request) / 2,
+            blind=chance.pick(request),
+            refused=chance.pick((0.0, 0.25, 1.0)),
+        ),
+        stream=StreamFaults(
+            lost=chance.pick(message),
+            doubled=chance.pick(message),
+            delayed=chance.pick(message),
+            muted=chance.pick((0.0, 0.0, 0.002)),
+        ),
+        disk=DiskFaults(fail=chance.pick(DISK_RATES), slow=chance.pick((0.0, 0.01, 0.05))),
+        process=ProcessFaults(
+            life_steps=chance.pick((0, 30_000, 8_000, 8_000, 4_000)),
+            early=chance.pick((0.1, 0.3, 0.6)),
+            power=chance.pick((0.0, 0.3, 1.0)),
+        ),
+    )

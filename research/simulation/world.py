@@ -1,0 +1,386 @@
+"""One seed, one world: an exchange, a daemon, what befalls them, and the judge of it all."""
+
+import asyncio
+import contextlib
+import gc
+import hashlib
+import random  # noqa: TID251 - aiohttp's own draws are pinned here, for the trace
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, MutableMapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import aiohttp.connector
+import structlog
+
+from daemon.assembly import Assembly
+from domain.events import Action, OperatorAsked
+from domain.instruments import Symbol
+from domain.snapshot import TradingState
+from exchange.assets import shipped_instruments
+from research.simulation.kernel.chance import Chance
+from research.simulation.kernel.loop import Deadlock, VirtualLoop
+from research.simulation.kernel.network import NO_FAULTS
+from research.simulation.kernel.node import NODE
+from research.simulation.oracle import Oracle
+from research.simulation.process import Profile, SimulatedDaemon
+from research.simulation.swarm import CALM, Swarm, draw_swarm
+from research.simulation.venue import SimulatedVenue
+
+SPEED = 10.0
+"""Market seconds in a second of virtual time."""
+SYMBOLS = 12
+WIDE_SHARE = 0.05
+"""The share of seeds with all symbols and one-minute bars."""
+POSITION_MAX = Decimal("0.05")
+LOOK_S = 6.0
+OPERATOR_S = (20.0, 200.0)
+SETTLE_S_MAX = 400.0
+"""Virtual seconds after the last fault within which everything must be settled…"""
+STOP_S_MAX = 60.0
+"""…and after SIGTERM within which the daemon must be gone."""
+HEAL_BEFORE_CLOSE = timedelta(minutes=100), timedelta(minutes=300)
+SECONDS_A_DAY_MAX = 40_000.0
+VIOLATIONS_MAX = 5
+Log = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """Which world, and for how long."""
+
+    seed: int
+    days: int = 1
+    swarm: Swarm | None = None
+    """None draws one from the seed."""
+    wide: bool | None = None
+    speed: float = SPEED
+    log: Log | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Violation:
+    """A promise broken, and when."""
+
+    what: str
+    detail: str
+    at_s: float
+
+    def __str__(self) -> str:
+        return f"{self.at_s:.3f} s: {self.what}: {self.detail}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of one world."""
+
+    seed: int
+    days: int
+    violations: tuple[Violation, ...]
+    counts: Counter[str]
+    trace: str
+    """A hash of everything that went over the wire and to the disk, and when."""
+    steps: int
+
+
+@dataclass(slots=True)
+class _Trace:
+    """Hashes what happens; `log` hears of it in words."""
+
+    digest: Any = field(default_factory=lambda: hashlib.blake2b(digest_size=8))
+
+    def segment(self, at_s: float, side: str, data: bytes) -> None:
+        self.digest.update(b"%s %.9f %d " % (side.encode(), at_s, len(data)))
+        # Keys and masks of websockets, and the Date of some answers, are the machine's own.
+        if data[:4] in (b"POST", b"HTTP"):
+            self.digest.update(data.partition(b"\r\n\r\n")[2])
+        elif data[:1] == b"{":
+            self.digest.update(data)
+
+    def note(self, text: str) -> None:
+        self.digest.update(text.encode())
+
+
+class World:
+    """Everything of one seed. Run it once."""
+
+    def __init__(self, wish: Wish) -> None:
+        self._wish = wish
+        self._chance = chance = Chance(wish.seed)
+        self.loop = VirtualLoop(horizon_s=SECONDS_A_DAY_MAX * (wish.days + 1))
+        self.counts: Counter[str] = Counter()
+        self.violations: list[Violation] = []
+        self._trace = _Trace()
+        drawn = draw_swarm(chance.fork("swarm"))
+        self.swarm = wish.swarm if wish.swarm is not None else drawn
+        is_wide = chance.fork("wide").hits(WIDE_SHARE) if wish.wide is None else wish.wide
+        symbols = _symbols(chance.fork("symbols"), is_wide=is_wide)
+        self.venue = SimulatedVenue(self.loop, chance.fork("venue"), symbols, speed=wish.speed)
+        self.daemon = SimulatedDaemon(
+            self.loop,
+            chance.fork("daemon"),
+            Profile(
+                symbols=symbols,
+                bar_timeframe="1Min" if is_wide else "5Min",
+                chatter_seed=chance.fork("chatter").below(1 << 30),
+                seed=chance.fork("jitter").below(1 << 30),
+            ),
+            count=self._count,
+            on_violation=self.violated,
+            say=self._say,
+        )
+        self.oracle = Oracle(self.venue.venue, report=self.violated, position_max=POSITION_MAX)
+        self._connect()
+
+    def _connect(self) -> None:
+        self.daemon.disk.on_synced = self.oracle.synced
+        self.daemon.on_assembled = self._assembled
+        self.venue.exchange.listeners.append(self._happened)
+        network = self.loop.network
+        network.watch = self.oracle.sent
+        network.trace = self._trace.segment
+
+    def _happened(self, events: list[Any]) -> None:
+        for event in events:
+            self._count(f"venue.{event.kind.value}")
+            self._trace.note(f"{event.seq} {event.kind} {event.cash}")
+        self.oracle.happened(events)
+
+    def _assembled(self, assembly: Assembly) -> None:
+        self._count("process.assembled")
+
+    # --- telling ------------------------------------------------------------------------------
+
+    def violated(self, what: str, detail: str) -> None:
+        """Remember a broken promise."""
+        self._say(f"VIOLATION {what}: {detail}")
+        if len(self.violations) < VIOLATIONS_MAX:
+            self.violations.append(Violation(what=what, detail=detail, at_s=self.loop.time()))
+
+    def _count(self, what: str) -> None:
+        self.counts[what] += 1
+        if self._wish.log is not None and not what.startswith(("venue.", "network.split")):
+            self._say(what)
+
+    def _say(self, line: str) -> None:
+        if self._wish.log is not None:
+            at = self.venue.exchange.time.clock.market_time(self.loop.wall())
+            self._wish.log(f"{self.loop.time():11.4f}  {at:%m-%d %H:%M:%S}  {line}")
+
+    # --- running ------------------------------------------------------------------------------
+
+    def run(self) -> Outcome:
+        """Live through it; return what came of it."""
+        with _alone(self.loop, self._wish):
+            try:
+                self.loop.run_until_complete(self._live())
+            except Deadlock as fault:
+                self.violated("nothing moves any more", str(fault))
+            outcome = Outcome(
+                seed=self._wish.seed,
+                days=self.venue.days_closed + 1,
+                violations=tuple(self.violations),
+                counts=self.counts,
+                trace=self._trace.digest.hexdigest(),
+                steps=self.loop.steps,
+            )
+            self._let_go()
+        return outcome
+
+    def _let_go(self) -> None:
+        """Let the dead be finalised, where nothing of it can reach another world."""
+        dead = self.daemon.dead
+        context = dead[-1].context.copy() if dead else None
+        for life in dead:
+            life.graveyard.clear()
+        for task in asyncio.all_tasks(self.loop):
+            task.cancel()
+        self.loop.network.buried.clear()
+        self.loop._ready.clear()
+        self.loop._scheduled.clear()
+        self.loop.close()
+        if context is not None:
+            context.run(gc.collect)
+
+    async def _live(self) -> None:
+        await self.venue.serve(self._count)
+        self._befall()
+        self.daemon.start()
+        watchers = [
+            self.loop.create_task(self._look(), name="oracle"),
+            self.loop.create_task(self._operate(), name="operator"),
+        ]
+        while not self._is_time_to_heal() and not self.violations:  # noqa: ASYNC110
+            await asyncio.sleep(LOOK_S)
+        if not self.violations:
+            await self._end_well()
+        for task in watchers:
+            task.cancel()
+        self.oracle.identity_of_money()
+
+    def _befall(self) -> None:
+        swarm, chance = self.swarm, self._chance.fork("befall")
+        if swarm is CALM:
+            return
+        self.loop.network.use_faults(swarm.link, chance, self._count)
+        self.venue.gateway.api = swarm.api
+        self.venue.gateway.news = swarm.stream
+        self.daemon.disk.faults = swarm.disk
+        self.daemon.faults = swarm.process
+
+    def _is_time_to_heal(self) -> bool:
+        """Return whether the last day is so far that there is time to settle before its close."""
+        if self.venue.days_closed < self._wish.days - 1:
+            return False
+        left = self.venue.until_close()
+        if left is None:
+            return False
+        least, most = HEAL_BEFORE_CLOSE
+        return left < least + (most - least) * self._chance.fork("heal").share()
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_S)
+            self.oracle.assembly = self.daemon.assembly
+            self.oracle.look()
+
+    # --- a person -----------------------------------------------------------------------------
+
+    async def _operate(self) -> None:
+        """Resume what was halted, after a while; start a daemon anew whose disk had failed."""
+        chance = self._chance.fork("operator")
+        while True:
+            await asyncio.sleep(chance.between(*OPERATOR_S))
+            assembly = self.daemon.assembly
+            if assembly is None:
+                continue
+            if assembly.recorder.is_failed:
+                self._count("operator.restart")
+                self.daemon.kill("operator", delay_s=1.0, power=False)
+                continue
+            self._resume(assembly)
+
+    def _resume(self, assembly: Assembly) -> None:
+        memory = assembly.engine.memory
+        if memory.trading.state is TradingState.HALTED:
+            self._say(f"HALTED: {memory.trading.cause} {memory.trading.evidence}")
+        if memory.trading.state is TradingState.ACTIVE and not memory.quarantined:
+            return
+        self._count("operator.resume")
+        self._ask(assembly, Action.RESUME, "distrust,drawdown,quarantine")
+
+    def _ask(self, assembly: Assembly, action: Action, subject: str = "") -> None:
+        """Ask as the HTTP interface does, from inside the daemon's process."""
+        life = self.daemon.life
+        assert life is not None
+        asked = OperatorAsked(
+            at=assembly.clock.now(), action=action, reason="simulated", subject=subject
+        )
+        life.context.copy().run(assembly.operate, asked)
+
+    # --- the end ------------------------------------------------------------------------------
+
+    async def _end_well(self) -> None:
+        """Stop every fault; then all must be settled in time, and a stop be clean."""
+        self._say("HEALED")
+        self.loop.network.faults = NO_FAULTS
+        self.venue.gateway.heal()
+        self.daemon.disk.faults = CALM.disk
+        self.daemon.disarm()
+        due_s = self.loop.time() + SETTLE_S_MAX
+        asked_of: Assembly | None = None
+        differences = ["nothing was looked at"]
+        while self.loop.time() < due_s and not self.violations:
+            await asyncio.sleep(1.0)
+            assembly = self.daemon.assembly
+            if assembly is None or not assembly.engine.memory.is_reconciled:
+                continue
+            if assembly.recorder.is_failed:
+                self.daemon.kill("operator", delay_s=1.0, power=False)
+                continue
+            self._resume(assembly)
+            if asked_of is not assembly:
+                asked_of = assembly
+                self._ask(assembly, Action.REDUCE)
+            self._ask(assembly, Action.CANCEL_ALL)
+            self.oracle.assembly = assembly
+            differences = self.oracle.differences()
+            if not differences and not assembly.runner.submitter.in_flight:
+                await self._stop_cleanly()
+                return
+        if not self.violations:
+            self.violated("not settled in time", "; ".join(differences[:8]))
+
+    def _is_stopped(self, due_s: float) -> bool:
+        return bool(self.violations) or self.daemon.report is not None or self.loop.time() > due_s
+
+    async def _stop_cleanly(self) -> None:
+        self._count("world.settled")
+        due_s = self.loop.time() + STOP_S_MAX
+        if not self.daemon.stop():
+            self.violated("SIGTERM was not heard", "")
+        while not self._is_stopped(due_s):  # noqa: ASYNC110
+            await asyncio.sleep(0.5)
+        report = self.daemon.report
+        if report is None:
+            self.violated("not stopped in time", f"{STOP_S_MAX:.0f} s after SIGTERM")
+        elif not report.fields["book_matches_venue"]:
+            self.violated("the book does not match", str(report.fields["book_mismatch"]))
+
+
+def _symbols(chance: Chance, *, is_wide: bool) -> tuple[Symbol, ...]:
+    known = [Symbol(name) for name in shipped_instruments()]
+    if is_wide:
+        return tuple(known)
+    start = chance.below(len(known))
+    step = 5
+    return tuple(known[(start + step * number) % len(known)] for number in range(SYMBOLS))
+
+
+@contextlib.contextmanager
+def _alone(loop: VirtualLoop, wish: Wish) -> Iterator[None]:
+    """Keep out whatever is not the seed's: collector, machine clock, chance, and other worlds.
+
+    Garbage is not collected in between: finalisers of aiohttp's objects release connections.
+    """
+    token = NODE.set(None)
+    configured, hook = structlog.get_config(), sys.unraisablehook
+    clock, state = aiohttp.connector.monotonic, random.getstate()  # type: ignore[attr-defined]
+    was_enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    random.seed(wish.seed)
+    aiohttp.connector.monotonic = loop.time  # type: ignore[attr-defined]
+    _log_to(wish)
+    asyncio.set_event_loop(loop)
+    try:
+        with warnings.catch_warnings():
+            # Coroutines of killed processes are never awaited: that is what killing means.
+            warnings.simplefilter("ignore")
+            sys.unraisablehook = lambda unraisable: None
+            yield
+    finally:
+        sys.unraisablehook = hook
+        asyncio.set_event_loop(None)
+        structlog.configure(**configured)
+        aiohttp.connector.monotonic = clock  # type: ignore[attr-defined]
+        random.setstate(state)
+        NODE.reset(token)
+        if was_enabled:
+            gc.enable()
+
+
+def _log_to(wish: Wish) -> None:
+    log = wish.log
+
+    def tell(_logger: Any, method: str, event: MutableMapping[str, Any]) -> Any:
+        if log is not None:
+            text = " ".join(f"{k}={v}" for k, v in event.items() if k != "event")
+            log(f"{'':27}[{method}] {event.get('event')} {text}")
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[tell], cache_logger_on_first_use=False)
