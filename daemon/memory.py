@@ -39,6 +39,7 @@ class Memory:
     trading: TradingStatus
     orders: dict[str, Order] = field(default_factory=dict)
     working: dict[str, Order] = field(default_factory=dict)
+    """Every order of which something may still be booked."""
     fills: deque[Fill] = field(default_factory=lambda: deque(maxlen=RECENT_FILLS_MAX))
     booked_fill_ids: dict[str, None] = field(default_factory=dict)
     opinions: dict[StrategyName, Opinion] = field(default_factory=dict)
@@ -77,13 +78,14 @@ class Memory:
             self.count(f"orders.{order.status.value}")
             self.finished[_leg_of(order)] += 1
         self.orders[identity] = order
-        if not order.status.is_terminal:
+        # One that ended and whose last fills are still to come counts as working until they are.
+        if not order.status.is_terminal or order.unbooked_shares > 0:
             self.working[identity] = order
             return
         self.working.pop(identity, None)
         surplus = len(self.orders) - len(self.working) - FINISHED_ORDERS_MAX
         if surplus > 0:
-            finished = [i for i, o in self.orders.items() if o.status.is_terminal]
+            finished = [i for i in self.orders if i not in self.working]
             for identity in finished[:surplus]:
                 leg = _leg_of(self.orders.pop(identity))
                 self.finished[leg] -= 1
@@ -131,7 +133,7 @@ class Memory:
 
     def snapshot(self, *, saved_at: datetime, journal_seq: int) -> Snapshot:
         """Return all that must survive, as an immutable value."""
-        finished = tuple(o for o in self.orders.values() if o.status.is_terminal)
+        finished = tuple(o for i, o in self.orders.items() if i not in self.working)
         return Snapshot(
             venue=self.venue,
             account_id=self.account_id,

@@ -53,6 +53,8 @@ class Core:
     calendar: Calendar
     now: datetime
     buying_power_usd: Decimal | None = None
+    to_reprice: dict[str, None] = field(default_factory=dict)
+    """Orders that are being canceled for no other reason than to be sent at another price."""
     instruments: Mapping[Symbol, Instrument] = field(init=False)
     _daily: DailyMaps | None = None
     _equity: tuple[Portfolio, Decimal] | None = None

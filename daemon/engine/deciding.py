@@ -274,7 +274,11 @@ class Deciding:
 
 
 def cancel(core: Core, order: Order, reason: str) -> list[Command]:
-    """Mark an order as being canceled and return the command; none for one already on its way."""
+    """Mark an order as being canceled and return the command; none for one already on its way.
+
+    Whatever the reason, the order is not priced anew unless `chase` says so after this.
+    """
+    core.to_reprice.pop(order.client_order_id, None)
     if order.status.is_terminal or order.cancel_requested_at is not None:
         return []
     core.memory.remember(request_cancel(order, core.now))

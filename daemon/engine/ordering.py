@@ -25,6 +25,7 @@ from domain.orders import (
     Order,
     OrderStatus,
     Severity,
+    Side,
     Terms,
     Verdict,
 )
@@ -36,6 +37,7 @@ from state.apportion import apportion
 from state.records import Filled, Noted, OrderMoved, StatusChanged, Submitting
 
 REPRICED = "re-priced"
+_AT_THE_VENUE = frozenset({OrderStatus.WORKING, OrderStatus.PARTIALLY_FILLED})
 
 
 class Ordering:
@@ -43,7 +45,6 @@ class Ordering:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._to_reprice: dict[str, None] = {}
 
     # --- submission ------------------------------------------------------------------------------
 
@@ -56,9 +57,13 @@ class Ordering:
         return [Record(fact=Submitting(at=event.at, client_order_id=event.client_order_id))]
 
     def withheld(self, event: SubmitWithheld) -> list[Command]:
-        """The last check before the wire failed."""
+        """The last check before the wire failed, or the order never arrived."""
         order = self._core.memory.orders[event.client_order_id]
-        if order.status is OrderStatus.SUBMITTING:
+        if order.status.is_terminal:
+            return []
+        if order.status in _AT_THE_VENUE:
+            return self.quarantine(order.intent.symbol, f"its order is gone: {event.reason}")
+        if order.status in (OrderStatus.SUBMITTING, OrderStatus.CANCELING):
             order = order_states.leave_unresolved(order, event.reason)
         self._core.memory.remember(order_states.withhold(order, event.at, event.reason))
         self._core.memory.count("orders_withheld")
@@ -68,6 +73,8 @@ class Ordering:
         """The venue refused."""
         core = self._core
         order = core.memory.orders[event.client_order_id]
+        if order.status.is_terminal or order.status is OrderStatus.PARTIALLY_FILLED:
+            return []
         core.memory.remember(order_states.reject(order, event.at, event.reason))
         core.memory.count("orders_rejected")
         return [
@@ -85,7 +92,9 @@ class Ordering:
         """Nobody can say whether the order exists: leave the symbol alone until somebody can."""
         core = self._core
         order = core.memory.orders[event.client_order_id]
-        if order.status is not OrderStatus.UNRESOLVED and not order.status.is_terminal:
+        if order.status.is_terminal or order.status in _AT_THE_VENUE:
+            return []
+        if order.status is not OrderStatus.UNRESOLVED:
             core.memory.remember(order_states.leave_unresolved(order, event.reason))
         return self.quarantine(order.intent.symbol, event.reason)
 
@@ -136,6 +145,9 @@ class Ordering:
         if memory.is_booked(fill.fill_id):
             return []
         order = memory.orders.get(fill.client_order_id)
+        odd = ""
+        if order is not None and (fill.symbol, fill.side) != _way_of(order):
+            order, odd = None, f"fill {fill.fill_id} cannot be of the order it names"
         before = memory.portfolio.shares(fill.symbol)
         deltas = order.intent.deltas if order else None
         filled_before = order.filled_shares if order else ZERO
@@ -154,6 +166,8 @@ class Ordering:
                 commands += [_noted(after), *self._reprice(after)]
         self._note_entry(fill.symbol, before)
         core.refresh_marks()
+        if odd:
+            commands += self.quarantine(memory.orders[fill.client_order_id].intent.symbol, odd)
         return [*commands, Save()]
 
     def _note_entry(self, symbol: Symbol, before: Decimal) -> None:
@@ -178,16 +192,16 @@ class Ordering:
                 continue
             asked = cancel(core, order, REPRICED)
             if asked:
-                self._to_reprice[order.client_order_id] = None
+                core.to_reprice[order.client_order_id] = None
                 commands += asked
         return commands
 
     def _reprice(self, ended: Order) -> list[Command]:
         """Send what an order we canceled for it has left, at a new price; or give it up."""
         core, identity = self._core, ended.client_order_id
-        if identity not in self._to_reprice or ended.unbooked_shares > 0:
+        if identity not in core.to_reprice or ended.unbooked_shares > 0:
             return []
-        del self._to_reprice[identity]
+        del core.to_reprice[identity]
         left = ended.intent.quantity_shares - ended.filled_shares
         if ended.status is not OrderStatus.CANCELED or left <= 0:
             return []
@@ -268,6 +282,10 @@ def _is_marketable(order: Order, core: Core) -> bool:
         return isinstance(order.intent.terms, AtLimit)
     marketable = core.rules.order_style is OrderStyle.MARKETABLE_LIMIT
     return marketable and isinstance(order.intent.terms, AtLimit)
+
+
+def _way_of(order: Order) -> tuple[Symbol, Side]:
+    return order.intent.symbol, order.intent.side
 
 
 def _noted(order: Order) -> Record:

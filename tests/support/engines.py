@@ -5,7 +5,7 @@ Round numbers: $100,000, prices around $100, targets of 10 % of equity: 100 shar
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -274,6 +274,7 @@ class Desk:
         self.notices: list[Notify] = []
         self.commands: list[Command] = []
         self._numbers = 0
+        self._polled_at = now - timedelta(seconds=1)
 
     def _an_engine(self, memory: Memory | None) -> Engine:
         return an_engine(
@@ -330,14 +331,16 @@ class Desk:
         return self.post(SessionClosed(at=self.now, session=session))
 
     def poll(self, **mids_usd: float) -> list[Command]:
-        """Show fresh quotes: `poll(AAA=95)`."""
+        """Show fresh quotes: `poll(AAA=95)`; at least a second after the last ones."""
+        self.now = self._polled_at = max(self.now, self._polled_at + timedelta(seconds=1))
         return self.post(polled(self.now, {Symbol(s): m for s, m in mids_usd.items()}))
 
     def slot(self, slot_at: datetime, *timeframes: Timeframe) -> list[Command]:
         """Close a slot's bars, on fresh quotes; return the commands of the bars alone."""
         self.now = max(self.now, slot_at + timedelta(seconds=1))
         self.poll(**self.mids())
-        return self.post(bars_closed(slot_at, *timeframes))
+        closed = bars_closed(slot_at, *timeframes)
+        return self.post(replace(closed, at=self.now))
 
     def mids(self) -> dict[str, float]:
         """The mids shown last, so that a slot does not move prices."""
