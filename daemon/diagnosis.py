@@ -178,13 +178,15 @@ def of_share_prices(
         yield Finding(subject="shares", level=Level.OK, text="fractions are bought where needed")
         return
     if not quotes_usd:
-        text = "not compared with the position size: no quotes could be had"
+        text = "not compared with the position size: no prices are known yet"
         yield Finding(subject="shares", level=Level.NOTE, text=text)
         return
     position_usd = smallest_position_usd(settings, equity_usd)
     dear = {s: to_usd(p) for s, p in quotes_usd.items() if to_usd(p) > position_usd}
     if not dear:
-        text = f"one position ({usd(position_usd)}) buys a share of every symbol"
+        text = (
+            f"one position ({usd(position_usd)}) buys a share of each of {len(quotes_usd)} symbols"
+        )
         yield Finding(subject="shares", level=Level.OK, text=text)
         return
     ranked = sorted(dear.items(), key=lambda kv: -kv[1])
@@ -221,6 +223,14 @@ def of_saved(snapshot: Snapshot) -> Iterator[Finding]:
     for symbol, why in snapshot.quarantined.items():
         text = f"{symbol}: {why}; `tradewind resume quarantine` once it is settled"
         yield Finding(subject="quarantine", level=Level.NOTE, text=text)
+
+
+def saved_prices_usd(snapshot: Snapshot | None) -> dict[Symbol, float]:
+    """Return the last prices a saved state knows: of what was traded and of what is held."""
+    if snapshot is None:
+        return {}
+    filled = {fill.symbol: float(fill.price_usd) for fill in snapshot.fills}
+    return filled | {symbol: float(mark) for symbol, mark in snapshot.marks.items()}
 
 
 def worst(findings: Sequence[Finding]) -> Level:

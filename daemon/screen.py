@@ -36,7 +36,7 @@ NAMES_SHORT = {
     "Consumer Staples": "Staples",
 }
 NO_PROMISE = "synthetic profit means nothing"
-NO_PROMISE_ON_PAPER = "paper money: past profit promises nothing"
+NO_PROMISE_ON_PAPER = "paper money; the past promises nothing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -277,11 +277,12 @@ def _sectors(overview: Document, width: int) -> list[Text]:
     names = [_short(name) for name, _ in sectors]
     name_width = min(max(map(len, names)), max(8, width // 2))
     shares = [float(share) for _, share in sectors]
+    widest = max(shares) or 1.0
     room = width - name_width - len(" 00.00 %  ") - 1
     lines = []
     for name, share in zip(names, shares, strict=True):
         line = Text(f"{name[:name_width]:<{name_width}} {percent(round(share, 4)):>8} ")
-        line.append("█" * max(0, round(room * share / max(shares))), style="cyan")
+        line.append("█" * max(0, round(room * share / widest)), style="cyan")
         lines.append(line)
     return lines
 

@@ -8,6 +8,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from daemon.api_client import Document
+from daemon.words import printable
 
 GAP = "  "
 
@@ -52,6 +53,7 @@ class Page:
 def fitted(line: Text, width: int) -> Text:
     """Return the line cut or padded to exactly `width` cells."""
     cut = line.copy()
+    cut.plain = printable(cut.plain)
     cut.no_wrap = True
     cut.truncate(width, overflow="ellipsis", pad=True)
     cut.end = ""

@@ -20,7 +20,7 @@ from daemon.screen import Sight, page
 from daemon.settings import Settings
 from daemon.sources import LiveSource
 from daemon.watching import Announcements, Watch, changes
-from daemon.words import day_and_time, percent, signed_usd, usd
+from daemon.words import day_and_time, percent, printable, signed_usd, usd
 
 LOOK_EVERY_S: Final = 1.0
 PLAIN_LOOK_EVERY_S: Final = 0.5
@@ -127,10 +127,10 @@ def tell(
                 write(sight.problem)
             if sight.overview is not None and not sight.problem:
                 for line in _news(before, sight):
-                    write(line)
+                    write(printable(line))
                 before = sight.overview
             for notice in announcements.take():
-                write(f"notice: {notice}")
+                write(printable(f"notice: {notice}"))
             sleep(PLAIN_LOOK_EVERY_S)
     finally:
         announcements.end()

@@ -64,3 +64,9 @@ def day_and_time(at: object) -> str:
 def figure(value: float) -> str:
     """Return an observed number with as many digits as mean something."""
     return f"{value:,.4f}".rstrip("0").rstrip(".") if abs(value) < 1 else f"{value:,.2f}"
+
+
+def printable(text: str) -> str:
+    """Return a text without line breaks and control characters: it may come from a user's file,
+    and must not steer the terminal."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)

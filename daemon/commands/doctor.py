@@ -107,7 +107,8 @@ def _findings(
     snapshot, found = _state(settings)
     equity_usd, where_from = _equity(settings, seen, snapshot)
     yield from diagnosis.of_limits(settings, choice.universe, equity_usd, where_from)
-    yield from diagnosis.of_share_prices(settings, equity_usd, seen.quotes_usd)
+    prices_usd = seen.quotes_usd or diagnosis.saved_prices_usd(snapshot)
+    yield from diagnosis.of_share_prices(settings, equity_usd, prices_usd)
     yield from diagnosis.of_strategies(settings, wiring.discover_strategies(settings))
     yield from found
     if snapshot is not None:
