@@ -69,7 +69,9 @@ def open_orders(place: Site) -> Any:
 
 
 def working(place: Site) -> list[Any]:
-    return [o for o in place.document("orders")["orders"] if o["status"] in ("working", "canceling")]
+    return [
+        o for o in place.document("orders")["orders"] if o["status"] in ("working", "canceling")
+    ]
 
 
 def booked(place: Site) -> dict[str, str]:
