@@ -16,6 +16,7 @@ PACKAGES = (
     "state",
     "exchange",
     "daemon",
+    "research",
 )
 FILES = sorted(f for p in PACKAGES for f in (ROOT / p).rglob("*.py"))
 TEST_FILES = sorted((ROOT / "tests").rglob("*.py"))

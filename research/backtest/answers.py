@@ -1,0 +1,152 @@
+"""Strategies asked about many instants at once, where their answers allow it.
+
+A bars-only strategy whose columns are independent gives the same bits whether it is asked about
+one instant or about many side by side (design §2), so a backtest asks it once for a block of them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from daemon.engine.commands import Ask
+from daemon.engine.rules import EngineRules, StrategyEntry
+from daemon.registry import Raised, attempt
+from domain.calendar import Timeframe
+from domain.instruments import Symbol
+from domain.market import Floats, Market, Reads
+from domain.panel import Panel
+from domain.signals import Signals, StrategyName
+from research.backtest.history import Frame, History, session_starts
+
+BLOCK_ELEMENTS_MAX = 1 << 17
+"""Look-back x columns of one stacked call: its arrays should stay in the processor's cache."""
+BLOCK_INSTANTS_MAX = 512
+
+
+def can_stack(entry: StrategyEntry) -> bool:
+    """Return whether a strategy may be asked about many instants in one call."""
+    strategy = entry.strategy
+    return strategy.reads == frozenset({Reads.BARS}) and not strategy.cross_sectional
+
+
+@dataclass(slots=True, kw_only=True)
+class _Stack:
+    """One strategy's block of answers, and the panel they were taken from."""
+
+    entry: StrategyEntry
+    frame: Frame
+    starts: frozenset[datetime]
+    panel: Panel
+    symbols: tuple[Symbol, ...]
+    instants: int
+    fed: int
+    row_of: Mapping[datetime, int]
+    first: int = 0
+    answers: list[Signals] | None = None
+
+
+class Answers:
+    """Evaluates asks: in blocks where possible, one by one for everything else."""
+
+    def __init__(
+        self,
+        rules: EngineRules,
+        history: History,
+        *,
+        first_rows: Mapping[Timeframe, int],
+        stacks: bool = True,
+    ) -> None:
+        """Prepare for a run whose panels begin with these rows of each frame."""
+        self._entries = rules.strategies
+        self._stacks: dict[StrategyName, _Stack] = {}
+        for name, entry in rules.strategies.items():
+            if stacks and not entry.abstains and can_stack(entry):
+                frame = history.frames[entry.strategy.timeframe]
+                self._stacks[name] = _stack(
+                    entry, frame, rules, history, first_rows[entry.strategy.timeframe]
+                )
+
+    def answer(self, ask: Ask) -> Signals | Raised:
+        """Return the strategy's answer, or what it raised."""
+        stack = self._stacks.get(ask.strategy)
+        if stack is not None:
+            signals = _stacked(stack, ask.slot_at)
+            if signals is not None:
+                return signals
+            # It failed, or answered in another shape: let the engine see that for itself.
+            del self._stacks[ask.strategy]
+        strategy = self._entries[ask.strategy].strategy
+        return attempt(lambda: strategy.decide(ask.market))
+
+
+def _stack(
+    entry: StrategyEntry, frame: Frame, rules: EngineRules, history: History, first_row: int
+) -> _Stack:
+    lookback, width = entry.strategy.lookback_bars, len(history.symbols)
+    instants = min(BLOCK_INSTANTS_MAX, max(1, BLOCK_ELEMENTS_MAX // (lookback * width)))
+    panel = Panel(
+        history.symbols,
+        frame.timeframe,
+        lookback + instants,
+        stale_bars_max=rules.stale_bars_max,
+    )
+    return _Stack(
+        entry=entry,
+        frame=frame,
+        starts=session_starts(history),
+        panel=panel,
+        symbols=history.symbols * instants,
+        instants=instants,
+        fed=first_row,
+        row_of={slot: row for row, slot in enumerate(frame.slots)},
+    )
+
+
+def _stacked(stack: _Stack, slot_at: datetime) -> Signals | None:
+    row = stack.row_of[slot_at]
+    if stack.answers is None or not stack.first <= row < stack.first + len(stack.answers):
+        answers = _evaluate(stack, row)
+        if answers is None:
+            return None
+        stack.first, stack.answers = row, answers
+    return stack.answers[row - stack.first]
+
+
+def _evaluate(stack: _Stack, row: int) -> list[Signals] | None:
+    """Return the answers of the block that begins at a row of the frame."""
+    frame, strategy = stack.frame, stack.entry.strategy
+    lookback = strategy.lookback_bars
+    last = min(row + stack.instants, len(frame.slots))
+    for index in range(stack.fed, last):
+        slot = frame.slots[index]
+        stack.panel.append(slot, frame.row(index), slot in stack.starts)
+    stack.fed = last
+    count, width = last - row, len(stack.symbols) // stack.instants
+    try:
+        bars = stack.panel.stack(frame.slots[row], count, lookback)
+    except LookupError:
+        return None
+    market = Market(
+        as_of=frame.slots[row],
+        symbols=stack.symbols[: count * width],
+        bars=bars,
+        panels={frame.timeframe: bars},
+        reads=strategy.reads,
+    )
+    signals = attempt(lambda: strategy.decide(market))
+    if not isinstance(signals, Signals) or not _has_shape(signals, (count * width,)):
+        return None
+    strengths = signals.strength.reshape(count, width)
+    evidence = {key: values.reshape(count, width) for key, values in signals.evidence.items()}
+    return [
+        Signals(
+            strength=strengths[index],
+            evidence={key: values[index] for key, values in evidence.items()},
+        )
+        for index in range(count)
+    ]
+
+
+def _has_shape(signals: Signals, shape: tuple[int]) -> bool:
+    values: list[Floats] = [signals.strength, *signals.evidence.values()]
+    return all(getattr(value, "shape", None) == shape for value in values)

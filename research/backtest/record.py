@@ -1,0 +1,136 @@
+"""What a backtest remembers of itself while it runs; everything a report needs, nothing twice."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+
+import numpy as np
+
+from allocation.plan import OUTCOME_CODES, OUTCOMES, Codes
+from daemon.engine.commands import Notify
+from daemon.engine.outcomes import SlotOutcomes
+from domain.instruments import Symbol
+from domain.market import Floats
+from domain.orders import Fill, OrderIntent
+from domain.portfolio import Portfolio
+from domain.snapshot import Decision, Outcome
+from state.records import Decided, OrderMoved
+
+NOTICES_MAX = 1_000
+"""Notices kept in words; all are counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DayMark:
+    """The account at one session's close; `shares` `[n]` are signed."""
+
+    day: date
+    equity_usd: Decimal
+    cash_usd: Decimal
+    shares: Floats
+    trading_state: str
+    fills: int
+    orders: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SlotMark:
+    """One decision, kept lean: a code of `allocation.plan.OUTCOMES` for each column."""
+
+    slot_at: datetime
+    decided_at: datetime
+    outcomes: Codes
+
+
+@dataclass(slots=True, kw_only=True)
+class OrderMark:
+    """One approved order and how it ended."""
+
+    intent: OrderIntent
+    status: str = "working"
+    finished_at: datetime | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Recording:
+    """The growing record of one run."""
+
+    days: list[DayMark] = field(default_factory=list)
+    slots: list[SlotMark] = field(default_factory=list)
+    fills: list[Fill] = field(default_factory=list)
+    orders: dict[str, OrderMark] = field(default_factory=dict)
+    notices: list[Notify] = field(default_factory=list)
+    notices_count: int = 0
+    outcome_counts: dict[str, int] = field(default_factory=dict)
+    prices_traded_usd: Decimal = Decimal(0)
+
+    def decided(self, fact: Decided) -> None:
+        """Take in a decision and its orders."""
+        decision = fact.decision
+        codes = _codes(decision)
+        if codes is None:
+            for outcome, count in decision.counts().items():
+                self._count(outcome.value, count)
+        else:
+            self.slots.append(
+                SlotMark(slot_at=decision.slot_at, decided_at=decision.decided_at, outcomes=codes)
+            )
+        for order in fact.orders:
+            self.orders[order.intent.client_order_id] = OrderMark(intent=order.intent)
+
+    def moved(self, fact: OrderMoved) -> None:
+        """Take in where an order stands."""
+        mark = self.orders.get(fact.client_order_id)
+        if mark is not None:
+            mark.status = fact.status.value
+            mark.finished_at = fact.finished_at
+
+    def told(self, notice: Notify) -> None:
+        """Take in what a person would have been told."""
+        self.notices_count += 1
+        if len(self.notices) < NOTICES_MAX:
+            self.notices.append(notice)
+
+    def counts(self) -> Mapping[str, int]:
+        """Return how many symbols met each outcome, over all decisions."""
+        total = np.zeros(len(OUTCOMES), dtype=np.int64)
+        for slot in self.slots:
+            total += np.bincount(slot.outcomes, minlength=len(OUTCOMES))
+        counted = {o.value: int(total[OUTCOME_CODES[o]]) for o in Outcome}
+        for name, count in self.outcome_counts.items():
+            counted[name] = counted.get(name, 0) + count
+        return {name: count for name, count in counted.items() if count}
+
+    def _count(self, name: str, by: int) -> None:
+        self.outcome_counts[name] = self.outcome_counts.get(name, 0) + by
+
+
+def _codes(decision: Decision) -> Codes | None:
+    """Return the outcome codes of a slot's decision; None for one outside allocation."""
+    outcomes = decision.outcomes
+    if not isinstance(outcomes, SlotOutcomes):
+        return None
+    if not outcomes.verdicts:
+        return outcomes.allocation.outcomes
+    codes = outcomes.allocation.outcomes.copy()
+    for symbol, verdict in outcomes.verdicts.items():
+        if verdict.approved is None:
+            codes[outcomes.column_of[symbol]] = OUTCOME_CODES[Outcome.DENIED]
+    return codes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BacktestResult:
+    """A finished or interrupted run. `final` is the ledger at the last session's close."""
+
+    recording: Recording
+    final: Portfolio
+    marks: Mapping[Symbol, Decimal]
+    profit_by_book_usd: Mapping[str, Decimal]
+    counters: Mapping[str, int]
+    capital_usd: Decimal
+    is_partial: bool
+    ledger_differences: tuple[str, ...]
+    cpu_s: float
+    wall_s: float

@@ -1,0 +1,106 @@
+"""The research commands of `tradewind`; heavy imports wait until a command runs."""
+
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from daemon.commands.options import EnvFile
+from daemon.commands.printing import AsJson
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands; called by `daemon.cli` through the entry point `tradewind.commands`."""
+    app.command("backtest")(backtest_command)
+    app.command("report")(report_command)
+
+
+def _day(text: str | None) -> date | None:
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError as fault:
+        raise typer.BadParameter(f"{text!r} is no day; write YYYY-MM-DD") from fault
+
+
+def backtest_command(  # noqa: PLR0913 - one parameter for each option
+    data: Annotated[Path, typer.Option(help="A file or folder of bars, Parquet or CSV.")],
+    strategies: Annotated[
+        str | None, typer.Option(help="As in STRATEGIES, which is the default.")
+    ] = None,
+    first: Annotated[str | None, typer.Option("--from", help="First session, YYYY-MM-DD.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last session, YYYY-MM-DD.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Where the result is saved; a new folder by default."),
+    ] = None,
+    symbols: Annotated[str | None, typer.Option(help="Only these: AAPL,MSFT,…")] = None,
+    universe: Annotated[
+        Path | None,
+        typer.Option(help="Sector and kind of symbols that the shipped universe lacks (CSV)."),
+    ] = None,
+    capital: Annotated[float | None, typer.Option(help="Dollars; INITIAL_CAPITAL.")] = None,
+    fill_at: Annotated[
+        str, typer.Option(help="Fill at the next bar's open, vwap or close.")
+    ] = "open",
+    half_spread_bps: Annotated[
+        float | None, typer.Option(help="Half the spread; the exchange's model by default.")
+    ] = None,
+    impact_bps: Annotated[
+        float, typer.Option(help="What an order of a bar's whole volume would move the price.")
+    ] = 100.0,
+    commission_per_share: Annotated[float, typer.Option(help="Dollars a share.")] = 0.0,
+    commission_bps: Annotated[float, typer.Option(help="Of the traded value.")] = 0.0,
+    volume_share: Annotated[
+        float, typer.Option(help="The part of a bar's volume that may fill against us.")
+    ] = 0.10,
+    resume_after: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Sessions after which a simulated operator resumes a latched halt."
+        ),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Noted in the manifest; SEED.")] = None,
+    env_file: EnvFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Trade the past with the engine that trades live; Ctrl-C keeps what was played so far."""
+    from research.backtest.command import Options, run_backtest
+
+    run_backtest(
+        Options(
+            data=data,
+            strategies=strategies,
+            first=_day(first),
+            last=_day(last),
+            out=out,
+            symbols=symbols,
+            universe=universe,
+            capital=capital,
+            fill_at=fill_at,
+            half_spread_bps=half_spread_bps,
+            impact_bps=impact_bps,
+            commission_per_share=commission_per_share,
+            commission_bps=commission_bps,
+            volume_share=volume_share,
+            resume_after=resume_after,
+            seed=seed,
+            env_file=env_file,
+            as_json=as_json,
+        )
+    )
+
+
+def report_command(
+    folder: Annotated[Path, typer.Argument(help="The folder a backtest was saved in.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The page; report.html in the folder by default.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make one self-contained page of a backtest, or print its figures as JSON."""
+    from research.reports.command import run_report
+
+    run_report(folder, out, as_json=as_json)

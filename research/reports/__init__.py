@@ -1,0 +1,1 @@
+"""Reports of backtests: the figures, and one self-contained page of them."""
