@@ -49,6 +49,11 @@ class TradeStream:
         self._exchange = exchange
         self._sockets: dict[TradeSocket, web.WebSocketResponse] = {}
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether anybody listens."""
+        return any(socket.is_listening for socket in self._sockets)
+
     def broadcast(self, events: list[VenueEvent]) -> None:
         """Queue what the stream says of the events to everybody who listens."""
         listening = [s for s in self._sockets if s.is_listening]

@@ -23,6 +23,7 @@ from exchange.knobs import FillModel, Knobs, WireLimits
 from exchange.markets.base import DailyBars, SessionTape
 from exchange.orders import OrderRequest, OrderType, TimeInForce
 from exchange.service import Exchange, NoLog
+from exchange.stream import TRADE_STREAM, TradeStream
 from exchange.venue import Venue, VenueConfig
 
 TICKS_PER_MINUTE = 2
@@ -254,6 +255,7 @@ class Served:
     url: str
     exchange: Exchange
     loop: asyncio.AbstractEventLoop
+    trade_stream: TradeStream
 
     @property
     def stream_url(self) -> str:
@@ -282,7 +284,8 @@ def served(exchange: Exchange | None = None) -> Iterator[Served]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="exchange", daemon=True)
     thread.start()
-    runner = web.AppRunner(make_app(exchange), access_log=None, shutdown_timeout=0.2)
+    app = make_app(exchange)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
 
     async def start() -> int:
         await runner.setup()
@@ -292,7 +295,8 @@ def served(exchange: Exchange | None = None) -> Iterator[Served]:
 
     try:
         port = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
-        yield Served(url=f"http://127.0.0.1:{port}", exchange=exchange, loop=loop)
+        url = f"http://127.0.0.1:{port}"
+        yield Served(url=url, exchange=exchange, loop=loop, trade_stream=app[TRADE_STREAM])
     finally:
         asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
