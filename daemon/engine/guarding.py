@@ -1,6 +1,7 @@
 """What protects the account between slots: loss limits, protective exits, halts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -150,7 +151,7 @@ class Guarding:
         ]
         if not free:
             return commands
-        intents = [self._exit(w) for w in free]
+        intents = [self._exit(w) for w in _one_each(free)]
         for wish in free:
             self._tried_at[wish.symbol] = core.now
             core.memory.cooldowns[wish.symbol] = wish.cooldown.until_at
@@ -331,6 +332,26 @@ class Guarding:
     def distrust(self, event: StateDistrusted) -> list[Command]:
         """Halt."""
         return self.observe(event)
+
+
+def _one_each(wishes: Sequence[ExitWish]) -> list[ExitWish]:
+    """Join what several books wish of one symbol: one net order, or two would share an identity.
+
+    A wish on the other side than its symbol's first waits for a later look.
+    """
+    joined: dict[Symbol, ExitWish] = {}
+    for wish in wishes:
+        first = joined.get(wish.symbol)
+        if first is None:
+            joined[wish.symbol] = wish
+        elif first.side is wish.side:
+            joined[wish.symbol] = replace(
+                first,
+                quantity_shares=first.quantity_shares + wish.quantity_shares,
+                deltas={**first.deltas, **wish.deltas},
+                reason=f"{first.reason}; {wish.reason}",
+            )
+    return list(joined.values())
 
 
 def _told(status: TradingStatus) -> Notify:

@@ -45,6 +45,7 @@ from domain.events import (
     QuotesPolled,
     SessionClosed,
     SessionOpened,
+    SubmitRejected,
     SubmitStarted,
     SubmitWithheld,
 )
@@ -69,6 +70,8 @@ BAR_START = timedelta(milliseconds=1)
 """How long after a bar's opening instant the orders given before it are filled."""
 POLL_GAP = timedelta(seconds=1)
 """Between the two polls that confirm a stop."""
+REFUSED = 40010001
+"""The exchange's code for a request it understands and refuses."""
 Progress = Callable[[int, int], None]
 """Told how many sessions are done, of how many."""
 
@@ -353,7 +356,12 @@ class Player:
             self._post(SubmitWithheld(at=at, client_order_id=identity, reason=objection))
             return
         self._post(SubmitStarted(at=at, client_order_id=identity))
-        self.venue.take(intent, at)
+        refusal = self.venue.take(intent, at)
+        if refusal:
+            self._post(
+                SubmitRejected(at=at, client_order_id=identity, reason=refusal, code=REFUSED)
+            )
+            return
         meeting = self._meeting
         if meeting is not None:
             filled = self.venue.meet_one(identity, meeting, at)

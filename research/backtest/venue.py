@@ -75,15 +75,21 @@ class BarVenue:
         self._column_of = {symbol: column for column, symbol in enumerate(symbols)}
         self._costs = costs
         self._used: dict[int, Decimal] = {}
+        self._known: set[str] = set()
         self._fills = 0
 
     def begin_bar(self) -> None:
         """Give the next bar's volume out anew."""
         self._used.clear()
 
-    def take(self, intent: OrderIntent, at: datetime) -> None:
-        """Take an order in; it meets the market when `meet` is called."""
-        self.working[intent.client_order_id] = _Working(intent, at)
+    def take(self, intent: OrderIntent, at: datetime) -> str:
+        """Take an order in, to meet the market when `meet` is called; return why not, "" if so."""
+        identity = intent.client_order_id
+        if identity in self._known:
+            return "client_order_id must be unique"
+        self._known.add(identity)
+        self.working[identity] = _Working(intent, at)
+        return ""
 
     def acknowledge(self, identity: str, at: datetime) -> OrderChanged:
         """Return the news that an order works."""
