@@ -20,6 +20,7 @@ from daemon.engine import Engine, EngineParts
 from daemon.feeds import BookView, FeedRules, Feeds, Venue
 from daemon.http_api import Access, EventFeed
 from daemon.machine import Machine, ReadableNote
+from daemon.metering import Meter
 from daemon.metrics import Metrics
 from daemon.notify import Notifier
 from daemon.observing import Observer
@@ -77,13 +78,21 @@ class Assembly:
         self.feed = EventFeed()
         url = settings.notify_url.get_secret_value() if settings.notify_url else ""
         self.notifier = Notifier(url, ground.session, told=self.metrics.notified)
-        observer = Observer(engine, self.metrics, self.feed, self.notifier, now=ground.clock.now)
+        observer = Observer(
+            engine,
+            self.metrics,
+            self.feed,
+            self.notifier,
+            now=ground.clock.now,
+            stopwatch_s=ground.machine.stopwatch_s,
+        )
         self.observer = observer
         recorder = Recorder(
             ground.files.journal,
             ground.files.store,
             writer=ground.machine.writer(),
             on_failure=lambda fault: self.runner.disk_failed(fault),
+            on_saved=lambda took_s: self.metrics.snapshot_saved(self._real_time_s(), took_s),
         )
         self.recorder = recorder
         strategies = {n: e.strategy for n, e in engine.core.rules.strategies.items()}
@@ -107,6 +116,10 @@ class Assembly:
             ),
         )
         self.feeds = feeds_of(self.runner)
+        self.feeds.on_poll = self._polled
+        self._meter = Meter(self.metrics, ground.connection, lambda: self.feeds.slots_missed)
+        self.metrics.universe_chosen(len(engine.core.universe))
+        self.metrics.limits_armed(drawdown=float(settings.max_drawdown_percent))
         self._pacing = ground.pacing
         self._real_time_s = ground.machine.real_time_s
         access = Access(
@@ -177,6 +190,12 @@ class Assembly:
     def publish_counts(self) -> None:
         """Bring the running totals of the fetcher and the budgets into the metrics."""
         self.metrics.progressed(self._real_time_s())
+        self._meter.publish()
+
+    def _polled(self, took_s: float) -> None:
+        real_s = self._real_time_s()
+        self.metrics.prices_fetched(real_s, took_s)
+        self.metrics.cycle_finished(real_s, took_s)
 
     def profit_usd(self) -> Decimal:
         """Return what was made since the account was first seen, deposits left out."""

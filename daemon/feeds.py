@@ -107,6 +107,8 @@ class Feeds:
         self._watched = book.watched
         self._live = book.live
         self.marks = MarkCounts()
+        self.on_poll: Callable[[float], None] = lambda took_s: None
+        """Hears of every finished poll, and how long it took in loop seconds."""
         self._rows: dict[tuple[Timeframe, datetime], BarRow] = {}
         self._bars_edge = Edge(_log, what="bars")
         self._quotes_edge = Edge(_log, what="quotes")
@@ -228,7 +230,9 @@ class Feeds:
                 await self._pacing.sleep_until(opens_at + timedelta(milliseconds=500))
                 continue
             with self._pacing.at_work():
+                began_s = asyncio.get_running_loop().time()
                 await self._marks()
+                self.on_poll(asyncio.get_running_loop().time() - began_s)
             await self._pacing.sleep_until(now + timedelta(seconds=self._rules.poll_s))
 
     async def _marks(self) -> None:

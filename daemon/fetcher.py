@@ -11,7 +11,7 @@ from datetime import datetime
 
 import structlog
 
-from daemon.alpaca.client import CallLimits
+from daemon.alpaca.client import AlpacaApi, CallLimits
 from daemon.alpaca.division import SPLITS_MAX, Division, ask_dividing
 from daemon.alpaca.market_data import AlpacaMarketData, chunked
 from daemon.clock import Pace
@@ -73,6 +73,11 @@ class PriceFetcher:
         self._refused_until_s: dict[Symbol, float] = {}
         self._undivided_until_s = 0.0
         self._failures_in_a_row = 0
+
+    @property
+    def api(self) -> AlpacaApi:
+        """The client that requests go through."""
+        return self._source.api
 
     @property
     def invalid_totals(self) -> dict[str, int]:

@@ -22,10 +22,14 @@ from domain.events import (
     QuotesPolled,
     SessionClosed,
     SessionOpened,
+    SubmitRejected,
+    SubmitStarted,
+    SubmitUnresolved,
+    SubmitWithheld,
 )
 from domain.instruments import Sector
 from domain.money import ZERO
-from domain.orders import Severity
+from domain.orders import OrderReport, Severity
 from domain.snapshot import Decision
 from state.records import Decided
 
@@ -47,12 +51,15 @@ class Observer:
         notifier: Notifier,
         *,
         now: Callable[[], datetime],
+        stopwatch_s: Callable[[], float],
     ) -> None:
         self._engine = engine
         self._metrics = metrics
         self._feed = feed
         self._notifier = notifier
         self._now = now
+        self._stopwatch_s = stopwatch_s
+        self._sent_s: dict[str, float] = {}
         self._said_today: set[tuple[str, str]] = set()
         self.denials: deque[views.Document] = deque(maxlen=DENIALS_SHOWN_MAX)
         """What the gate denied last, and why."""
@@ -64,6 +71,8 @@ class Observer:
         match event:
             case QuotesPolled():
                 self._quotes(event)
+            case SubmitStarted() | SubmitRejected() | SubmitUnresolved() | SubmitWithheld():
+                self._submission(event)
             case OrderFilled(fill=fill) if commands:  # the same fill heard again is no news
                 metrics.fill_booked(fill)
                 self._feed.publish("fill", views.fill(fill))
@@ -74,8 +83,9 @@ class Observer:
                     quantity_shares=views.shares(fill.quantity_shares),
                     price_usd=str(fill.price_usd),
                 )
-            case OrderChanged(update=update):
+            case OrderChanged(update=update) if commands:
                 metrics.order_reached(update.report.status)
+                self._order(update.report)
             case OpinionGiven(strategy=name):
                 metrics.opinion_given(name)
             case OpinionFailed(strategy=name, fault=fault):
@@ -94,6 +104,33 @@ class Observer:
                 pass
         for command in commands:
             self._command(command, took_s)
+
+    def _session(self, event: SessionOpened | SessionClosed) -> None:
+        is_open = isinstance(event, SessionOpened)
+        note = self._metrics.session_opened if is_open else self._metrics.session_closed
+        note()
+        what = "session_opened" if is_open else "session_closed"
+        _log.info(what, day=event.session.day.isoformat())
+
+    def _submission(
+        self, event: SubmitStarted | SubmitRejected | SubmitUnresolved | SubmitWithheld
+    ) -> None:
+        if isinstance(event, SubmitStarted):
+            self._sent_s[event.client_order_id] = self._stopwatch_s()
+        else:
+            self._sent_s.pop(event.client_order_id, None)
+
+    def _order(self, report: OrderReport) -> None:
+        """Measure a submission by its first news, and an order's life by its last."""
+        sent_s = self._sent_s.get(report.client_order_id)
+        if sent_s is None:
+            return
+        took_s = self._stopwatch_s() - sent_s
+        if report.status.is_terminal:
+            del self._sent_s[report.client_order_id]
+            self._metrics.order_completed(took_s)
+        elif report.filled_shares == 0:
+            self._metrics.order_answered(took_s)
 
     def _command(self, command: Command, took_s: float) -> None:
         match command:
@@ -136,7 +173,8 @@ class Observer:
     def _quotes(self, event: QuotesPolled) -> None:
         core, memory = self._engine.core, self._engine.memory
         ages = core.board.arrays(event.at).age_s
-        stale = int((~(ages <= core.rules.quote_max_age_s)).sum())
+        limit_s = core.rules.mark_max_age_s + core.rules.quote_max_age_s
+        stale = int((~(ages <= limit_s)).sum())
         self._metrics.prices_judged(stale, event.invalid)
         equity = core.equity_usd()
         bases = core.loss_bases()

@@ -38,11 +38,13 @@ class Recorder:
         *,
         writer: Executor,
         on_failure: Callable[[OSError], None],
+        on_saved: Callable[[float], None] = lambda took_s: None,
     ) -> None:
         """`writer` runs one write at a time, in order: one thread, or the caller itself."""
         self._journal = journal
         self._store = store
         self._on_failure = on_failure
+        self._on_saved = on_saved
         self._writer = writer
         self._waiting = 0
         self.is_failed = False
@@ -57,7 +59,16 @@ class Recorder:
 
     def save(self, snapshot: Snapshot) -> "asyncio.Future[None]":
         """Save a snapshot; it covers exactly the records handed over before it."""
-        return self._submit(lambda: self._save(snapshot))
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        saved = self._submit(lambda: self._save(snapshot))
+
+        def note(done: "asyncio.Future[None]") -> None:
+            if not done.cancelled() and done.exception() is None:
+                self._on_saved(loop.time() - began_s)
+
+        saved.add_done_callback(note)
+        return saved
 
     async def close(self) -> None:
         """Return when everything handed over is written; further writes raise."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import aiohttp
@@ -121,6 +121,8 @@ class AlpacaApi:
         self.budget = budget
         self.outcomes: Counter[str] = Counter()
         """Attempts by how they ended: `200`, `429`, `unreachable`, … for the metrics."""
+        self.on_finished: Callable[[str, str, float], None] = lambda lane, outcome, took_s: None
+        """Hears of every attempt: its lane, its word in `outcomes`, and how long it took."""
         self.in_flight = 0
         self.in_flight_peak = 0
         self.session = session
@@ -180,22 +182,27 @@ class AlpacaApi:
         timeout_s = max(0.001, min(ask.limits.attempt_s, due_s - loop.time()))
         self.in_flight += 1
         self.in_flight_peak = max(self.in_flight_peak, self.in_flight)
+        began_s, outcome = loop.time(), "broken"
         try:
             status, headers, body = await self._exchange(ask, timeout_s)
+            outcome = str(status)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as fault:
-            self._note_failure("unreachable", ask)
+            outcome = "unreachable"
+            self._note_failure(outcome, ask)
             raise RequestNotSent(
                 f"{ask.text}: no connection to {self.base_url}: {fault}"
             ) from fault
         except TimeoutError as fault:
-            self._note_failure("timeout", ask)
+            outcome = "timeout"
+            self._note_failure(outcome, ask)
             raise VenueUnavailable(f"{ask.text}: no answer within {timeout_s:g} s") from fault
         except (aiohttp.ClientError, OSError) as fault:
-            self._note_failure("broken", ask)
+            self._note_failure(outcome, ask)
             text = f"{ask.text}: the connection broke: {type(fault).__name__} {fault}"
             raise VenueUnavailable(text) from fault
         finally:
             self.in_flight -= 1
+            self.on_finished(ask.lane.name.lower(), outcome, loop.time() - began_s)
         return self._judge(ask, status, headers, body)
 
     async def _exchange(self, ask: _Ask, timeout_s: float) -> tuple[int, Mapping[str, str], bytes]:
