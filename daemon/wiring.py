@@ -17,6 +17,7 @@ from daemon.alpaca.trading import AlpacaBroker
 from daemon.backoff import Jitter
 from daemon.budget import BudgetLimits, RequestBudget
 from daemon.clock import Pace
+from daemon.engine.panels import VOLUME_DAYS
 from daemon.engine.rules import EngineRules, OrderStyle, StrategyEntry
 from daemon.fetcher import PriceFetcher
 from daemon.registry import SHIPPED_FOLDER, Discovery, EnlistedStrategy, discover, enlist
@@ -165,7 +166,8 @@ def engine_rules(
         stale_bars_max=settings.stale_bars_max,
         cluster_correlation=settings.cluster_correlation,
         cluster_days=settings.cluster_days,
-        history_days=settings.cluster_days + 2,
+        # Clusters may be measured over fewer days than volume is averaged over.
+        history_days=max(settings.cluster_days, VOLUME_DAYS) + 2,
     )
 
 

@@ -25,7 +25,8 @@ class DailyStatistics:
 
     `volatility` is annualised (NaN with fewer than VOLATILITY_DAYS_MIN returns), `volume_shares`
     the mean of VOLUME_DAYS (NaN without), `cluster_of` numbers the groups of symbols whose daily
-    returns correlate above the limit (−1 = none), `previous_close_usd` the last daily close.
+    returns correlate above the limit (−1 = none, also with fewer than VOLATILITY_DAYS_MIN or, where
+    that is less, `cluster_days` returns), `previous_close_usd` the last daily close.
     """
 
     volatility: Floats
@@ -121,6 +122,8 @@ def _measure(bars: Bars, rules: EngineRules) -> DailyStatistics:
     known = np.isfinite(returns)
     counts = known.sum(axis=0)
     enough = counts >= VOLATILITY_DAYS_MIN
+    # Who asks for clusters over a few days shall have them: none at all would lift the limit.
+    comparable = counts >= min(VOLATILITY_DAYS_MIN, rules.cluster_days)
     filled = np.where(known, returns, 0.0)
     safe_counts = np.maximum(counts, 1)
     centred = np.where(known, filled - filled.sum(axis=0) / safe_counts, 0.0)
@@ -131,7 +134,7 @@ def _measure(bars: Bars, rules: EngineRules) -> DailyStatistics:
     return DailyStatistics(
         volatility=volatility,
         volume_shares=_mean_volume(bars.volume[-VOLUME_DAYS:]),
-        cluster_of=_clusters(centred, enough & (variance > 0), rules.cluster_correlation),
+        cluster_of=_clusters(centred, comparable & (variance > 0), rules.cluster_correlation),
         previous_close_usd=bars.close[-1].copy(),
     )
 
@@ -151,8 +154,8 @@ def _clusters(centred: Floats, usable: NDArray[np.bool_], limit: float) -> NDArr
     linked = (unit.T @ unit) > limit
     cluster_of = np.full(centred.shape[1], -1, dtype=np.int64)
     number = 0
-    for start in range(centred.shape[1]):
-        if cluster_of[start] >= 0 or not usable[start] or linked[start].sum() < 2:
+    for start in np.flatnonzero(usable & (np.count_nonzero(linked, axis=1) >= 2)).tolist():
+        if cluster_of[start] >= 0:
             continue
         waiting = [start]
         while waiting:
