@@ -174,12 +174,14 @@ class Assembly:
     # --- for the program -------------------------------------------------------------------------
 
     async def settle_doubts(self) -> None:
-        """Look up every order an earlier process left in doubt."""
-        await settling.settle_doubts(self.engine.memory, self.runner.submitter, self._pacing)
+        """Begin to look up every order left in doubt; return when that is done or takes longer
+        than anyone should wait for: then it goes on beside trading."""
+        await self.runner.resolve(settling.doubtful_orders(self.engine.memory))
 
     def is_quiet(self) -> bool:
-        """Return whether nothing of ours is in flight: only then can the accounts be compared."""
-        return self.runner.submitter.in_flight == 0
+        """Return whether no order is being sent. One that is only looked for is in doubt in our
+        records, and nothing is adopted while one is."""
+        return self.runner.submitter.sending == 0
 
     def on_stream_connected(self, is_reconnect: bool) -> None:
         """Read the account again after a gap in the news."""
@@ -242,6 +244,7 @@ async def assemble(
     *,
     reconcile_s: float,
     sessions_max: int | None,
+    progress: startup.Progress,
     say: Say,
 ) -> Assembly:
     """Return a daemon ready to run: universe chosen, state recovered, history loaded."""
@@ -301,7 +304,7 @@ async def assemble(
         calendar,
         rules=parts.rules,
         now=ground.clock.now(),
-        progress=lambda what, done, total: None,
+        progress=progress,
     )
     return assembly
 

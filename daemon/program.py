@@ -67,6 +67,8 @@ class RunOptions:
     is_dry_run: bool = False
     version: str = "0"
     environ: dict[str, str] = field(default_factory=dict)
+    progress: startup.Progress = lambda what, done, total: None
+    """Told how far a step that takes a while has come."""
     say: Say = lambda line: None
     """Told, in a sentence, what start-up is doing."""
     machine: Machine = field(default_factory=this_machine)
@@ -191,6 +193,7 @@ class _Program:
                 ),
                 reconcile_s=max(RECONCILE_S, RECONCILE_REAL_S_MIN * self._speed()),
                 sessions_max=self._options.sessions_max,
+                progress=self._options.progress,
                 say=self._options.say,
             )
             is_done = True

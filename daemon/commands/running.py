@@ -13,6 +13,8 @@ from typing import Annotated, Any
 import orjson
 import typer
 import uvloop
+from rich.console import Console
+from rich.progress import Progress, TaskID
 
 from daemon.clock import SystemClock
 from daemon.commands.options import EnvFile, settings_of
@@ -94,6 +96,7 @@ def run_command(  # noqa: PLR0913 - the options of design §9
         is_dry_run=dry_run,
         version=version("tradewind"),
         environ=dict(os.environ),
+        progress=ProgressBar(),
         say=teller(settings),
     )
     report = _run_on_uvloop(settings, options)
@@ -134,6 +137,27 @@ def _day(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError as fault:
         raise typer.BadParameter(f"{text!r} is no day; write YYYY-MM-DD") from fault
+
+
+class ProgressBar:
+    """Shows how far a step has come, on a terminal; elsewhere the steps' own lines are enough."""
+
+    def __init__(self) -> None:
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Draw `done` of `total`; the bar goes when it is full."""
+        if not sys.stderr.isatty():
+            return
+        if self._bar is None:
+            self._bar = Progress(console=Console(stderr=True), transient=True)
+            self._bar.start()
+            self._task = self._bar.add_task(f"  {what}", total=total)
+        self._bar.update(self._task, completed=done)
+        if done >= total:
+            self._bar.stop()
+            self._bar = None
 
 
 def teller(settings: Settings) -> Callable[[str], None]:
