@@ -163,7 +163,6 @@ class Observer:
 
     def _denial(self, denied: views.Document) -> None:
         rule, symbol = denied["rule"], denied["symbol"]
-        self._metrics.denied(rule)
         self.denials.append(denied)
         if (rule, symbol) not in self._said_today:
             self._said_today.add((rule, symbol))
