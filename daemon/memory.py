@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import islice
 
 from domain.calendar import Session, Timeframe
 from domain.instruments import Symbol
@@ -85,8 +86,9 @@ class Memory:
         self.working.pop(identity, None)
         surplus = len(self.orders) - len(self.working) - FINISHED_ORDERS_MAX
         if surplus > 0:
-            finished = [i for i in self.orders if i not in self.working]
-            for identity in finished[:surplus]:
+            # The oldest stand first, and few of those still work: this looks at hardly more.
+            finished = (i for i in self.orders if i not in self.working)
+            for identity in list(islice(finished, surplus)):
                 leg = _leg_of(self.orders.pop(identity))
                 self.finished[leg] -= 1
                 if not self.finished[leg]:

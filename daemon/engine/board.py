@@ -16,6 +16,11 @@ class Board:
     """Holds one quote a symbol and the last good mid, however old; ages are the reader's affair."""
 
     def __init__(self, universe: Universe, *, price_jump_max: Decimal) -> None:
+        self.version = 0
+        """Grows whenever a price may have changed."""
+        self.is_calm = False
+        """Whether it is known that no position's stop or target is near; else they are looked at
+        one by one."""
         self._column_of = universe.column_of()
         self._price_jump_max = price_jump_max
         self.quotes: dict[Symbol, Quote] = {}
@@ -28,6 +33,7 @@ class Board:
 
     def update(self, quotes: Mapping[Symbol, Quote]) -> None:
         """Take in what a poll brought; older quotes never replace newer ones."""
+        self.version += 1
         for symbol, quote in quotes.items():
             held = self.quotes.get(symbol)
             if held is not None and quote.quoted_at <= held.quoted_at:

@@ -58,6 +58,7 @@ class Core:
     instruments: Mapping[Symbol, Instrument] = field(init=False)
     _daily: DailyMaps | None = None
     _equity: tuple[Portfolio, Decimal] | None = None
+    _marked: tuple[Board, int] | None = None
 
     def __post_init__(self) -> None:
         self.instruments = {i.symbol: i for i in self.universe.instruments}
@@ -83,12 +84,17 @@ class Core:
 
     def refresh_marks(self) -> None:
         """Take the last good mid of every held symbol as its mark, and raise the peak."""
-        memory = self.memory
+        memory, board = self.memory, self.board
+        seen = self._marked == (board, board.version)
         for symbol in memory.portfolio.positions:
-            mark = self.board.mark_usd(symbol)
+            # While no price has changed, only what was bought since has still to be marked.
+            if seen and symbol in memory.marks:
+                continue
+            mark = board.mark_usd(symbol)
             if mark is not None:
                 memory.marks[symbol] = mark
-        self._equity = None
+                self._equity = None
+        self._marked = board, board.version
         adjusted = self.equity_usd() - memory.portfolio.flows_usd
         if memory.equity_peak_usd is None or adjusted > memory.equity_peak_usd:
             memory.equity_peak_usd = adjusted

@@ -71,8 +71,10 @@ class Guarding:
         bases = core.loss_bases()
         if bases is None:
             return []
-        before = core.calendar.before(core.now, LOSS_WINDOW_SESSIONS)
-        trips = earlier_trips(core.memory.daily_loss_days, [s.day for s in before])
+        trips = 0
+        if core.memory.daily_loss_days:
+            before = core.calendar.before(core.now, LOSS_WINDOW_SESSIONS)
+            trips = earlier_trips(core.memory.daily_loss_days, [s.day for s in before])
         return self.observe(
             LossesSeen(equity_usd=core.equity_usd(), bases=bases, earlier_trips=trips)
         )
@@ -135,6 +137,8 @@ class Guarding:
 
     def _leave(self) -> list[Command]:
         core = self._core
+        if core.board.is_calm and not self._watch.breaches:
+            return []
         wishes, self._watch = exit_wishes(
             core.view(), self._watch, self._policy, core.calendar.next_open(core.now).opens_at
         )

@@ -86,6 +86,7 @@ class BarBoard(Board):
         """Take in the quotes of a bar; symbols without one keep their old quote."""
         if not isinstance(quotes, BarQuotes):
             raise TypeError("a backtest's board is fed by BarQuotes")
+        self.version += 1
         fresh = quotes.bid == quotes.bid
         at_s = quotes.quoted_at.timestamp()
         if np.count_nonzero(fresh) == fresh.shape[0]:

@@ -339,6 +339,7 @@ class Player:
         self._post(OpinionGiven(at=at, strategy=ask.strategy, slot_at=ask.slot_at, signals=answer))
 
     def _poll(self, bid: Floats, ask: Floats, at: datetime) -> None:
+        self._board.is_calm = self._triggers.are_far(self.engine.memory.portfolio, bid, ask)
         self._post(QuotesPolled(at=at, quotes=BarQuotes(bid, ask, at)))
 
     def _decide_due(self, at: datetime) -> None:

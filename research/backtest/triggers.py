@@ -16,6 +16,8 @@ from domain.portfolio import Portfolio, Position
 from risk.limits import RiskLimits
 
 _GRID = 1e-6
+_NEAR_ABOVE, _NEAR_BELOW = 1.0001, 0.9999
+"""A hair more than float rounding; what is that near is left to the engine."""
 
 
 class Triggers:
@@ -50,6 +52,13 @@ class Triggers:
             return None
         # One tick wide: a long leaves at the bid, a short at the ask, both at the trigger.
         return price, price
+
+    def are_far(self, portfolio: Portfolio, bid: Floats, ask: Floats) -> bool:
+        """Return whether quotes leave every stop and target well alone."""
+        if portfolio is not self._portfolio:
+            self._remake(portfolio)
+        near = (bid <= self._below * _NEAR_ABOVE) | (ask >= self._above * _NEAR_BELOW)
+        return not np.count_nonzero(near)
 
     def _remake(self, portfolio: Portfolio) -> None:
         self._portfolio = portfolio
