@@ -12,7 +12,7 @@ from domain.events import Action, OperatorAsked, OperatorOrder
 from domain.money import CENT, Rounding, tick_for, to_price
 from domain.orders import OPERATOR, Leg, OrderIntent, Side, Terms
 from execution import pricing
-from risk.halts import resume_refusal
+from risk.halts import advance_epoch, resume_refusal
 from state.records import Noted, StatusChanged
 
 
@@ -51,6 +51,7 @@ class Operating:
             self.answer = refusal
         if self._core.memory.quarantined and "quarantine" in event.subject:
             self._core.memory.quarantined.clear()
+            self._core.memory.trading = advance_epoch(self._core.memory.trading)
             commands += self._quarantine_recorded()
         return commands
 
@@ -80,12 +81,13 @@ class Operating:
 
     def _order(self, event: OperatorAsked) -> list[Command]:
         core, wish = self._core, event.order
-        if wish is None or wish.symbol not in core.instruments:
-            self.answer = f"{wish.symbol if wish else '?'} is not in the universe"
+        if wish is None:
+            self.answer = "no order was given"
             return []
         terms = wish.terms or self._terms(wish)
-        if terms is None:
-            self.answer = f"no quote of {wish.symbol} yet"
+        refusal = self._refusal(wish)
+        if refusal or terms is None:
+            self.answer = refusal
             return []
         intent = self._intent(event, wish, terms)
         commands = core.commit([intent], lambda verdicts: decision_on(core, verdicts))
@@ -95,6 +97,22 @@ class Operating:
             reasons = "; ".join(f"{d.rule}: {d.value}, limit {d.limit}" for d in outcome.denials)
             self.answer = outcome.outcome.value + (f" ({reasons})" if reasons else "")
         return commands
+
+    def _refusal(self, wish: OperatorOrder) -> str:
+        """Return why a wish cannot even be judged, "" when it can."""
+        core = self._core
+        if wish.symbol not in core.instruments:
+            return f"{wish.symbol} is not in the universe"
+        if wish.quantity_shares <= 0:
+            return f"an order is for more than {wish.quantity_shares} shares"
+        if wish.symbol not in core.board.quotes:
+            return f"no quote of {wish.symbol} yet"
+        if core.has_working(wish.symbol):
+            return (
+                f"an order for {wish.symbol} is working, and there is never a second one: wait for "
+                "it, or type `tradewind cancel-all`"
+            )
+        return ""
 
     def _intent(self, event: OperatorAsked, wish: OperatorOrder, terms: Terms) -> OrderIntent:
         core = self._core

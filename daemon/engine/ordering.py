@@ -20,7 +20,9 @@ from domain.events import (
 from domain.instruments import Symbol
 from domain.money import CENT, ZERO, Rounding, tick_for, to_price
 from domain.orders import (
+    OPERATOR,
     AtLimit,
+    AtMarket,
     Leg,
     Order,
     OrderStatus,
@@ -228,11 +230,13 @@ class Ordering:
 
     def _new_terms(self, ended: Order) -> Terms | None:
         core, intent = self._core, ended.intent
+        is_protective = intent.leg in (Leg.EXIT, Leg.FLATTEN)
         quote = core.board.quotes.get(intent.symbol)
         if quote is None:
-            return None
+            # Not of the universe: what only closes goes to the market then.
+            return AtMarket() if is_protective else None
         tick_usd = tick_for(to_price(quote.bid_usd, CENT, Rounding.UP))
-        if intent.leg in (Leg.EXIT, Leg.FLATTEN):
+        if is_protective:
             return pricing.exit_terms(
                 intent.side,
                 quote,
@@ -278,8 +282,11 @@ def _deltas_left(ended: Order) -> dict[str, Decimal]:
 
 
 def _is_marketable(order: Order, core: Core) -> bool:
+    """Return whether an order is to be priced anew. A person's is left as they gave it."""
     if order.intent.leg in (Leg.EXIT, Leg.FLATTEN):
         return isinstance(order.intent.terms, AtLimit)
+    if OPERATOR in order.intent.deltas:
+        return False
     marketable = core.rules.order_style is OrderStyle.MARKETABLE_LIMIT
     return marketable and isinstance(order.intent.terms, AtLimit)
 
