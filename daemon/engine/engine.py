@@ -91,7 +91,7 @@ class Engine:
         self._ordering = Ordering(self._core)
         self._guarding = Guarding(self._core)
         self._operating = Operating(self._core, self._opinions, self._guarding)
-        self._reconciling = Reconciling(self._core)
+        self._reconciling = Reconciling(self._core, self._guarding)
         self._heavy = frozenset(
             name
             for name, entry in parts.rules.strategies.items()

@@ -2,7 +2,8 @@
 
 from daemon.engine.commands import Command, Notify, RecordDurably, Save
 from daemon.engine.core import Core
-from domain.events import AccountReported
+from daemon.engine.guarding import Guarding
+from domain.events import AccountReported, StateDistrusted
 from domain.orders import OrderReport, Severity
 from execution.identity import PREFIX
 from execution.order_states import ImpossibleUpdate, reconcile
@@ -18,8 +19,10 @@ cancels are still on their way when it is seen the first time."""
 class Reconciling:
     """Compares after every AccountReported; the first one makes the engine ready."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, guarding: Guarding) -> None:
         self._core = core
+        self._guarding = guarding
+        self._risen: frozenset[str] = frozenset()
         self._last: tuple[object, ...] = ()
         self._times = 0
 
@@ -31,7 +34,7 @@ class Reconciling:
         found = compare(
             memory.portfolio, memory.orders.values(), event.account, reports, prefix=PREFIX
         )
-        commands = self._advance(found)
+        commands = [*self._advance(found), *self._distrust(found)]
         first, memory.is_reconciled = not memory.is_reconciled, True
         if not (found.positions or found.cash_usd or found.averages):
             self._times = 0
@@ -68,6 +71,20 @@ class Reconciling:
             for d in foreign
         ]
         return commands
+
+    def _distrust(self, found: Differences) -> list[Command]:
+        """Halt for orders that ended here and live there; seen once, news overtook the report."""
+        risen = frozenset(d.client_order_id for d in found.of(Action.DISTRUST))
+        confirmed, self._risen = sorted(risen & self._risen), risen
+        if not confirmed:
+            return []
+        return self._guarding.observe(
+            StateDistrusted(
+                at=self._core.now,
+                cause="orders that ended here live at the venue",
+                evidence=", ".join(confirmed),
+            )
+        )
 
     def _is_confirmed(self, found: Differences) -> bool:
         seen = (found.positions, found.cash_usd, tuple(found.averages.items()))
