@@ -220,11 +220,11 @@ class Guarding:
             age_s = (core.now - quote.quoted_at).total_seconds()
             tick_usd = tick_for(to_price(quote.bid_usd, CENT, Rounding.UP))
             if age_s <= core.rules.quote_max_age_s:
-                return pricing.exit_terms(side, quote, tick_usd, collar_bps, repricings=0)
+                # An exit's own collar: `exit_terms` would take it for an entry's and widen it.
+                return pricing.entry_terms(side, quote, tick_usd, collar_bps)
         last_usd = core.reference_usd(symbol)
-        return pricing.stale_exit_terms(
-            side, last_usd, tick_for(last_usd), collar_bps, repricings=0
-        )
+        entry_bps = collar_bps / float(pricing.EXIT_COLLAR_FACTOR)
+        return pricing.stale_exit_terms(side, last_usd, tick_for(last_usd), entry_bps, repricings=0)
 
     # --- leaving everything ----------------------------------------------------------------------
 

@@ -114,8 +114,8 @@ def test_an_exit_has_a_wider_collar_than_an_entry() -> None:
     desk = holding()
     desk.poll(AAA=94)
     desk.poll(AAA=94)
-    # 3 x 50 bps below a bid of 93.99
-    assert exits(desk)[0].intent.terms == AtLimit(Decimal("92.59"))
+    # 50 bps below a bid of 93.99
+    assert exits(desk)[0].intent.terms == AtLimit(Decimal("93.53"))
 
 
 def test_an_exit_that_does_not_fill_goes_to_the_market() -> None:

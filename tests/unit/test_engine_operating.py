@@ -182,8 +182,8 @@ def test_flatten_closes_positions_outside_the_universe_without_any_quote() -> No
     desk = with_an_external_position(Symbol("XYZ"))
     desk.ask(Action.FLATTEN)
     first = desk.work(desk.sent[0])
-    # 6 x 50 bps below what it cost: nobody knows what it is worth now
-    assert first.intent.terms == AtLimit(Decimal("97.00"))
+    # 2 x 50 bps below what it cost: nobody knows what it is worth now
+    assert first.intent.terms == AtLimit(Decimal("99.01"))
     desk.wait(16).poll()
     desk.tell(first, OrderStatus.CANCELED)
     assert desk.sent[1].intent.terms == AtMarket()
