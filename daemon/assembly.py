@@ -120,7 +120,6 @@ class Assembly:
         self._meter = Meter(self.metrics, ground.connection, lambda: self.feeds.slots_missed)
         self.metrics.universe_chosen(len(engine.core.universe))
         self.metrics.limits_armed(drawdown=float(settings.max_drawdown_percent))
-        self._pacing = ground.pacing
         self._real_time_s = ground.machine.real_time_s
         access = Access(
             control_token=control_token(settings, ground.files.directory),
@@ -176,7 +175,7 @@ class Assembly:
     async def settle_doubts(self) -> None:
         """Begin to look up every order left in doubt; return when that is done or takes longer
         than anyone should wait for: then it goes on beside trading."""
-        await self.runner.resolve(settling.doubtful_orders(self.engine.memory))
+        await settling.settle_doubts(self.engine.memory, self.runner.submitter, self.runner.spawn)
 
     def is_quiet(self) -> bool:
         """Return whether no order is being sent. One that is only looked for is in doubt in our

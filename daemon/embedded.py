@@ -122,8 +122,13 @@ class EmbeddedExchange:
         await self.read_again(session)
 
     async def read_again(self, session: aiohttp.ClientSession) -> None:
-        """Read identity and clock anew, after the exchange was away. Raises TradewindError."""
-        found = await probe(session, self.options.url)
+        """Read identity and clock anew, after the exchange was away. Raises TradewindError when it
+        does not answer as it should, Refused when it is another one now."""
+        try:
+            found = await probe(session, self.options.url)
+        except Refused as fault:
+            # We trade on it: a time-out or a broken answer says nothing of who it is.
+            raise TradewindError(str(fault)) from fault
         if found is None:
             raise TradewindError(f"no exchange answers at {self.options.url}")
         if found.account_id != self.identity.account_id:

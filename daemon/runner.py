@@ -118,7 +118,7 @@ class Runner:
             case Ask():
                 self._ask(command)
             case ScheduleDecision():
-                self._spawn(self._due(command.slot_at, command.due_at), "decision-due")
+                self.spawn(self._due(command.slot_at, command.due_at), "decision-due")
             case Record():
                 self._recorder.record(command.fact)
             case RecordDurably():
@@ -126,7 +126,7 @@ class Runner:
             case SubmitOrder():
                 self._submit(command.order)
             case CancelOrder():
-                self._spawn(self._at_work(self.submitter.cancel(command)), "cancel")
+                self.spawn(self._at_work(self.submitter.cancel(command)), "cancel")
             case Save():
                 self._save_soon()
             case Notify():
@@ -134,7 +134,7 @@ class Runner:
 
     def _ask(self, ask: Ask) -> None:
         if self._asker.is_heavy(ask.strategy):
-            self._spawn(self._at_work(self._ask_in_thread(ask)), f"ask-{ask.strategy}")
+            self.spawn(self._at_work(self._ask_in_thread(ask)), f"ask-{ask.strategy}")
         else:
             self.post(self._asker.ask(ask))
 
@@ -142,7 +142,7 @@ class Runner:
         self.post(await asyncio.to_thread(self._asker.ask, ask))
 
     def _submit(self, order: ApprovedOrder) -> None:
-        self._spawn(
+        self.spawn(
             self._at_work(self.submitter.submit(order, self._durable)),
             f"submit-{order.intent.symbol}",
         )
@@ -199,13 +199,15 @@ class Runner:
 
     # --- jobs ------------------------------------------------------------------------------------
 
-    def _spawn(self, job: Coroutine[Any, Any, None], name: str) -> None:
+    def spawn(self, job: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run a job beside the others; what it raises ends the program."""
         if len(self._jobs) >= JOBS_MAX:
             job.close()
             raise RuntimeError(f"{JOBS_MAX} jobs are under way: something does not end")
         task = asyncio.get_running_loop().create_task(job, name=name)
         self._jobs.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._jobs.discard(task)
@@ -227,7 +229,7 @@ class Runner:
             with self._pacing.at_work():
                 await reconcile()
 
-        self._spawn(job(), "reconcile")
+        self.spawn(job(), "reconcile")
 
     # --- stopping --------------------------------------------------------------------------------
 

@@ -2,17 +2,21 @@
 orders in doubt, orders that ended unheard, and executions not booked yet."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
+from typing import Any
 
 from daemon.feeds import FILLS_OVERLAP
 from daemon.memory import Memory
-from daemon.pacing import Pacing
 from daemon.submitting import Submitter
 from domain.orders import OrderStatus
 from domain.snapshot import RECENT_FILLS_MAX, Snapshot
 
-DOUBTS_MAX, AT_ONCE_MAX = 200, 20
-"""Orders in doubt looked up at start-up, in all and at a time: each takes seconds of waiting."""
+DOUBTS_MAX = 200
+"""Orders in doubt looked up at start-up."""
+WAIT_S_MAX = 3.0
+"""Loop time that recovery waits for them; what the venue knows at all it tells at once."""
+Spawn = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
 
 
 def live_orders(memory: Memory) -> list[str]:
@@ -30,18 +34,15 @@ def doubtful_orders(memory: Memory) -> list[str]:
     ]
 
 
-async def settle_doubts(memory: Memory, submitter: Submitter, pacing: Pacing) -> None:
-    """Look up every order that an earlier process left in doubt."""
-    at_once = asyncio.Semaphore(AT_ONCE_MAX)
-
-    async def settle(identity: str) -> None:
-        async with at_once:
-            with pacing.at_work():
-                await submitter.resolve(None, identity)
-
-    async with asyncio.TaskGroup() as group:
-        for identity in doubtful_orders(memory)[:DOUBTS_MAX]:
-            group.create_task(settle(identity))
+async def settle_doubts(memory: Memory, submitter: Submitter, spawn: Spawn) -> None:
+    """Begin to look up every order that an earlier process left in doubt; return when that is done
+    or takes longer than recovery should wait for: it then goes on beside trading."""
+    jobs = [
+        spawn(submitter.resolve(None, identity), f"resolve-{identity}")
+        for identity in doubtful_orders(memory)[:DOUBTS_MAX]
+    ]
+    if jobs:
+        await asyncio.wait(jobs, timeout=WAIT_S_MAX)
 
 
 def fills_wanted_since(snapshot: Snapshot) -> datetime:

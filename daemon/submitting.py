@@ -7,8 +7,9 @@
 | a definite refusal              | rejected       | proves nothing: look the id up            |
 | time-out, reset, 5xx, gibberish | look the id up | look the id up                            |
 | looked up: found                | it landed      | it landed                                 |
-| looked up: no such order        | wait QUIET_S from the last attempt in doubt; then the same |
-|                                 | id again while approved, else withheld or rejected         |
+| looked up: no such order        | QUIET_S after the last attempt in doubt, the same id again |
+|                                 | while approved; GIVE_UP_QUIET_S after it, withheld or      |
+|                                 | rejected: a slow gateway may still have had it until then  |
 """
 
 import asyncio
@@ -30,10 +31,14 @@ from domain.orders import ApprovedOrder, OrderReport, OrderUpdate
 from domain.ports import Broker, Clock
 
 QUIET_S = 3.0
-"""Loop time without an attempt in doubt before "no such order" is believed."""
-RESOLVE_S_MAX = 60.0
-"""Loop time spent on finding out before the symbol is quarantined."""
-LOOK_BACKOFF = Backoff(first_s=0.2, longest_s=5.0)
+"""Loop time without an attempt in doubt before the same id is sent again, which does no harm…"""
+GIVE_UP_QUIET_S = 60.0
+"""…and before "no such order" is believed for good: twice the longest a gateway was seen to sit on
+a request that it then carried out."""
+RESOLVE_S_MAX = 150.0
+"""Loop time spent on finding out before the symbol is quarantined; the id is watched on."""
+LOOK_BACKOFF = Backoff(first_s=0.2, longest_s=5.0, least_s=0.05)
+WATCH_BACKOFF = Backoff(first_s=30.0, longest_s=30.0, least_s=10.0)
 CANCEL_ATTEMPTS_MAX = 5
 
 Post = Callable[[Event], None]
@@ -61,10 +66,17 @@ class Submitter:
         self._objection = objection
         self._jitter = jitter
         self._in_flight: set[str] = set()
+        self._sending = 0
 
     def is_in_flight(self, client_order_id: str) -> bool:
         """Return whether an order is being sent or looked for: reconciling must leave it alone."""
         return client_order_id in self._in_flight
+
+    @property
+    def sending(self) -> int:
+        """How many orders are on their way for the first time: their outcome is a matter of
+        moments. Orders only looked for may take minutes."""
+        return self._sending
 
     @property
     def in_flight(self) -> int:
@@ -83,7 +95,9 @@ class Submitter:
                 self._withhold(identity, objection)
                 return
             self._post(SubmitStarted(at=self._clock.now(), client_order_id=identity))
-            await self._send(order)
+            doubt = await self._send(order)
+            if doubt is not None:
+                await self._resolve(identity, order, doubt)
         finally:
             self._in_flight.discard(identity)
 
@@ -121,8 +135,10 @@ class Submitter:
                 return f"its record is not on disk: {fault}"
         return self._objection(order)
 
-    async def _send(self, order: ApprovedOrder) -> None:
+    async def _send(self, order: ApprovedOrder) -> _Doubt | None:
+        """Send an order for the first time; return the doubt that is left, if any is."""
         identity = order.intent.client_order_id
+        self._sending += 1
         try:
             self._landed(await self._broker.submit(order))
         except NotAuthorized:
@@ -133,49 +149,44 @@ class Submitter:
         except RequestNotSent as fault:
             self._withhold(identity, str(fault))
         except VenueUnavailable:
-            doubt = _Doubt(last_attempt_s=asyncio.get_running_loop().time())
-            await self._resolve(identity, order, doubt)
+            return _Doubt(last_attempt_s=asyncio.get_running_loop().time())
+        finally:
+            self._sending -= 1
+        return None
 
     async def _resolve(self, identity: str, order: ApprovedOrder | None, doubt: _Doubt) -> None:
+        """Find out what became of an order; say so once when it takes long, and go on watching."""
         loop = asyncio.get_running_loop()
-        due_s, looks = loop.time() + RESOLVE_S_MAX, 0
-        while loop.time() < due_s:
+        due_s, looks, told = loop.time() + RESOLVE_S_MAX, 0, False
+        while not await self._is_settled(identity, order, doubt):
             looks += 1
-            try:
-                report = await self._broker.order(identity)
-            except (VenueUnavailable, VenueRejected):
-                await asyncio.sleep(LOOK_BACKOFF.delay_s(looks, self._jitter))
-                continue
-            if report is not None:
-                self._landed(report)
-                return
-            quiet_s = loop.time() - doubt.last_attempt_s
-            if quiet_s < QUIET_S:
-                await asyncio.sleep(
-                    min(QUIET_S - quiet_s, LOOK_BACKOFF.delay_s(looks, self._jitter))
-                )
-                continue
-            if await self._end_or_resend(identity, order, doubt):
-                return
-        self._post(
-            SubmitUnresolved(
-                at=self._clock.now(),
-                client_order_id=identity,
-                reason=f"no word of the order from the venue in {RESOLVE_S_MAX:.0f} s",
-            )
-        )
+            if not told and loop.time() >= due_s:
+                told = True
+                reason = f"no word of the order from the venue in {RESOLVE_S_MAX:.0f} s"
+                at = self._clock.now()
+                self._post(SubmitUnresolved(at=at, client_order_id=identity, reason=reason))
+            backoff = WATCH_BACKOFF if told else LOOK_BACKOFF
+            await asyncio.sleep(backoff.delay_s(looks, self._jitter))
+
+    async def _is_settled(self, identity: str, order: ApprovedOrder | None, doubt: _Doubt) -> bool:
+        """Look the order up once, and act on what comes of it; return whether that was the end."""
+        try:
+            report = await self._broker.order(identity)
+        except (VenueUnavailable, VenueRejected):
+            return False
+        if report is not None:
+            self._landed(report)
+            return True
+        quiet_s = asyncio.get_running_loop().time() - doubt.last_attempt_s
+        return quiet_s >= QUIET_S and await self._end_or_resend(identity, order, doubt)
 
     async def _end_or_resend(
         self, identity: str, order: ApprovedOrder | None, doubt: _Doubt
     ) -> bool:
         """The venue has no such order and has had time: end it, or send it again. True = ended."""
-        if doubt.refusal is not None:
-            self._reject(identity, doubt.refusal)
-            return True
         objection = self._objection(order) if order else "not at the venue after a restart"
-        if objection or order is None:
-            self._withhold(identity, f"never arrived; {objection}")
-            return True
+        if doubt.refusal is not None or objection or order is None:
+            return self._end(identity, doubt, objection)
         try:
             self._landed(await self._broker.submit(order))
         except VenueRejected as refusal:
@@ -187,6 +198,17 @@ class Submitter:
             return True
         doubt.last_attempt_s = asyncio.get_running_loop().time()
         return False
+
+    def _end(self, identity: str, doubt: _Doubt, objection: str) -> bool:
+        """End an order that the venue does not have, once no earlier attempt can arrive any more;
+        return whether that is so."""
+        if asyncio.get_running_loop().time() - doubt.last_attempt_s < GIVE_UP_QUIET_S:
+            return False
+        if doubt.refusal is not None:
+            self._reject(identity, doubt.refusal)
+        else:
+            self._withhold(identity, f"never arrived; {objection}")
+        return True
 
     def _landed(self, report: OrderReport) -> None:
         at = self._clock.now()
