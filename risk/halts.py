@@ -127,7 +127,9 @@ def next_status(
 
 def causes_of(status: TradingStatus) -> tuple[Cause, ...]:
     """Return what holds the state, strictest first; none while ACTIVE."""
-    held = status.cause.split(_BETWEEN_CAUSES) if status.cause else []
+    if not status.cause:
+        return ()
+    held = status.cause.split(_BETWEEN_CAUSES)
     return tuple(cause for cause in Cause if cause.value in held)
 
 

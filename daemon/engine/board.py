@@ -1,6 +1,6 @@
 """The latest quotes of the universe: as values for the gate, as arrays for strategies."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 
@@ -71,6 +71,11 @@ class Board:
         """Return the age of the oldest quote in seconds, NaN before any."""
         ages = as_of.timestamp() - self._quoted_s
         return float(np.nanmax(ages)) if np.isfinite(ages).any() else float("nan")
+
+    def marks_usd(self, symbols: Iterable[Symbol]) -> dict[Symbol, Decimal]:
+        """Return the marks of those symbols that were ever quoted."""
+        found = ((symbol, self.mark_usd(symbol)) for symbol in symbols)
+        return {symbol: mark for symbol, mark in found if mark is not None}
 
     def mark_usd(self, symbol: Symbol) -> Decimal | None:
         """Return the last good mid of a symbol to the cent, None before its first quote."""

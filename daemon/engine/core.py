@@ -13,7 +13,7 @@ from daemon.memory import Memory
 from domain.calendar import Calendar
 from domain.instruments import Instrument, Symbol, Universe
 from domain.money import ZERO, to_usd
-from domain.orders import Leg, Order, OrderIntent, OrderStatus, Verdict
+from domain.orders import Fill, Leg, Order, OrderIntent, OrderStatus, Verdict
 from domain.portfolio import Portfolio
 from domain.snapshot import Decision
 from execution.identity import client_order_id
@@ -86,18 +86,28 @@ class Core:
         """Take the last good mid of every held symbol as its mark, and raise the peak."""
         memory, board = self.memory, self.board
         seen = self._marked == (board, board.version)
-        for symbol in memory.portfolio.positions:
-            # While no price has changed, only what was bought since has still to be marked.
-            if seen and symbol in memory.marks:
-                continue
-            mark = board.mark_usd(symbol)
-            if mark is not None:
-                memory.marks[symbol] = mark
-                self._equity = None
+        held = memory.portfolio.positions
+        # While no price has changed, only what was bought since has still to be marked.
+        unmarked = [s for s in held if s not in memory.marks] if seen else held
+        if unmarked:
+            memory.marks.update(board.marks_usd(unmarked))
+            self._equity = None
         self._marked = board, board.version
         adjusted = self.equity_usd() - memory.portfolio.flows_usd
         if memory.equity_peak_usd is None or adjusted > memory.equity_peak_usd:
             memory.equity_peak_usd = adjusted
+
+    def carry_equity(self, before: Portfolio, fill: Fill) -> None:
+        """Carry the equity over a fill just booked; the same, to the last digit, as adding up all
+        positions anew, which it spares while no price has changed."""
+        mark = self.board.mark_usd(fill.symbol)
+        if self._equity is None or self._equity[0] is not before or mark is None:
+            return
+        if self._marked != (self.board, self.board.version):
+            return
+        made = fill.signed_shares * (mark - fill.price_usd) - fill.fee_usd
+        self._equity = self.memory.portfolio, self._equity[1] + made
+        self.memory.marks[fill.symbol] = mark
 
     # --- what the gate sees ----------------------------------------------------------------------
 

@@ -150,10 +150,12 @@ class Ordering:
         odd = ""
         if order is not None and (fill.symbol, fill.side) != _way_of(order):
             order, odd = None, f"fill {fill.fill_id} cannot be of the order it names"
-        before = memory.portfolio.shares(fill.symbol)
+        portfolio = memory.portfolio
+        before = portfolio.shares(fill.symbol)
         deltas = order.intent.deltas if order else None
         filled_before = order.filled_shares if order else ZERO
-        memory.portfolio = ledger.book(memory.portfolio, fill, deltas, filled_before)
+        memory.portfolio = ledger.book(portfolio, fill, deltas, filled_before)
+        core.carry_equity(portfolio, fill)
         memory.note_booked(fill)
         memory.count("fills")
         commands: list[Command] = [Record(fact=Filled(fill=fill))]

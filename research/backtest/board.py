@@ -1,6 +1,6 @@
 """Quotes of a whole bar at once: kept as arrays, spelled out for the few that are looked at."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -10,6 +10,9 @@ import numpy as np
 from daemon.engine.board import Board
 from domain.instruments import Symbol, Universe
 from domain.market import Floats, Quote
+
+AMOUNTS_KEPT_MAX = 100_000
+"""Amounts of money kept ready made."""
 
 
 class BarQuotes(dict[Symbol, Quote]):
@@ -80,7 +83,7 @@ class BarBoard(Board):
         self._symbols = universe.symbols
         self._cents: list[int] | None = None
         self._mids: list[float] | None = None
-        self._marks: dict[Symbol, Decimal] = {}
+        self._amounts: dict[int, Decimal] = {}
 
     def update(self, quotes: Mapping[Symbol, Quote]) -> None:
         """Take in the quotes of a bar; symbols without one keep their old quote."""
@@ -97,7 +100,6 @@ class BarBoard(Board):
             self._ask = np.where(fresh, quotes.ask, self._ask)
             self._quoted_s = np.where(fresh, at_s, self._quoted_s)
         self.quotes.clear()
-        self._marks.clear()
         self._cents = self._mids = None
 
     def quote(self, symbol: Symbol) -> Quote | None:
@@ -125,21 +127,25 @@ class BarBoard(Board):
         mid_usd = self._mids[column]
         return mid_usd if mid_usd == mid_usd else None
 
+    def marks_usd(self, symbols: Iterable[Symbol]) -> dict[Symbol, Decimal]:
+        """Return the marks of those symbols that were ever quoted."""
+        cents = self._cents = self._in_cents() if self._cents is None else self._cents
+        columns = self._columns
+        known = ((symbol, cents[columns[symbol]]) for symbol in symbols if symbol in columns)
+        return {symbol: self._usd(count) for symbol, count in known if count}
+
     def mark_usd(self, symbol: Symbol) -> Decimal | None:
         """Return the last mid of a symbol to the cent, half to even as `Board` rounds it."""
-        mark = self._marks.get(symbol)
-        if mark is not None:
-            return mark
-        column = self._columns.get(symbol)
-        if column is None:
-            return None
-        if self._cents is None:
-            self._cents = self._in_cents()
-        cents = self._cents[column]
-        if cents == 0:
-            return None
-        mark = self._marks[symbol] = Decimal(cents).scaleb(-2)
-        return mark
+        return self.marks_usd((symbol,)).get(symbol)
+
+    def _usd(self, cents: int) -> Decimal:
+        """Return cents as dollars; amounts come again and again, and Decimals are dear to make."""
+        usd = self._amounts.get(cents)
+        if usd is None:
+            if len(self._amounts) >= AMOUNTS_KEPT_MAX:
+                self._amounts.clear()
+            usd = self._amounts[cents] = Decimal(cents).scaleb(-2)
+        return usd
 
     def _in_cents(self) -> list[int]:
         """Return mids in whole cents, 0 where there is none; counted in halves of a ten-thousandth

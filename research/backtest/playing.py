@@ -190,7 +190,7 @@ class Player:
         bid, ask = self._spread.touch(self._base.open[row], near_open=True)
         at_open = self._plan.costs.fill_at is FillAt.OPEN
         self._meeting = self._touch_at(row) if at_open else None
-        if self.engine.memory.portfolio.positions:
+        if not self._triggers.are_far(self.engine.memory.portfolio, bid, ask):
             self._poll(bid, ask, at - POLL_GAP)
         self._poll(bid, ask, at)
         if at_open:
