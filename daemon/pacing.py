@@ -14,7 +14,8 @@ from daemon.clock import LockstepClock, Pace, VenueClock, sleep_until
 SETTLING_TURNS = 10
 """Turns of the loop given to tasks that were just woken; work that takes more is `at_work`."""
 
-_working: ContextVar[bool] = ContextVar("working", default=False)
+_worker: ContextVar["asyncio.Task[object] | None"] = ContextVar("worker", default=None)
+"""The task that is at work here. What it starts inherits this, and is not at work for it."""
 
 
 class Pacing(Protocol):
@@ -98,7 +99,7 @@ class LockstepPacing:
         heapq.heappush(self._sleepers, sleeper)
         self._changed.set()
         # A sleeper inside at_work (waiting for budget, say) does not hold up the time it waits for.
-        held = self._at_work > 0 and _working.get()
+        held = _worker.get() is asyncio.current_task()
         self._at_work -= held
         try:
             await sleeper.woken
@@ -109,11 +110,11 @@ class LockstepPacing:
     def at_work(self) -> Iterator[None]:
         """Hold market time while the enclosed work is under way."""
         self._at_work += 1
-        token = _working.set(True)
+        token = _worker.set(asyncio.current_task())
         try:
             yield
         finally:
-            _working.reset(token)
+            _worker.reset(token)
             self._at_work -= 1
             self._changed.set()
 
@@ -121,6 +122,9 @@ class LockstepPacing:
         """Advance market time whenever nobody is at work; runs until cancelled."""
         while True:
             await self._settle()
+            # Nobody waits any more for what a cancelled task slept for.
+            while self._sleepers and self._sleepers[0].woken.done():
+                heapq.heappop(self._sleepers)
             if not self._sleepers or self._at_work:
                 self._changed.clear()
                 await self._changed.wait()
