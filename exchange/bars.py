@@ -143,7 +143,7 @@ class BarHistory:
         if found is not None:
             self._blocks.move_to_end(key)
             return found
-        tape = self._views.of_day(session.day).tape
+        tape = self._market.tape(session.day)
         block = _aggregate(tape, minutes, now_ns)
         if minutes > 1 or ended < len(tape.opened_at_s):
             self._blocks[key] = block

@@ -19,6 +19,7 @@ from exchange.orders import OrderType, TimeInForce, VenueOrder
 from exchange.tape_view import TapeView
 
 _EXACT = 1e-9
+NEAR_TICKS = 48
 _PENNY = Decimal("0.01")
 _BIG_PRICE = Decimal(50)
 
@@ -49,21 +50,28 @@ def next_tick(order: VenueOrder, view: TapeView, row: int, after: int) -> int | 
     """Return the first tick after `after` at which the order may fill or be elected, else None."""
     if order.time_in_force is TimeInForce.CLS:
         return None
-    start = after + 1
-    traded = view.shares[row, start:] > 0
-    if order.time_in_force is TimeInForce.OPG:
-        may = traded if after < 0 else traded & False
-    elif waits_for_election(order):
-        may = traded & _elects(order, view, row, start)
-    else:
-        may = traded & _crosses(order, view, row, start)
-    if not may.any():
+    start, end = after + 1, view.shares.shape[1]
+    if order.time_in_force is TimeInForce.OPG and start > 0:
         return None
-    return start + int(np.argmax(may))
+    if order.type is OrderType.TRAILING_STOP:
+        return _first(order, view, row, slice(start, end))
+    # Most orders that work at all do so soon: look at the next few minutes before the day.
+    near = min(start + NEAR_TICKS, end)
+    found = _first(order, view, row, slice(start, near))
+    return found if found is not None else _first(order, view, row, slice(near, end))
 
 
-def _crosses(order: VenueOrder, view: TapeView, row: int, start: int) -> Flags:
-    last = view.last[row, start:]
+def _first(order: VenueOrder, view: TapeView, row: int, part: slice) -> int | None:
+    may = view.shares[row, part] > 0
+    if order.time_in_force is not TimeInForce.OPG:
+        judge = _elects if waits_for_election(order) else _crosses
+        may = may & judge(order, view, row, part)
+    first = int(may.argmax()) if may.size else 0
+    return int(part.start) + first if may.size and may[first] else None
+
+
+def _crosses(order: VenueOrder, view: TapeView, row: int, part: slice) -> Flags:
+    last = view.last[row, part]
     if order.working_limit is None:
         return np.isfinite(last)
     limit = float(order.working_limit)
@@ -71,20 +79,20 @@ def _crosses(order: VenueOrder, view: TapeView, row: int, start: int) -> Flags:
     return crosses
 
 
-def _elects(order: VenueOrder, view: TapeView, row: int, start: int) -> Flags:
-    last = view.last[row, start:]
+def _elects(order: VenueOrder, view: TapeView, row: int, part: slice) -> Flags:
+    last = view.last[row, part]
     if order.type is OrderType.TRAILING_STOP:
-        return _trail_elects(order, view, row, start)
+        return _trail_elects(order, view, row, part)
     assert order.stop_price is not None
     stop = float(order.stop_price)
     elects: Flags = last >= stop - _EXACT if order.side is Side.BUY else last <= stop + _EXACT
     return elects
 
 
-def _trail_elects(order: VenueOrder, view: TapeView, row: int, start: int) -> Flags:
+def _trail_elects(order: VenueOrder, view: TapeView, row: int, part: slice) -> Flags:
     assert order.hwm is not None
-    last = view.last[row, start:]
-    known = np.where((view.shares[row, start:] > 0) & np.isfinite(last), last, float(order.hwm))
+    last = view.last[row, part]
+    known = np.where((view.shares[row, part] > 0) & np.isfinite(last), last, float(order.hwm))
     if order.side is Side.SELL:
         mark = np.maximum(np.maximum.accumulate(known), float(order.hwm))
         elects: Flags = last <= _trailed(order, mark) + _EXACT

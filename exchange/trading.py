@@ -21,7 +21,7 @@ from exchange.matching import (
     trailing_stop_price,
     waits_for_election,
 )
-from exchange.orders import OrderType, Status, TimeInForce, VenueOrder
+from exchange.orders import OrderClass, OrderType, Status, TimeInForce, VenueOrder
 from exchange.records import EventKind
 from exchange.register import Register
 from exchange.tape_view import TapeView, TapeViews
@@ -119,7 +119,10 @@ class Trading:
         order = self._book.by_id[order.id]
         if order.time_in_force in _AT_ONCE and not order.status.is_terminal:
             self.finish(order, Status.CANCELED)
-        self.look_again(order.symbol)
+        elif order.order_class is OrderClass.SIMPLE:
+            self._look_for(order)
+        else:
+            self.look_again(order.symbol)
 
     def finish(self, order: VenueOrder, status: Status) -> VenueOrder:
         """End an order that has not finished, and with it what hangs on it."""
@@ -127,7 +130,9 @@ class Trading:
         ended = replace(order, status=status, finished_ns=now_ns, updated_ns=now_ns)
         self._register.record(EventKind(status.value), ended)
         self._groups.after_end(ended)
-        self.look_again(order.symbol)
+        if not self._book.open_of(order.symbol):
+            # With others left a tick that was due for this one does nothing, which is harmless.
+            self._next.pop(order.symbol, None)
         return ended
 
     def fill_at_auction(self, order: VenueOrder, price_usd: Decimal) -> None:
@@ -171,6 +176,16 @@ class Trading:
             self._next[symbol] = min(known)
         else:
             self._next.pop(symbol, None)
+
+    def _look_for(self, order: VenueOrder) -> None:
+        """Find out when one more order may trade, and wake no later than that."""
+        view = self._view
+        if view is None or not _works(order):
+            return
+        row = self._views.column_of[order.symbol]
+        tick = next_tick(order, view, row, view.tick_at(self._register.now_ns))
+        if tick is not None:
+            self._next[order.symbol] = min(tick, self._next.get(order.symbol, tick))
 
     def ratchet(self, symbol: str) -> None:
         """Bring a symbol's trailing stops up to now."""

@@ -1,0 +1,159 @@
+"""How fast the exchange is: `python -m tests.benchmarks.bench_exchange`.
+
+The server runs as a process of its own on the default synthetic market; the client is raw sockets
+with keep-alive, so that what is measured is the server. Times are medians over many requests.
+"""
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from domain.instruments import Universe
+from domain.orders import Side
+from exchange.assets import list_assets, shipped_instruments
+from exchange.instants import to_ns
+from exchange.knobs import Knobs
+from exchange.markets.catalogue import open_market
+from exchange.orders import OrderRequest, OrderType, TimeInForce
+from exchange.venue import Venue, VenueConfig
+
+ORDERS = 3_000
+READS = 300
+OPTIONS = ("--lockstep", "--start", "2026-01-05", "--rate-limit", "900000000")
+KEYS = b"APCA-API-KEY-ID: k\r\nAPCA-API-SECRET-KEY: s\r\n"
+REAL_MINUTES = Path(__file__).resolve().parents[3] / "shared" / "data" / "minute.parquet"
+
+
+class Wire:
+    """One keep-alive connection."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._file = self._socket.makefile("rb")
+
+    def call(self, method: str, path: str, body: bytes = b"") -> bytes:
+        """Return a reply's body."""
+        head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n".encode()
+        self._socket.sendall(head + KEYS + b"\r\n" + body)
+        status = int(self._file.readline().split()[1])
+        length = 0
+        while (line := self._file.readline()) != b"\r\n":
+            name, _, value = line.partition(b":")
+            if name.lower() == b"content-length":
+                length = int(value)
+        content = self._file.read(length)
+        if status >= 400:
+            raise RuntimeError(content.decode())
+        return content
+
+
+@contextmanager
+def server(*options: str) -> Iterator[tuple[int, int]]:
+    """Run an exchange; yield its port and process id."""
+    command = [sys.executable, "-m", "exchange", "--port", "0", *OPTIONS, *options]
+    process = subprocess.Popen(
+        [*command, "--data-rate-limit", "900000000"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert process.stdout is not None
+    try:
+        url = json.loads(process.stdout.readline())["url"]
+        yield int(url.rpartition(":")[2]), process.pid
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def cpu_s(pid: int) -> float:
+    """Return the processor time a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().split()
+    return (int(fields[13]) + int(fields[14])) / 100
+
+
+def measure_wire() -> Iterator[tuple[str, str]]:
+    """Yield what the server does a second, and how long its replies take."""
+    with server() as (port, pid):
+        wire = Wire(port)
+        wire.call("POST", "/_exchange/advance", b'{"to": "2026-01-05T16:00:00Z"}')
+        symbols = ",".join(a["symbol"] for a in json.loads(wire.call("GET", "/v2/assets")))
+        order: dict[str, Any] = {"qty": "1", "side": "buy", "type": "limit", "limit_price": "1"}
+        bodies = [
+            json.dumps({**order, "symbol": s, "time_in_force": "day"}).encode()
+            for s in symbols.split(",")
+        ]
+        began, used = time.perf_counter(), cpu_s(pid)
+        for number in range(ORDERS):
+            wire.call("POST", "/v2/orders", bodies[number % len(bodies)])
+        took = time.perf_counter() - began
+        yield "orders/s, resting limits (>= 1000)", f"{ORDERS / took:,.0f}"
+        yield "server CPU per order, us", f"{(cpu_s(pid) - used) / ORDERS * 1e6:,.0f}"
+        for path in ("quotes/latest", "trades/latest", "bars/latest", "snapshots"):
+            times = []
+            for _ in range(READS):
+                began = time.perf_counter()
+                wire.call("GET", f"/v2/stocks/{path}?symbols={symbols}")
+                times.append((time.perf_counter() - began) * 1e3)
+            yield f"66-symbol {path}, ms (<= 2)", f"{median(times):.2f}"
+        for length, days in (("1Day", 250), ("15Min", 30)):
+            start = "2025-01-05" if days > 100 else "2025-11-20"
+            query = f"symbols={symbols}&timeframe={length}&start={start}&limit=10000"
+            for state in ("cold", "warm"):
+                began = time.perf_counter()
+                size = len(wire.call("GET", f"/v2/stocks/bars?{query}"))
+                took_ms = (time.perf_counter() - began) * 1e3
+                yield f"{length} page, {state}, ms", f"{took_ms:.0f} ({size / 1e6:.1f} MB)"
+
+
+def measure_core() -> Iterator[tuple[str, str]]:
+    """Yield how fast time passes without a wire: working orders in every symbol all session."""
+    known = Universe(tuple(shipped_instruments().values()))
+    specs = [("synthetic:1", "synthetic")]
+    if REAL_MINUTES.exists():
+        specs.append((str(REAL_MINUTES), "real minutes"))
+    for spec, name in specs:
+        market = open_market(spec, seed=1, universe=known)
+        session = market.calendar.session_of(market.default_start_day())
+        assert session is not None
+        start_ns = to_ns(session.opens_at)
+        config = VenueConfig(seed=1, cash_usd=Decimal(10**9), start_ns=start_ns, knobs=Knobs())
+        venue = Venue(market, list_assets(market, {}), config)
+        market.tape(session.day)
+        venue.advance(start_ns + 60 * 10**9)
+        for symbol in market.symbols:
+            touch = venue.touch(symbol)
+            if touch is None:
+                continue
+            request = OrderRequest(
+                symbol=symbol,
+                side=Side.BUY,
+                type=OrderType.LIMIT,
+                time_in_force=TimeInForce.DAY,
+                qty=Decimal(100_000),
+                limit_price=touch.bid_usd.quantize(Decimal("0.01")),
+            )
+            venue.submit(request)
+        began = time.perf_counter()
+        events = venue.advance(to_ns(session.closes_at))
+        took = time.perf_counter() - began
+        label = f"{name}: one session, {len(market.symbols)} symbols with a working order, s (<= 3)"
+        yield label, f"{took:.2f} ({len(events):,} events)"
+
+
+def main() -> None:
+    """Print the measurements."""
+    for label, value in (*measure_wire(), *measure_core()):
+        print(f"{label:<75} {value}")
+
+
+if __name__ == "__main__":
+    main()
