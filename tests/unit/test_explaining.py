@@ -206,3 +206,15 @@ def test_an_exit_counts_from_when_it_was_decided_not_from_its_slot() -> None:
 
     assert found is not None
     assert found.outcomes[Symbol("XOM")].outcome is Outcome.DENIED
+
+
+def test_an_exit_counts_once_it_was_decided_though_its_slot_was_earlier() -> None:
+    exit_only = replace(
+        a_decision(an_outcome("XOM", Outcome.ORDERED)), timeframes=(), decided_at=later(60)
+    )
+    journal = [*DECISIONS[:1], *journal_of((later(60), Decided(decision=exit_only, orders=())))]
+
+    found = decision_at(journal, "XOM", later(61))
+
+    assert found is not None
+    assert found.outcomes[Symbol("XOM")].outcome is Outcome.ORDERED

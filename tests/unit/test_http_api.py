@@ -138,6 +138,12 @@ async def test_control_without_the_token_is_refused_and_does_nothing(
     assert daemon.asked == []
 
 
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS"])
+async def test_other_methods_are_refused_before_anything_looks_at_them(method: str) -> None:
+    async with serving() as client:
+        assert (await client.request(method, "/api/v1/status")).status == 401
+
+
 async def test_the_read_token_does_not_control() -> None:
     daemon = ShownDaemon()
     async with serving(daemon, read_token="read-me") as client:

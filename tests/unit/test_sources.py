@@ -173,7 +173,8 @@ async def test_a_running_daemon_comes_before_its_saved_state(tmp_path: Path) -> 
 
 
 async def test_a_daemon_of_another_state_directory_is_not_ours(tmp_path: Path) -> None:
-    about = {"state_dir": str(tmp_path / "elsewhere" / "embedded-PA1")}
+    elsewhere = save(tmp_path / "elsewhere", a_busy_snapshot())
+    about = {"state_dir": str(elsewhere)}
     async with a_running_daemon(about=about) as port:
         live = await asyncio.to_thread(find_live, settings_at(tmp_path / "here", port))
 

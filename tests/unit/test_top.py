@@ -187,6 +187,16 @@ def test_room_one_panel_does_not_need_goes_to_the_others() -> None:
     assert sum(line.plain.strip() == "x" for line in shown) == 9
 
 
+def test_spare_room_is_given_out_by_weight() -> None:
+    rows = [Text("x")] * 30
+    light = Panel(title="Light", draw=lambda width: rows, rows_min=1, weight=1)
+    heavy = Panel(title="Heavy", draw=lambda width: rows, rows_min=1, weight=3)
+
+    shown = column([light, heavy], 20, 22)
+
+    assert [line.plain.startswith("Heavy") for line in shown].index(True) == 6
+
+
 # --- what the header says of the market ----------------------------------------------------------
 
 CLOCK = {
