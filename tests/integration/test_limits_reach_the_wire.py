@@ -32,6 +32,7 @@ from tests.support.limit_steps import (
     sell,
     slot,
     today,
+    wait_until,
 )
 from tests.support.limit_world import (
     HOST,
@@ -187,6 +188,28 @@ def test_a_setting_shapes_what_reaches_the_wire(row: Shapes, text: str, folder: 
             return world.wire
 
     assert tuple(run_virtually(run())) == row.wire[text]
+
+
+def _notes_of_a_flatten(after_s: float, folder: Path) -> tuple[str, ...]:
+    """Return what is recorded of a flatten so long after the last quotes."""
+
+    async def run() -> tuple[str, ...]:
+        texts = {"COLLAR_BPS": "10", "EXIT_COLLAR_BPS": "50", "ORDER_PRICE_MAX_AGE_SECONDS": "5"}
+        async with a_world(texts, folder) as world:
+            await _take(world, (*holding("10"), wait_until(60 + after_s), ask(Action.FLATTEN)))
+            return world.decision().outcomes[Symbol("AAA")].reasons
+
+    return run_virtually(run())
+
+
+def test_an_exit_inside_its_collar_on_a_fresh_price_has_nothing_odd_about_it(folder: Path) -> None:
+    assert _notes_of_a_flatten(5, folder) == ("flatten",)
+
+
+def test_an_exit_on_an_old_price_says_so_and_how_wide_its_collar_is(folder: Path) -> None:
+    said = " | ".join(_notes_of_a_flatten(6, folder))
+    assert "quote is 6.0 s old: this exit rests on the last good price 100.0000 USD" in said
+    assert "its limit 99.01 USD lies beyond the exit collar's 99.49 USD (50 bps)" in said
 
 
 @pytest.mark.parametrize("key", REFUSED)

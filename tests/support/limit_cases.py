@@ -385,9 +385,12 @@ SHAPES: tuple[Shapes, ...] = (
     ),
     Shapes(
         key="ETF_CAP",
-        wire={"1.05%": ("buy 10 FND market day",), "1": ("buy 15 FND market day",)},
+        wire={
+            "2.05%": ("buy 10 FN2 market day", "buy 10 FND market day"),
+            "1": ("buy 15 FN2 market day", "buy 15 FND market day"),
+        },
         texts=MARKET,
-        steps=(at(60), slot(FND=1.0)),
+        steps=(at(60), slot(FND=1.0, FN2=1.0)),
     ),
     Shapes(
         key="TIER_BUDGETS",
@@ -447,6 +450,12 @@ SHAPES: tuple[Shapes, ...] = (
         texts={**MARKET, "TRADING_SYMBOLS": "AAA,BBB"},
         steps=(at(60), slot(AAA=1.0, BBB=1.0)),
         story=TOGETHER,
+    ),
+    Shapes(
+        key="ORDER_PRICE_MAX_AGE_SECONDS",
+        wire={"7": ("buy 15 AAA market day",), "6": ()},
+        texts=MARKET,
+        steps=(at(60), wait_until(67), slot(AAA=1.0)),
     ),
     Shapes(
         key="FLATTEN_AT_CLOSE",

@@ -17,6 +17,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
+import aiohttp
 import numpy as np
 import orjson
 from aiohttp import web
@@ -75,8 +76,9 @@ AAA,A,stock,Technology,growth,0.2,100,
 BBB,B,stock,Technology,growth,0.2,100,
 CCC,C,stock,Energy,growth,0.2,100,
 FND,F,etf,Gold,etf,0.2,100,
+FN2,G,etf,Bonds,etf,0.2,100,
 """
-SYMBOLS = ("AAA", "BBB", "CCC", "FND")
+SYMBOLS = ("AAA", "BBB", "CCC", "FND", "FN2")
 FOLLOWER = '''\
 from dataclasses import dataclass
 from domain.calendar import Timeframe
@@ -106,7 +108,7 @@ LOOSE: Mapping[str, str] = {
     "ORDER_PRICE_MAX_AGE_SECONDS": "60",
     "MAX_POSITION_SIZE": "1",
     "MAX_GROSS_EXPOSURE": "2",
-    "SECTOR_CAPS": "Technology=1,Energy=1,Gold=1",
+    "SECTOR_CAPS": "Technology=1,Energy=1,Gold=1,Bonds=1",
     "ETF_CAP": "1",
     "TIER_BUDGETS": "safe=2,growth=2,aggressive=2,etf=2",
     "DAILY_TURNOVER_MAX": "1000%",
@@ -169,7 +171,7 @@ class KeptLog(NoLog):
 
     @property
     def orders(self) -> list[str]:
-        """The orders it took, as written by `line`."""
+        """The orders it took, such as "buy 10 AAA"."""
         taken = [e.order for e in self.events if e.kind is EventKind.NEW and e.order is not None]
         return [f"{order.side} {order.qty:f} {order.symbol}" for order in taken]
 
@@ -402,79 +404,41 @@ def _line(request: web.Request, body: bytes) -> str:
 
 
 async def _assembled(
-    settings: Settings, exchange: Exchange, log: KeptLog, session: Any, wire: list[str]
+    settings: Settings,
+    exchange: Exchange,
+    log: KeptLog,
+    session: aiohttp.ClientSession,
+    wire: list[str],
 ) -> World:
-    """Put a daemon together as `daemon.assembly` does, but keep symbols the venue does not
-    trade: what becomes untradable later must be met by the gate."""
-    clock = LockstepClock(from_ns(exchange.venue.now_ns))
-    jitter = seeded_jitter(settings.seed)
-    connection = wiring.connect(
-        settings, session, clock=clock, pace=ClockPace(clock), jitter=jitter
-    )
-    assets = await connection.broker.assets()
-    universe = wiring.lot_sized(choose_universe(settings).universe, settings)
-    enlisted = wiring.enlist_strategies(settings, wiring.discover_strategies(settings))
-    calendar = await connection.broker.calendar(DAYS[0], TODAY + timedelta(days=20))
-    limits = wiring.risk_limits(settings)
-    rules = wiring.engine_rules(settings, enlisted, assets)
-    parts = EngineParts(
-        universe=universe,
-        rules=rules,
-        limits=limits,
-        allocation=wiring.allocation_rules(settings),
-        gate=wiring.risk_gate(settings, limits),
-        calendar=calendar,
-    )
-    account, now = await connection.broker.account(), clock.now()
-    memory = startup.memory_of(
-        None, account, venue=settings.venue, symbols=universe.symbols, now=now
-    )
-    engine = Engine(parts, memory, now=now)
-    files = MemoryFileSystem()
-    journal, _ = JsonLinesJournal.open(files, JOURNAL, clock, covered_seq=0)
-    recorder = Recorder(
-        journal,
-        JsonStateStore(files, JOURNAL.parent),
-        writer=AtOnce(),
-        on_failure=lambda fault: runner.disk_failed(fault),
-    )
-    pacing = ClockPacing(ClockPace(clock))
-    runner = Runner(
-        engine,
-        asker=Asker(
-            {name: entry.strategy for name, entry in rules.strategies.items()},
-            note=Forgotten(),
-            clock=clock,
-            stopwatch_s=current_loop().time,
-            budget_s=settings.strategy_budget_ms / 1e3,
-        ),
-        broker=connection.broker,
-        recorder=recorder,
-        observers=Observers(on_event=lambda *_: None, on_notify=lambda _: None),
-        timing=Timing(clock=clock, pacing=pacing, stopwatch_s=current_loop().time, jitter=jitter),
-    )
-    feeds = Feeds(
-        VenuePorts(prices=connection.prices, broker=connection.broker, calendar=calendar),
+    """Put a daemon together as `daemon.assembly` does."""
+    clock, jitter = LockstepClock(from_ns(exchange.venue.now_ns)), seeded_jitter(settings.seed)
+    pace = ClockPace(clock)
+    connection = wiring.connect(settings, session, clock=clock, pace=pace, jitter=jitter)
+    parts, account = await _parts(settings, connection), await connection.broker.account()
+    now, symbols = clock.now(), parts.universe.symbols
+    memory = startup.memory_of(None, account, venue=settings.venue, symbols=symbols, now=now)
+    engine, files = Engine(parts, memory, now=now), MemoryFileSystem()
+    timing = Timing(
         clock=clock,
-        pacing=pacing,
+        pacing=ClockPacing(pace),
+        stopwatch_s=current_loop().time,
+        jitter=jitter,
+    )
+    runner = _runner(settings, engine, connection, timing, files)
+    feeds = Feeds(
+        VenuePorts(prices=connection.prices, broker=connection.broker, calendar=parts.calendar),
+        clock=clock,
+        pacing=timing.pacing,
         post=runner.post,
         book=BookView(watched=engine.watched_symbols, live=lambda: live_orders(engine.memory)),
-        rules=FeedRules(
-            symbols=universe.symbols,
-            timeframes=rules.timeframes(),
-            settle_s=settings.bar_settle_seconds,
-            poll_s=settings.poll_seconds,
-            order_price_max_age_s=settings.order_price_max_age_seconds,
-            mark_max_age_s=settings.price_ttl_seconds,
-            reconcile_s=60.0,
-        ),
+        rules=_feed_rules(settings, parts),
     )
     feeds.fills_wanted_since(account.reported_at)
     await startup.warm_up(
         engine,
         connection.prices,
-        calendar,
-        rules=rules,
+        parts.calendar,
+        rules=parts.rules,
         now=now,
         progress=lambda what, done, total: None,
     )
@@ -489,4 +453,63 @@ async def _assembled(
         feeds=feeds,
         files=files,
         wire=wire,
+    )
+
+
+async def _parts(settings: Settings, connection: wiring.Connection) -> EngineParts:
+    """Return what settings and venue make of an engine. Symbols that the venue does not trade are
+    kept, unlike at a start: one that becomes untradable later is the gate's to meet."""
+    assets = await connection.broker.assets()
+    enlisted = wiring.enlist_strategies(settings, wiring.discover_strategies(settings))
+    limits = wiring.risk_limits(settings)
+    return EngineParts(
+        universe=wiring.lot_sized(choose_universe(settings).universe, settings),
+        rules=wiring.engine_rules(settings, enlisted, assets),
+        limits=limits,
+        allocation=wiring.allocation_rules(settings),
+        gate=wiring.risk_gate(settings, limits),
+        calendar=await connection.broker.calendar(DAYS[0], TODAY + timedelta(days=20)),
+    )
+
+
+def _runner(
+    settings: Settings,
+    engine: Engine,
+    connection: wiring.Connection,
+    timing: Timing,
+    files: MemoryFileSystem,
+) -> Runner:
+    journal, _ = JsonLinesJournal.open(files, JOURNAL, timing.clock, covered_seq=0)
+    recorder = Recorder(
+        journal,
+        JsonStateStore(files, JOURNAL.parent),
+        writer=AtOnce(),
+        on_failure=lambda fault: runner.disk_failed(fault),
+    )
+    runner = Runner(
+        engine,
+        asker=Asker(
+            {name: entry.strategy for name, entry in engine.core.rules.strategies.items()},
+            note=Forgotten(),
+            clock=timing.clock,
+            stopwatch_s=timing.stopwatch_s,
+            budget_s=settings.strategy_budget_ms / 1e3,
+        ),
+        broker=connection.broker,
+        recorder=recorder,
+        observers=Observers(on_event=lambda *_: None, on_notify=lambda _: None),
+        timing=timing,
+    )
+    return runner
+
+
+def _feed_rules(settings: Settings, parts: EngineParts) -> FeedRules:
+    return FeedRules(
+        symbols=parts.universe.symbols,
+        timeframes=parts.rules.timeframes(),
+        settle_s=settings.bar_settle_seconds,
+        poll_s=settings.poll_seconds,
+        order_price_max_age_s=settings.order_price_max_age_seconds,
+        mark_max_age_s=settings.price_ttl_seconds,
+        reconcile_s=60.0,
     )
