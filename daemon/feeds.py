@@ -133,13 +133,14 @@ class Feeds:
 
     async def _slots(self, session: Session) -> None:
         """Fetch every slot of a session as it closes; of those already past, the last alone."""
-        for slot_at, timeframes in self._grid(session):
-            due_at = slot_at + timedelta(seconds=self._rules.settle_s)
-            if self._is_superseded(session, slot_at):
-                continue
-            await self._pacing.sleep_until(due_at)
-            if self._is_superseded(session, slot_at):
-                self.slots_missed += 1
+        grid, began_at = self._grid(session), self._clock.now()
+        settling = timedelta(seconds=self._rules.settle_s)
+        next_due_at = [at + settling for at, _ in grid[1:]] + [None]
+        for (slot_at, timeframes), superseded_at in zip(grid, next_due_at, strict=True):
+            await self._pacing.sleep_until(slot_at + settling)
+            if superseded_at is not None and superseded_at <= self._clock.now():
+                # One from before we began was not missed by us; one that our own work ate was.
+                self.slots_missed += superseded_at > began_at
                 continue
             with self._pacing.at_work():
                 await self._slot(session, slot_at, timeframes)
@@ -151,11 +152,6 @@ class Feeds:
                 closing.setdefault(slot_at, []).append(timeframe)
         return sorted(closing.items())
 
-    def _is_superseded(self, session: Session, slot_at: datetime) -> bool:
-        """Return whether a later slot of the session is due already."""
-        now = self._clock.now() - timedelta(seconds=self._rules.settle_s)
-        return any(slot_at < later <= now for later, _ in self._grid(session))
-
     async def _slot(
         self, session: Session, slot_at: datetime, timeframes: Sequence[Timeframe]
     ) -> None:
@@ -166,8 +162,9 @@ class Feeds:
                 group.create_task(self._bars(session, slot_at, timeframe))
                 for timeframe in timeframes
             ]
-        if quotes.result() is not None:
-            self._post(quotes.result() or QuotesPolled(at=self._clock.now(), quotes={}))
+        polled = quotes.result()
+        if polled is not None:
+            self._post(polled)
         rows: dict[Timeframe, BarRow] = {}
         late: list[tuple[Timeframe, datetime, BarRow]] = []
         for timeframe, task in zip(timeframes, fetched, strict=True):
