@@ -23,6 +23,7 @@ from exchange.encoding import (
     position_json,
     session_json,
 )
+from exchange.equity import equity_history, first_day, period_days
 from exchange.instants import from_ns, new_york_day, to_ns
 from exchange.numbers import has_places, read_decimal
 from exchange.orders import Execution
@@ -39,6 +40,8 @@ from exchange.wire import (
 )
 
 ACTIVITY_PAGE_MAX = 100
+DAYS_OF_MINUTES = 7
+"""Periods up to this long are shown within the day unless asked otherwise."""
 CALENDAR_DAYS_MAX = 20_000
 
 
@@ -48,6 +51,7 @@ def routes() -> list[web.RouteDef]:
         web.get("/v2/account", get_account),
         web.get("/v2/account/configurations", get_configuration),
         web.patch("/v2/account/configurations", patch_configuration),
+        web.get("/v2/account/portfolio/history", get_portfolio_history),
         web.get("/v2/account/activities", get_activities),
         web.get("/v2/account/activities/{kind}", get_activities),
         web.get("/v2/clock", get_clock),
@@ -269,6 +273,35 @@ def _closed(exchange: Exchange, outcome: Outcome) -> Json:
     assert outcome.order is not None
     body = order_json(outcome.order, exchange.venue.book, nested=True)
     return {"symbol": outcome.subject, "status": 200, "body": body}
+
+
+async def get_portfolio_history(request: web.Request) -> web.Response:
+    """Serve the equity through time; numbers, never null."""
+    venue, query = request.app[EXCHANGE].venue, request.query
+    end_ns = query_instant(query, "end") or query_instant(query, "date_end") or venue.now_ns
+    start_ns = query_instant(query, "start")
+    try:
+        days = period_days(query.get("period") or "1M")
+        default = "1D" if days > DAYS_OF_MINUTES or start_ns is not None else "15Min"
+        timeframe = query.get("timeframe") or default
+        last = min(new_york_day(end_ns), new_york_day(venue.now_ns))
+        first = first_day(end_ns, days) if start_ns is None else new_york_day(start_ns)
+        history = equity_history(venue, timeframe, first, last)
+    except (ValueError, OverflowError) as fault:
+        raise errors.invalid(str(fault)) from fault
+    base = history.base
+    return reply(
+        {
+            "timestamp": history.timestamps,
+            "equity": [float(equity) for equity in history.equity],
+            "profit_loss": [float(equity - base) for equity in history.equity],
+            "profit_loss_pct": [float((equity - base) / base) for equity in history.equity],
+            "base_value": float(base),
+            "base_value_asof": history.base_day.isoformat() if history.base_day else None,
+            "timeframe": timeframe,
+            "cashflow": {},
+        }
+    )
 
 
 async def get_activities(request: web.Request) -> web.Response:

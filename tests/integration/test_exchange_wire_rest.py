@@ -501,3 +501,25 @@ async def test_a_day_passes_and_the_position_is_measured_from_its_close(
     assert position["unrealized_pl"] == "-0.1"
     at(exchange, close_ns(DAYS[-1]) + 10**9)
     assert (await get(client, "/v2/clock"))["is_open"] is False
+
+
+async def test_the_portfolio_s_history_is_the_equity_at_each_instant(
+    client: Client, exchange: Exchange
+) -> None:
+    await post(client)
+    at(exchange, close_ns(DAYS[1]) + 10**9)
+    daily = await get(client, "/v2/account/portfolio/history", period="1M", timeframe="1D")
+    assert daily["timestamp"] == [close_ns(d) // 10**9 for d in DAYS[:2]]
+    assert daily["equity"] == [99999.9, 99999.9]
+    assert (daily["base_value"], daily["profit_loss"]) == (100000.0, [-0.1, -0.1])
+    minutes = await get(client, "/v2/account/portfolio/history", period="1D", timeframe="1Min")
+    assert len(minutes["equity"]) == 11
+    assert minutes["base_value_asof"] == DAYS[0].isoformat()
+
+
+@pytest.mark.parametrize("query", [{"period": "0D"}, {"period": "x"}, {"timeframe": "2Min"}])
+async def test_a_portfolio_history_that_makes_no_sense_is_refused(
+    client: Client, query: dict[str, str]
+) -> None:
+    async with client.get("/v2/account/portfolio/history", params=query) as response:
+        assert response.status == 422
