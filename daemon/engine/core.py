@@ -184,20 +184,7 @@ class Core:
 
     def identity(self, symbol: Symbol, slot_at: datetime, leg: Leg, book: str = NET_BOOK) -> str:
         """Return the next order's id: its ordinal counts the finished ones of this slot and leg."""
-        return self._identity(symbol, slot_at, leg, book, working=0)
-
-    def another_identity(self, symbol: Symbol, slot_at: datetime, leg: Leg, book: str) -> str:
-        """Return the id of an order that is none of those of this slot and leg that still work:
-        of two alike that a person gave in one second, the second is not the first again."""
-        wanted = symbol, slot_at, leg
-        intents = (order.intent for order in self.memory.working.values())
-        working = sum((i.symbol, i.slot_at, i.leg) == wanted for i in intents)
-        return self._identity(symbol, slot_at, leg, book, working=working)
-
-    def _identity(
-        self, symbol: Symbol, slot_at: datetime, leg: Leg, book: str, *, working: int
-    ) -> str:
-        ordinal = self.memory.finished_on(symbol, slot_at, leg) + working
+        ordinal = self.memory.finished_on(symbol, slot_at, leg)
         return client_order_id(self.memory.account_id, book, symbol, slot_at, leg, ordinal)
 
     def commit(

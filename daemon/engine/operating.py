@@ -122,7 +122,7 @@ class Operating:
         leg = Leg.CLOSE if closes and wish.quantity_shares <= abs(held) else Leg.OPEN
         signed = wish.side.sign * wish.quantity_shares
         return OrderIntent(
-            client_order_id=core.another_identity(wish.symbol, slot_at, leg, OPERATOR),
+            client_order_id=core.identity(wish.symbol, slot_at, leg, OPERATOR),
             symbol=wish.symbol,
             side=wish.side,
             quantity_shares=wish.quantity_shares,
