@@ -32,6 +32,8 @@ from domain.ports import Broker, Clock, PriceSource
 Post = Callable[[Event], None]
 LATE_SLOTS = 2
 """Slots before the present one that are fetched again, for late bars."""
+ABSENT_S = 60.0
+"""Loop time for which an acknowledged order must be unknown to the venue before we distrust it."""
 FILLS_OVERLAP = timedelta(minutes=2)
 """Executions are asked for again from so long before the last one seen."""
 
@@ -114,6 +116,8 @@ class Feeds:
         self._quotes_edge = Edge(_log, what="quotes")
         self._account_edge = Edge(_log, what="account")
         self._fills_since_at: datetime | None = None
+        self._absent_since_s: dict[str, float] = {}
+        self._comparing = asyncio.Lock()
         self.slots_missed = 0
 
     # --- sessions and slots ----------------------------------------------------------------------
@@ -270,7 +274,11 @@ class Feeds:
 
     async def reconcile(self) -> bool:
         """Fetch what became of our orders, fills and the account, and post them; return whether
-        all came."""
+        all came. One at a time: two reports in a row that agree must not be of one instant."""
+        async with self._comparing:
+            return await self._reconcile()
+
+    async def _reconcile(self) -> bool:
         started_at = self._clock.now()
         since_at = self._fills_since_at or started_at
         live = self._live()
@@ -300,6 +308,9 @@ class Feeds:
             report = await self._broker.order(identity)
             if report is not None:
                 found.append(report)
+                self._absent_since_s.pop(identity, None)
+                continue
+            if not self._is_absent_for_long(identity):
                 continue
             evidence = f"order {identity} was acknowledged and is not known there any more"
             self._post(
@@ -310,6 +321,12 @@ class Feeds:
                 )
             )
         return found
+
+    def _is_absent_for_long(self, identity: str) -> bool:
+        """Return whether the venue has not known an order of its own for ABSENT_S: a look-up may
+        lag behind what was accepted."""
+        now_s = asyncio.get_running_loop().time()
+        return now_s - self._absent_since_s.setdefault(identity, now_s) >= ABSENT_S
 
     def fills_wanted_since(self, at: datetime) -> None:
         """Ask for executions from here on: earlier ones are in the book already."""
