@@ -27,8 +27,8 @@ def writer_thread() -> Executor:
 class Recorder:
     """The only writer of a state directory while the daemon runs.
 
-    `on_failure` hears of the first OSError; after it every durable write raises and nothing more
-    is written: what is on disk is not known any longer.
+    `on_failure` hears of the first failed write; after it every durable write raises and nothing
+    more is written: what is on disk is not known any longer.
     """
 
     def __init__(
@@ -105,8 +105,9 @@ class Recorder:
                 done.set_result(written.result())
         elif isinstance(fault, OSError):
             self._fail(fault, done)
-        elif not done.done():
-            done.set_exception(fault)
+        else:
+            # A record that cannot be put into writing is as lost as one that the disk refused.
+            self._fail(OSError(f"a record could not be written: {fault!r}"), done)
 
     def _fail(self, fault: OSError, done: "asyncio.Future[Result]") -> None:
         if not done.done():
