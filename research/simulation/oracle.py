@@ -49,9 +49,10 @@ class Oracle:
         self._venue = venue
         self._report = report
         self._position_max = position_max
-        self.assembly: Assembly | None = None
+        self.assembly_of: Callable[[], Assembly | None] = lambda: None
         self.journaled: dict[str, Meant] = {}
         """Every order whose record is durable."""
+        self._alike: dict[tuple[str, str, str], list[str]] = {}
         self._first_of: dict[tuple[str, str, str], Decimal] = {}
         self._decided: dict[tuple[str, str], str] = {}
         self._seen: dict[str, None] = {}
@@ -85,6 +86,8 @@ class Oracle:
             known = self.journaled.setdefault(meant.identity, meant)
             if known != meant:
                 self._report("one id, two orders", f"{known} and {meant}")
+            if known is meant:
+                self._alike.setdefault(meant.slot_and_leg, []).append(meant.identity)
             # A wish is as large as its first order; re-pricings are for what that left.
             self._first_of.setdefault(meant.slot_and_leg, meant.quantity_shares)
 
@@ -109,10 +112,11 @@ class Oracle:
         if meant is None:
             self._report("sent before its record was durable", identity)
             return
-        if self.assembly is None:
+        assembly = self.assembly_of()
+        if assembly is None:
             self._report("sent before the daemon was ready", identity)
             return
-        memory = self.assembly.engine.memory
+        memory = assembly.engine.memory
         if memory.trading.state is TradingState.HALTED and meant.leg != "flatten":
             self._report("sent while halted", f"{identity}: {memory.trading.cause}")
         if not memory.is_reconciled and meant.leg == "open":
@@ -165,13 +169,8 @@ class Oracle:
         meant = self.journaled.get(order.client_order_id)
         if meant is None:
             return
-        alike = [
-            o
-            for o in self._venue.book.by_id.values()
-            if (m := self.journaled.get(o.client_order_id)) is not None
-            and m.slot_and_leg == meant.slot_and_leg
-        ]
-        filled = sum((o.filled_qty for o in alike), ZERO)
+        alike = [self._venue.book.by_client(i) for i in self._alike[meant.slot_and_leg]]
+        filled = sum((o.filled_qty for o in alike if o is not None), ZERO)
         if filled > self._first_of[meant.slot_and_leg]:
             self._report(
                 "more executed than intended",
@@ -182,9 +181,10 @@ class Oracle:
 
     def look(self) -> None:
         """Judge the daemon's own book, at any instant between two events."""
-        if self.assembly is None:
+        assembly = self.assembly_of()
+        if assembly is None:
             return
-        memory = self.assembly.engine.memory
+        memory = assembly.engine.memory
         portfolio = memory.portfolio
         symbols = {s: None for book in portfolio.books.values() for s in book.positions}
         for symbol in sorted({**symbols, **dict.fromkeys(portfolio.positions)}):
@@ -204,9 +204,10 @@ class Oracle:
 
     def differences(self) -> list[str]:
         """Return in what daemon and exchange differ; nothing may be in flight."""
-        if self.assembly is None:
+        assembly = self.assembly_of()
+        if assembly is None:
             return ["no daemon"]
-        memory, account = self.assembly.engine.memory, self._venue.account
+        memory, account = assembly.engine.memory, self._venue.account
         found = []
         if not memory.is_reconciled:
             found.append("not reconciled")
@@ -220,11 +221,10 @@ class Oracle:
         found += [
             f"{o.client_order_id} is open at the exchange" for o in self._venue.book.open_orders()
         ]
-        return found + self._ends_differently()
+        return found + self._ends_differently(assembly)
 
-    def _ends_differently(self) -> list[str]:
-        assert self.assembly is not None
-        orders = self.assembly.engine.memory.orders
+    def _ends_differently(self, assembly: Assembly) -> list[str]:
+        orders = assembly.engine.memory.orders
         found = []
         for identity in self.journaled:
             ours, theirs = orders.get(identity), self._venue.book.by_client(identity)

@@ -1,6 +1,7 @@
 """The unmodified daemon as a process that is killed, and comes back, on a disk that forgets."""
 
 import asyncio
+import contextvars
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -84,7 +85,7 @@ class Profile:
 
     symbols: tuple[Symbol, ...]
     bar_timeframe: str = "5Min"
-    poll_s: int = 60
+    poll_s: int = 120
     chatter_seed: int = 0
     seed: int = 1
     more: dict[str, object] = field(default_factory=dict)
@@ -135,6 +136,7 @@ class SimulatedDaemon:
         self._on_violation = on_violation
         self._say = say
         self.faults: ProcessFaults = CALM.process
+        self._outside = contextvars.copy_context()
         self.disk = Disk(chance.fork("disk"), count)
         self.disk.before_operation = self._before_operation
         self._note = _Note()
@@ -159,7 +161,7 @@ class SimulatedDaemon:
         self.assembly = None
         self._arm(life)
         task = self._loop.start(life, run(self._settings, self._options()), life.name)
-        task.add_done_callback(lambda done: self._ended(life, done))
+        task.add_done_callback(lambda done: self._ended(life, done), context=self._outside.copy())
 
     def _options(self) -> RunOptions:
         disk, loop = self.disk, self._loop
@@ -246,7 +248,12 @@ class SimulatedDaemon:
         return self._chance.between(*bounds)
 
     def _start_in(self, delay_s: float) -> None:
-        self._loop.call_later(delay_s, self._start_again)
+        # Not in the context of the dying: nothing of that would run.
+        self._loop.call_later(delay_s, self._start_again, context=self._outside.copy())
+
+    def start_now(self) -> None:
+        """Start it unless it runs, however long it was to be left off."""
+        self._start_again()
 
     def _start_again(self) -> None:
         if self.life is None and not self.is_stopping:
@@ -278,6 +285,14 @@ class SimulatedDaemon:
             self._on_violation("its own state cannot be read", _told(fault))
         else:
             self._count("process.start_failed")
+
+    def let_go(self) -> None:
+        """Forget every process that was."""
+        for life in (*self.dead, *([self.life] if self.life else [])):
+            life.is_dead = True
+            life.graveyard.clear()
+        self.dead.clear()
+        self.life = self.assembly = None
 
     def stop(self) -> bool:
         """Send SIGTERM; return whether somebody was there to hear it."""

@@ -37,6 +37,7 @@ LATE_S = (2.0, 30.0)
 MARKETS = 4
 """So many different markets: what a world is worth lies in its faults."""
 START_DAYS = 250
+SESSION = timedelta(hours=6.5)
 Count = Callable[[str], None]
 
 
@@ -112,6 +113,11 @@ class SimulatedVenue:
 
     def _note(self, events: list[VenueEvent]) -> None:
         self.days_closed += sum(e.kind is EventKind.DAY_CLOSED for e in events)
+
+    def days_traded(self) -> float:
+        """Return how many sessions have passed, a part of today's included."""
+        left = self.until_close()
+        return self.days_closed + (0.0 if left is None else 1.0 - left / SESSION)
 
     def until_close(self) -> timedelta | None:
         """Return how much of today's session is left, None outside it."""

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import hashlib
+import logging
 import random  # noqa: TID251 - aiohttp's own draws are pinned here, for the trace
 import sys
 import warnings
@@ -25,7 +26,7 @@ from exchange.assets import shipped_instruments
 from research.simulation.kernel.chance import Chance
 from research.simulation.kernel.loop import Deadlock, VirtualLoop
 from research.simulation.kernel.network import NO_FAULTS
-from research.simulation.kernel.node import NODE
+from research.simulation.kernel.node import NODE, Life
 from research.simulation.oracle import Oracle
 from research.simulation.process import Profile, SimulatedDaemon
 from research.simulation.swarm import CALM, Swarm, draw_swarm
@@ -79,7 +80,8 @@ class Outcome:
     """What came of one world."""
 
     seed: int
-    days: int
+    days: float
+    """Sessions traded, parts of them included."""
     violations: tuple[Violation, ...]
     counts: Counter[str]
     trace: str
@@ -134,6 +136,7 @@ class World:
             say=self._say,
         )
         self.oracle = Oracle(self.venue.venue, report=self.violated, position_max=POSITION_MAX)
+        self.oracle.assembly_of = lambda: self.daemon.assembly
         self._connect()
 
     def _connect(self) -> None:
@@ -182,7 +185,7 @@ class World:
                 self.violated("nothing moves any more", str(fault))
             outcome = Outcome(
                 seed=self._wish.seed,
-                days=self.venue.days_closed + 1,
+                days=self.venue.days_traded(),
                 violations=tuple(self.violations),
                 counts=self.counts,
                 trace=self._trace.digest.hexdigest(),
@@ -193,18 +196,17 @@ class World:
 
     def _let_go(self) -> None:
         """Let the dead be finalised, where nothing of it can reach another world."""
-        dead = self.daemon.dead
-        context = dead[-1].context.copy() if dead else None
-        for life in dead:
-            life.graveyard.clear()
-        for task in asyncio.all_tasks(self.loop):
-            task.cancel()
-        self.loop.network.buried.clear()
+        nobody = Life("nobody")
+        nobody.is_dead = True
         self.loop._ready.clear()
         self.loop._scheduled.clear()
         self.loop.close()
-        if context is not None:
-            context.run(gc.collect)
+        self.daemon.let_go()
+        self.oracle.assembly_of = lambda: None
+        self.loop.network.buried.clear()
+        self.loop.network.wires.clear()
+        self.loop.network.listeners.clear()
+        nobody.context.run(gc.collect)
 
     async def _live(self) -> None:
         await self.venue.serve(self._count)
@@ -245,7 +247,6 @@ class World:
     async def _look(self) -> None:
         while True:
             await asyncio.sleep(LOOK_S)
-            self.oracle.assembly = self.daemon.assembly
             self.oracle.look()
 
     # --- a person -----------------------------------------------------------------------------
@@ -267,7 +268,10 @@ class World:
     def _resume(self, assembly: Assembly) -> None:
         memory = assembly.engine.memory
         if memory.trading.state is TradingState.HALTED:
-            self._say(f"HALTED: {memory.trading.cause} {memory.trading.evidence}")
+            why = f"{memory.trading.cause}: {memory.trading.evidence}"
+            self._say(f"HALTED {why}")
+            if "simulated" not in why:
+                self.violated("halted without cause", why)
         if memory.trading.state is TradingState.ACTIVE and not memory.quarantined:
             return
         self._count("operator.resume")
@@ -291,6 +295,7 @@ class World:
         self.venue.gateway.heal()
         self.daemon.disk.faults = CALM.disk
         self.daemon.disarm()
+        self.daemon.start_now()
         due_s = self.loop.time() + SETTLE_S_MAX
         asked_of: Assembly | None = None
         differences = ["nothing was looked at"]
@@ -307,7 +312,6 @@ class World:
                 asked_of = assembly
                 self._ask(assembly, Action.REDUCE)
             self._ask(assembly, Action.CANCEL_ALL)
-            self.oracle.assembly = assembly
             differences = self.oracle.differences()
             if not differences and not assembly.runner.submitter.in_flight:
                 await self._stop_cleanly()
@@ -350,7 +354,8 @@ def _alone(loop: VirtualLoop, wish: Wish) -> Iterator[None]:
     token = NODE.set(None)
     configured, hook = structlog.get_config(), sys.unraisablehook
     clock, state = aiohttp.connector.monotonic, random.getstate()  # type: ignore[attr-defined]
-    was_enabled = gc.isenabled()
+    was_enabled, muted = gc.isenabled(), logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     gc.collect()
     gc.disable()
     random.seed(wish.seed)
@@ -365,6 +370,7 @@ def _alone(loop: VirtualLoop, wish: Wish) -> Iterator[None]:
             yield
     finally:
         sys.unraisablehook = hook
+        logging.disable(muted)
         asyncio.set_event_loop(None)
         structlog.configure(**configured)
         aiohttp.connector.monotonic = clock  # type: ignore[attr-defined]

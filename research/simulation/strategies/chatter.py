@@ -19,8 +19,8 @@ class Chatter:
     """
 
     seed: int = 0
-    enter: float = 0.25
-    leave: float = 0.2
+    enter: float = 0.06
+    leave: float = 0.06
     timeframe: Timeframe = Timeframe.FIVE_MINUTES
 
     reads: ClassVar[frozenset[Reads]] = frozenset({Reads.BARS})
