@@ -119,20 +119,23 @@ def apply_fill(order: Order, fill: Fill) -> Order:
             f"is not one of {intent.client_order_id} ({intent.side} {intent.symbol})"
         )
     filled_shares = order.filled_shares + fill.quantity_shares
-    booked = replace(
+    status, finished_at = order.status, order.finished_at
+    if not status.is_terminal:
+        if filled_shares >= intent.quantity_shares:
+            status, finished_at = OrderStatus.FILLED, fill.filled_at
+        elif status is not OrderStatus.CANCELING:
+            status = OrderStatus.PARTIALLY_FILLED
+    if status is not order.status and status not in TRANSITIONS[order.status]:
+        raise _impossible(order, status)
+    return replace(
         order,
+        status=status,
         filled_shares=filled_shares,
         filled_value_usd=order.filled_value_usd + fill.quantity_shares * fill.price_usd,
         reported_shares=max(order.reported_shares, filled_shares),
         venue_order_id=order.venue_order_id or fill.venue_order_id,
+        finished_at=finished_at,
     )
-    if order.status.is_terminal:
-        return booked
-    if filled_shares >= intent.quantity_shares:
-        return _move(booked, OrderStatus.FILLED, at=fill.filled_at, reason=order.reason)
-    if order.status in (OrderStatus.CANCELING, OrderStatus.PARTIALLY_FILLED):
-        return booked
-    return _move(booked, OrderStatus.PARTIALLY_FILLED, at=fill.filled_at, reason=order.reason)
 
 
 def overfilled_shares(order: Order) -> Decimal:
@@ -142,8 +145,9 @@ def overfilled_shares(order: Order) -> Decimal:
 
 def begin_submit(order: Order, at: datetime) -> Order:
     """Return the order as its first byte may leave, for the first time or once more."""
-    moved = _move(order, OrderStatus.SUBMITTING, at=at, reason=order.reason)
-    return replace(moved, submitted_at=order.submitted_at or at)
+    if OrderStatus.SUBMITTING not in TRANSITIONS[order.status]:
+        raise _impossible(order, OrderStatus.SUBMITTING)
+    return replace(order, status=OrderStatus.SUBMITTING, submitted_at=order.submitted_at or at)
 
 
 def leave_unresolved(order: Order, reason: str) -> Order:

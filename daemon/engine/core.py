@@ -210,7 +210,9 @@ class Core:
             self._count(verdict)
         decision = decide(verdicts)
         self.memory.last_decision = merge(self.memory.last_decision, decision)
-        kept = tuple(replace(a, repricings=repricings) for a in approved_intents(approved))
+        kept = tuple(approved_intents(approved))
+        if repricings:
+            kept = tuple(replace(a, repricings=repricings) for a in kept)
         return [
             RecordDurably(fact=Decided(decision=decision, orders=kept)),
             *(SubmitOrder(order=order) for order in approved),

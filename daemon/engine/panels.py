@@ -118,23 +118,31 @@ class Panels:
 
 def _measure(bars: Bars, rules: EngineRules) -> DailyStatistics:
     close = bars.close[-(rules.cluster_days + 1) :]
-    returns = np.diff(np.log(close), axis=0)
+    logs = np.log(close)
+    returns = logs[1:] - logs[:-1]
     known = np.isfinite(returns)
-    counts = known.sum(axis=0)
+    counts = np.count_nonzero(known, axis=0)
     enough = counts >= VOLATILITY_DAYS_MIN
     # Who asks for clusters over a few days shall have them: none at all would lift the limit.
     comparable = counts >= min(VOLATILITY_DAYS_MIN, rules.cluster_days)
-    filled = np.where(known, returns, 0.0)
-    safe_counts = np.maximum(counts, 1)
-    centred = np.where(known, filled - filled.sum(axis=0) / safe_counts, 0.0)
-    variance = (centred * centred).sum(axis=0) / np.maximum(counts - 1, 1)
+    if counts.min() == returns.shape[0]:
+        # The usual day: every bar is there, and nothing has to be left out.
+        centred = returns - np.add.reduce(returns, 0) / returns.shape[0]
+    else:
+        filled = np.where(known, returns, 0.0)
+        safe_counts = np.maximum(counts, 1)
+        centred = np.where(known, filled - np.add.reduce(filled, 0) / safe_counts, 0.0)
+    squares = np.add.reduce(centred * centred, 0)
+    variance = squares / np.maximum(counts - 1, 1)
     volatility = np.where(enough, np.sqrt(variance * TRADING_DAYS_A_YEAR), np.nan)
     # A symbol that never moved has no risk to be sized by: leave it to the universe file's.
     volatility = np.where(volatility > 0, volatility, np.nan)
     return DailyStatistics(
         volatility=volatility,
         volume_shares=_mean_volume(bars.volume[-VOLUME_DAYS:]),
-        cluster_of=_clusters(centred, comparable & (variance > 0), rules.cluster_correlation),
+        cluster_of=_clusters(
+            centred, squares, comparable & (variance > 0), rules.cluster_correlation
+        ),
         previous_close_usd=bars.close[-1].copy(),
     )
 
@@ -147,10 +155,15 @@ def _mean_volume(volume: Floats) -> Floats:
     return mean
 
 
-def _clusters(centred: Floats, usable: NDArray[np.bool_], limit: float) -> NDArray[np.int64]:
-    """Return the connected groups of columns whose correlation is above the limit."""
-    scale = np.sqrt((centred * centred).sum(axis=0))
-    unit = np.where(usable, centred / np.where(scale > 0, scale, 1.0), 0.0)
+def _clusters(
+    centred: Floats, squares: Floats, usable: NDArray[np.bool_], limit: float
+) -> NDArray[np.int64]:
+    """Return the connected groups of columns whose correlation is above the limit.
+
+    `squares` `[n]` are the sums of the squares of `centred` `[days, n]`.
+    """
+    scale = np.sqrt(squares)
+    unit = centred * np.where(usable, 1.0 / np.where(scale > 0, scale, 1.0), 0.0)
     linked = (unit.T @ unit) > limit
     cluster_of = np.full(centred.shape[1], -1, dtype=np.int64)
     number = 0
