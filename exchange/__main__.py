@@ -90,7 +90,7 @@ async def run_ticker(exchange: Exchange) -> None:
     while True:
         exchange.step()
         changed.clear()
-        wait_s = exchange.time.real_s_until(exchange.venue.next_event_ns())
+        wait_s = exchange.time.real_s_until(exchange.next_ns())
         try:
             async with asyncio.timeout(min(IDLE_S, max(BUSY_S, wait_s))):
                 await changed.wait()
@@ -114,6 +114,7 @@ def _announce(exchange: Exchange, url: str) -> None:
         f'    TradingClient("key", "secret", url_override="{url}")',
         f'    StockHistoricalDataClient("key", "secret", url_override="{url}")',
         f'    TradingStream("key", "secret", url_override="{stream}")',
+        f'    StockDataStream("key", "secret", url_override="{stream[:-6]}v2/iex")',
     ]
     sys.stderr.write("\n".join(lines) + "\n")
     sys.stdout.write(orjson.dumps({"event": "ready", "url": url}).decode() + "\n")

@@ -5,6 +5,7 @@ import asyncio
 from aiohttp import web
 
 from exchange import control, errors, rest_data, rest_orders, rest_trading
+from exchange.data_stream import DATA_STREAM, DataStream, serve_data_stream
 from exchange.limits import TokenBucket
 from exchange.service import Exchange
 from exchange.stream import TRADE_STREAM, TradeStream, serve_stream
@@ -19,7 +20,8 @@ from exchange.wire import (
 )
 
 DATA_PREFIXES = ("/v2/stocks/", "/v1beta1/", "/v1/corporate-actions")
-STREAM_PATHS = frozenset({"/stream", "/v2/iex", "/v2/sip", "/v2/delayed_sip", "/v2/test"})
+DATA_STREAM_PATHS = ("/v2/iex", "/v2/sip", "/v2/delayed_sip")
+STREAM_PATHS = frozenset({"/stream", *DATA_STREAM_PATHS})
 CONTROL_PREFIX = "/_exchange/"
 
 
@@ -28,20 +30,27 @@ def make_app(exchange: Exchange) -> web.Application:
     app = web.Application(middlewares=[envelope], client_max_size=BODY_MAX_BYTES)
     app[EXCHANGE] = exchange
     app[TRADE_STREAM] = TradeStream(exchange)
+    app[DATA_STREAM] = DataStream(exchange)
     app[control.STOP] = asyncio.Event()
     exchange.listeners.append(app[TRADE_STREAM].broadcast)
     exchange.flushes.append(app[TRADE_STREAM].flush)
+    exchange.followers.append(app[DATA_STREAM].follow)
+    exchange.alarms.append(app[DATA_STREAM].next_ns)
+    exchange.flushes.append(app[DATA_STREAM].flush)
     app.add_routes(control.routes())
     app.add_routes(rest_trading.routes())
     app.add_routes(rest_orders.routes())
     app.add_routes(rest_data.routes())
     app.router.add_get("/stream", serve_stream)
+    for path in DATA_STREAM_PATHS:
+        app.router.add_get(path, serve_data_stream)
     app.on_shutdown.append(_close_streams)
     return app
 
 
 async def _close_streams(app: web.Application) -> None:
     await app[TRADE_STREAM].close()
+    await app[DATA_STREAM].close()
 
 
 @web.middleware

@@ -1,5 +1,6 @@
 """From what the operator asked for to an exchange ready to be served."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -10,7 +11,7 @@ from domain.errors import ConfigurationFault, Refused
 from domain.instruments import Universe
 from exchange.assets import list_assets, shipped_instruments
 from exchange.auth import Credentials
-from exchange.clock import MarketTime, RunningTime, SteppedTime
+from exchange.clock import MarketTime, RunningTime, SteppedTime, machine_s
 from exchange.instants import to_ns
 from exchange.knobs import DEFAULT_KNOBS, Knobs, WireLimits
 from exchange.markets.base import Market
@@ -39,6 +40,8 @@ class Wishes:
     state_dir: Path | None = None
     credentials: Credentials = field(default_factory=Credentials)
     limits: WireLimits = field(default_factory=WireLimits)
+    machine_s: Callable[[], float] = machine_s
+    """Where real time comes from; a simulation hands in its loop's."""
     knobs: Knobs = DEFAULT_KNOBS
 
 
@@ -147,4 +150,10 @@ def _time(wishes: Wishes, venue: Venue) -> MarketTime:
     if wishes.lockstep:
         return SteppedTime(calendar, venue.now_ns)
     skip_closed = wishes.skip_closed if wishes.skip_closed is not None else wishes.speed > 1
-    return RunningTime(calendar, venue.now_ns, speed=wishes.speed, skip_closed=skip_closed)
+    return RunningTime(
+        calendar,
+        venue.now_ns,
+        speed=wishes.speed,
+        skip_closed=skip_closed,
+        machine_s=wishes.machine_s,
+    )

@@ -170,10 +170,10 @@ def _quoted_ns(view: TapeView, row: int, tick: int, now_ns: int) -> int:
     return max(tick_ns, whole_second_ns)
 
 
-def _quote_point(view: TapeView, row: int, tick: int, at_ns: int) -> Point:
+def quote_fields(view: TapeView, row: int, tick: int) -> Point:
+    """Return a quote's fields but its instant."""
     lots = 1 + int(view.shares[row, tick]) // (10 * LOT_SHARES) % 20
     return {
-        "t": rfc3339_short(at_ns),
         "ax": VENUE_CODE,
         "ap": round(float(view.ask[row, tick]), 4),
         "as": lots * LOT_SHARES,
@@ -185,9 +185,13 @@ def _quote_point(view: TapeView, row: int, tick: int, at_ns: int) -> Point:
     }
 
 
-def _trade_point(view: TapeView, row: int, tick: int) -> Point:
+def _quote_point(view: TapeView, row: int, tick: int, at_ns: int) -> Point:
+    return {"t": rfc3339_short(at_ns), **quote_fields(view, row, tick)}
+
+
+def trade_fields(view: TapeView, row: int, tick: int) -> Point:
+    """Return a trade's fields but its instant."""
     return {
-        "t": rfc3339_short(int(view.at_ns[tick])),
         "x": VENUE_CODE,
         "p": round(float(view.last[row, tick]), 4),
         "s": max(1, min(LOT_SHARES, int(view.shares[row, tick]))),
@@ -195,3 +199,7 @@ def _trade_point(view: TapeView, row: int, tick: int) -> Point:
         "i": tick + 1,
         "z": TAPE_CODE,
     }
+
+
+def _trade_point(view: TapeView, row: int, tick: int) -> Point:
+    return {"t": rfc3339_short(int(view.at_ns[tick])), **trade_fields(view, row, tick)}

@@ -14,6 +14,8 @@ from exchange.records import VenueEvent, VenueState
 from exchange.venue import Venue
 
 Listener = Callable[[list[VenueEvent]], None]
+Follower = Callable[[int], None]
+Alarm = Callable[[], int | None]
 Flush = Callable[[], Awaitable[None]]
 
 
@@ -61,6 +63,8 @@ class Exchange:
     trading_bucket: TokenBucket = field(init=False)
     data_bucket: TokenBucket = field(init=False)
     listeners: list[Listener] = field(default_factory=list)
+    followers: list[Follower] = field(default_factory=list)
+    alarms: list[Alarm] = field(default_factory=list)
     flushes: list[Flush] = field(default_factory=list)
     requests: int = 0
     wake: Callable[[], None] = field(default=lambda: None)
@@ -74,7 +78,14 @@ class Exchange:
     def step(self) -> int:
         """Bring the venue up to market time, tell everybody, and return that time."""
         self.publish(self.venue.advance(self.time.now_ns()))
+        for follower in self.followers:
+            follower(self.venue.now_ns)
         return self.venue.now_ns
+
+    def next_ns(self) -> int:
+        """Return when there is something to do or to say next, if nobody asks for anything."""
+        rung = (alarm() for alarm in self.alarms)
+        return min([self.venue.next_event_ns(), *(at_ns for at_ns in rung if at_ns is not None)])
 
     def settle(self) -> None:
         """Tell everybody what the request just carried out has caused."""

@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from alpaca.common.exceptions import APIError
 from alpaca.data.historical import StockHistoricalDataClient
+from alpaca.data.live import StockDataStream
 from alpaca.data.requests import (
     StockBarsRequest,
     StockLatestBarRequest,
@@ -336,6 +337,39 @@ def test_the_trading_stream_tells_every_step(exchange: Served, trading: TradingC
         ]
         assert [u.qty for u in heard if u.qty] == [100.0, 50.0]
         assert [u.position_qty for u in heard if u.position_qty] == [100.0, 150.0]
+    finally:
+        stream.stop()
+        thread.join(WAIT_S)
+
+
+def test_the_data_stream_brings_bars_quotes_and_trades(exchange: Served) -> None:
+    stream = StockDataStream("key", "secret", url_override=exchange.data_stream_url)
+    heard: list[Any] = []
+
+    async def hear(message: Any) -> None:
+        heard.append(message)
+
+    stream.subscribe_bars(hear, "*")
+    stream.subscribe_daily_bars(hear, "BBB")
+    stream.subscribe_trades(hear, "AAA")
+    stream.subscribe_quotes(hear, "AAA")
+    thread = threading.Thread(target=stream.run, daemon=True)
+    thread.start()
+    try:
+        until(lambda: exchange.data_stream.is_heard)
+        exchange.advance(open_ns() + 60 * 10**9)
+        until(lambda: len(heard) == 5)
+        names = [(type(m).__name__, m.symbol) for m in heard]
+        assert names == [
+            ("Trade", "AAA"),
+            ("Quote", "AAA"),
+            ("Bar", "AAA"),
+            ("Bar", "BBB"),
+            ("Bar", "BBB"),
+        ]
+        assert heard[0].timestamp == datetime(2026, 1, 5, 14, 30, 59, 999000, tzinfo=UTC)
+        assert heard[2].timestamp == datetime(2026, 1, 5, 14, 30, tzinfo=UTC)
+        assert heard[4].timestamp == datetime(2026, 1, 5, 5, 0, tzinfo=UTC)
     finally:
         stream.stop()
         thread.join(WAIT_S)

@@ -18,6 +18,7 @@ from exchange.app import make_app
 from exchange.assets import Asset, list_assets
 from exchange.auth import Credentials
 from exchange.clock import SteppedTime
+from exchange.data_stream import DATA_STREAM, DataStream
 from exchange.instants import to_ns
 from exchange.knobs import FillModel, Knobs, WireLimits
 from exchange.markets.base import DailyBars, SessionTape
@@ -256,6 +257,7 @@ class Served:
     exchange: Exchange
     loop: asyncio.AbstractEventLoop
     trade_stream: TradeStream
+    data_stream: DataStream
 
     @property
     def stream_url(self) -> str:
@@ -296,7 +298,13 @@ def served(exchange: Exchange | None = None) -> Iterator[Served]:
     try:
         port = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
         url = f"http://127.0.0.1:{port}"
-        yield Served(url=url, exchange=exchange, loop=loop, trade_stream=app[TRADE_STREAM])
+        yield Served(
+            url=url,
+            exchange=exchange,
+            loop=loop,
+            trade_stream=app[TRADE_STREAM],
+            data_stream=app[DATA_STREAM],
+        )
     finally:
         asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)

@@ -1,0 +1,128 @@
+"""What the market-data stream says as market time passes: pure, one batch a tick.
+
+Trades and quotes come with every tick, minute bars just after their minute, daily bars with every
+minute. Nothing is said before its instant.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from exchange.bars import BarBlock
+from exchange.instants import MINUTE_NS, SECOND_NS, new_york_day
+from exchange.market_data import MarketData, Point, quote_fields, trade_fields
+from exchange.tape_view import TapeView, TapeViews
+
+
+class Channel(StrEnum):
+    """Kinds of messages, by the letter of their `T`."""
+
+    TRADES = "t"
+    QUOTES = "q"
+    BARS = "b"
+    DAILY_BARS = "d"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One message: its channel, symbol, instant (a bar's start) and fields without `t`."""
+
+    channel: Channel
+    symbol: str
+    at_ns: int
+    fields: Point
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which symbols anybody listens to, by channel."""
+
+    symbols: dict[Channel, frozenset[str]]
+
+    def any_of(self, *channels: Channel) -> frozenset[str]:
+        """Return the symbols wanted on any of the channels."""
+        return frozenset[str]().union(*(self.symbols.get(c, frozenset()) for c in channels))
+
+
+class DataFeed:
+    """Turns passing market time into messages."""
+
+    def __init__(self, views: TapeViews, data: MarketData) -> None:
+        self._views = views
+        self._data = data
+
+    def next_ns(self, after_ns: int) -> int | None:
+        """Return the open session's next instant with something to say, None when closed."""
+        view = self._views.latest(after_ns)
+        if view is None:
+            return None
+        tick = view.tick_at(after_ns)
+        if tick >= 0 and (tick + 1) % view.tape.ticks_per_minute == 0:
+            ended_ns = _minute_end_ns(view, tick)
+            if ended_ns > after_ns:
+                return ended_ns
+        return int(view.at_ns[tick + 1]) if tick + 1 < len(view.at_ns) else None
+
+    def batches(self, after_ns: int, until_ns: int, wanted: Wanted) -> Iterator[list[Message]]:
+        """Yield what is to be said of (after, until], in order of time."""
+        days = new_york_day(after_ns), new_york_day(until_ns)
+        for session in self._data.bars.sessions(*days, until_ns):
+            view = self._views.of_day(session.day)
+            yield from self._session(view, after_ns, until_ns, wanted)
+
+    def _session(
+        self, view: TapeView, after_ns: int, until_ns: int, wanted: Wanted
+    ) -> Iterator[list[Message]]:
+        per_minute = view.tape.ticks_per_minute
+        # A minute's bars are due at its end, one moment after its last tick.
+        for tick in range(max(0, view.tick_at(after_ns)), view.tick_at(until_ns) + 1):
+            if int(view.at_ns[tick]) > after_ns:
+                messages = list(self._ticks(view, tick, wanted))
+                if messages:
+                    yield messages
+            ended_ns = _minute_end_ns(view, tick)
+            if (tick + 1) % per_minute == 0 and after_ns < ended_ns <= until_ns:
+                bars = list(self._bars(view, ended_ns, wanted))
+                if bars:
+                    yield bars
+
+    def _ticks(self, view: TapeView, tick: int, wanted: Wanted) -> Iterator[Message]:
+        at_ns = int(view.at_ns[tick])
+        for symbol in sorted(wanted.any_of(Channel.TRADES, Channel.QUOTES)):
+            row = self._views.column_of.get(symbol)
+            if row is None:
+                continue
+            is_traded = view.shares[row, tick] > 0
+            if is_traded and symbol in wanted.any_of(Channel.TRADES):
+                fields = trade_fields(view, row, tick)
+                yield Message(channel=Channel.TRADES, symbol=symbol, at_ns=at_ns, fields=fields)
+            is_quoted = math.isfinite(view.bid[row, tick])
+            if is_quoted and symbol in wanted.any_of(Channel.QUOTES):
+                fields = quote_fields(view, row, tick)
+                yield Message(channel=Channel.QUOTES, symbol=symbol, at_ns=at_ns, fields=fields)
+
+    def _bars(self, view: TapeView, ended_ns: int, wanted: Wanted) -> Iterator[Message]:
+        day = view.session.day
+        if wanted.any_of(Channel.BARS):
+            minutes = self._data.bars.session_block(view.session, 1, ended_ns)
+            yield from self._last_bars(Channel.BARS, minutes, wanted)
+        if wanted.any_of(Channel.DAILY_BARS):
+            today = self._data.bars.daily(day, day, ended_ns)
+            yield from self._last_bars(Channel.DAILY_BARS, today, wanted)
+
+    def _last_bars(self, channel: Channel, block: BarBlock, wanted: Wanted) -> Iterator[Message]:
+        index = block.at_ns.size - 1
+        for symbol in sorted(wanted.any_of(channel)):
+            row = self._views.column_of.get(symbol)
+            if row is None or index < 0 or not math.isfinite(block.close[row, index]):
+                continue
+            fields = block.row_dict(row, index, "")
+            del fields["t"]
+            at_ns = int(block.at_ns[index])
+            yield Message(channel=channel, symbol=symbol, at_ns=at_ns, fields=fields)
+
+
+def _minute_end_ns(view: TapeView, tick: int) -> int:
+    minute = tick // view.tape.ticks_per_minute
+    return int(view.tape.opened_at_s[minute]) * SECOND_NS + MINUTE_NS

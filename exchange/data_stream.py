@@ -1,0 +1,304 @@
+"""The market-data stream: JSON text or MessagePack, auth, subscriptions, and the feed."""
+
+import asyncio
+import json
+import struct
+from dataclasses import dataclass, field
+
+import msgspec
+import orjson
+from aiohttp import WSMsgType, web
+
+from exchange.auth import Credentials
+from exchange.data_feed import Channel, DataFeed, Message, Wanted
+from exchange.instants import SECOND_NS, rfc3339_short
+from exchange.service import Exchange
+from exchange.wire import EXCHANGE
+
+Json = dict[str, object]
+HEARTBEAT_S = 30.0
+MESSAGE_MAX_BYTES = 4_000_000
+TIMESTAMP_EXTENSION = -1
+FIELDS: dict[str, Channel | None] = {
+    "trades": Channel.TRADES,
+    "quotes": Channel.QUOTES,
+    "bars": Channel.BARS,
+    "updatedBars": None,
+    "dailyBars": Channel.DAILY_BARS,
+    "statuses": None,
+    "lulds": None,
+}
+"""What may be subscribed to, and the channel that feeds it; None = known, nothing to say yet."""
+ERRORS = {
+    400: "invalid syntax",
+    401: "not authenticated",
+    402: "auth failed",
+    403: "already authenticated",
+    404: "auth timeout",
+    405: "symbol limit exceeded",
+    406: "connection limit exceeded",
+    407: "slow client",
+    409: "insufficient subscription",
+    410: "invalid subscribe action for this feed",
+    500: "internal error",
+}
+CLOSING = frozenset({402, 404, 406, 407})
+CONNECTED: Json = {"T": "success", "msg": "connected"}
+AUTHENTICATED: Json = {"T": "success", "msg": "authenticated"}
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class DataSocket:
+    """One client: how it is spoken to, what it wants, what it has still to be sent."""
+
+    feed: str
+    packs: bool
+    queue: asyncio.Queue[bytes]
+    is_authenticated: bool = False
+    is_overrun: bool = False
+    wanted: dict[str, set[str]] = field(default_factory=lambda: {name: set() for name in FIELDS})
+
+    def send(self, *messages: Json) -> None:
+        """Queue one array of messages."""
+        self.queue_frame(encode(list(messages), packs=self.packs))
+
+    def queue_frame(self, frame: bytes) -> None:
+        """Queue an encoded array; a client too slow for its queue is cut off."""
+        try:
+            self.queue.put_nowait(frame)
+        except asyncio.QueueFull:
+            self.is_overrun = True
+
+    def refuse(self, code: int) -> bool:
+        """Tell an error; return whether the connection goes on."""
+        self.send({"T": "error", "code": code, "msg": ERRORS[code]})
+        return code not in CLOSING
+
+    def listens(self, message: Message) -> bool:
+        """Whether a message is for this client."""
+        names = self.wanted[_NAME_OF[message.channel]]
+        return message.symbol in names or "*" in names
+
+
+_NAME_OF = {channel: name for name, channel in FIELDS.items() if channel is not None}
+
+
+def encode(messages: list[Json], *, packs: bool) -> bytes:
+    """Return an array of messages as the client reads it."""
+    return msgspec.msgpack.encode(messages) if packs else orjson.dumps(messages)
+
+
+def _timestamp(at_ns: int) -> msgspec.msgpack.Ext:
+    """Return an instant as MessagePack's timestamp 96. Source: MessagePack specification."""
+    at_s, rest_ns = divmod(at_ns, SECOND_NS)
+    return msgspec.msgpack.Ext(TIMESTAMP_EXTENSION, struct.pack("!Iq", rest_ns, at_s))
+
+
+def data_json(message: Message, *, packs: bool) -> Json:
+    """Return a feed message's object."""
+    at: object = _timestamp(message.at_ns) if packs else rfc3339_short(message.at_ns)
+    return {"T": message.channel.value, "S": message.symbol, **message.fields, "t": at}
+
+
+class DataStream:
+    """Every connected client of the market-data stream."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._feed = DataFeed(exchange.venue.views, exchange.data)
+        self._sockets: dict[DataSocket, web.WebSocketResponse] = {}
+        self._told_ns = exchange.venue.now_ns
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether anybody has subscribed to anything."""
+        return any(any(s.wanted.values()) for s in self._sockets)
+
+    def next_ns(self) -> int | None:
+        """Return when there is something to say next, None while nobody listens."""
+        return self._feed.next_ns(self._told_ns) if self.is_heard else None
+
+    def follow(self, now_ns: int) -> None:
+        """Say what happened since the last time."""
+        after_ns, self._told_ns = self._told_ns, max(self._told_ns, now_ns)
+        if not self.is_heard or after_ns >= now_ns:
+            return
+        for batch in self._feed.batches(after_ns, now_ns, self._wanted()):
+            self._broadcast(batch)
+
+    def _wanted(self) -> Wanted:
+        everything = frozenset(self._exchange.venue.assets)
+        symbols: dict[Channel, frozenset[str]] = {}
+        for channel, name in _NAME_OF.items():
+            names = set[str]().union(*(s.wanted[name] for s in self._sockets))
+            symbols[channel] = everything if "*" in names else frozenset(names)
+        return Wanted(symbols=symbols)
+
+    def _broadcast(self, batch: list[Message]) -> None:
+        objects: dict[bool, list[Json]] = {}
+        frames: dict[tuple[bool, tuple[int, ...]], bytes] = {}
+        for socket in self._sockets:
+            chosen = tuple(i for i, message in enumerate(batch) if socket.listens(message))
+            if not chosen:
+                continue
+            packs = socket.packs
+            if packs not in objects:
+                objects[packs] = [data_json(message, packs=packs) for message in batch]
+            if (packs, chosen) not in frames:
+                frames[packs, chosen] = encode([objects[packs][i] for i in chosen], packs=packs)
+            socket.queue_frame(frames[packs, chosen])
+
+    async def flush(self) -> None:
+        """Return once everything queued has been sent."""
+        await asyncio.gather(*(s.queue.join() for s in self._sockets))
+
+    async def close(self) -> None:
+        """Close every connection, saying that the server goes away."""
+        for websocket in list(self._sockets.values()):
+            await websocket.close(code=1001, message=b"going away")
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        """Serve one connection until it ends."""
+        limits = self._exchange.limits
+        socket = DataSocket(
+            feed=request.path.rpartition("/")[2],
+            packs="msgpack" in request.headers.get("Content-Type", ""),
+            queue=asyncio.Queue(limits.stream_queue_max),
+        )
+        websocket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=MESSAGE_MAX_BYTES)
+        await websocket.prepare(request)
+        writer = asyncio.create_task(_write(socket, websocket), name="data-stream-writer")
+        self._sockets[socket] = websocket
+        try:
+            socket.send(CONNECTED)
+            if self._exchange.credentials.admits_headers(request.headers):
+                self._authenticate(socket, is_admitted=True)
+            await self._read(socket, websocket)
+            await socket.queue.join()
+            await websocket.close()
+        finally:
+            del self._sockets[socket]
+            writer.cancel()
+            await asyncio.gather(writer, return_exceptions=True)
+            while not socket.queue.empty():
+                socket.queue.get_nowait()
+                socket.queue.task_done()
+        return websocket
+
+    async def _read(self, socket: DataSocket, websocket: web.WebSocketResponse) -> None:
+        auth_timeout_s = self._exchange.limits.auth_timeout_s
+        while True:
+            timeout_s = None if socket.is_authenticated else auth_timeout_s
+            try:
+                message = await websocket.receive(timeout=timeout_s)
+            except TimeoutError:
+                socket.refuse(404)
+                return
+            if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
+                return
+            if not self._obey(socket, message.data):
+                return
+
+    def _obey(self, socket: DataSocket, raw: str | bytes) -> bool:
+        command = _decode(raw)
+        if command is None:
+            return socket.refuse(400)
+        action = command.get("action")
+        if action == "auth":
+            if socket.is_authenticated:
+                return socket.refuse(403)
+            credentials: Credentials = self._exchange.credentials
+            is_admitted = credentials.admits(command.get("key"), command.get("secret"))
+            return self._authenticate(socket, is_admitted=is_admitted)
+        if not socket.is_authenticated:
+            return socket.refuse(401)
+        if action not in ("subscribe", "unsubscribe"):
+            return socket.refuse(400)
+        return self._subscribe(socket, command, adds=action == "subscribe")
+
+    def _authenticate(self, socket: DataSocket, *, is_admitted: bool) -> bool:
+        limits = self._exchange.limits
+        if not is_admitted:
+            return socket.refuse(402)
+        if socket.feed == "sip" and not limits.sip_realtime:
+            return socket.refuse(409)
+        others = [s for s in self._sockets if s.is_authenticated and s.feed == socket.feed]
+        if len(others) >= limits.data_sockets_max:
+            return socket.refuse(406)
+        socket.is_authenticated = True
+        socket.send(AUTHENTICATED)
+        return True
+
+    def _subscribe(self, socket: DataSocket, command: Json, *, adds: bool) -> bool:
+        wanted = {name: set(names) for name, names in socket.wanted.items()}
+        for name in FIELDS:
+            names = command.get(name) or []
+            if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
+                return socket.refuse(400)
+            if adds:
+                wanted[name].update(names)
+            else:
+                wanted[name].difference_update(names)
+        most = self._exchange.limits.data_symbols_max
+        if adds and most and len(wanted["trades"] | wanted["quotes"]) > most:
+            return socket.refuse(405)
+        socket.wanted = wanted
+        socket.send(_subscription(wanted))
+        self._exchange.wake()
+        return True
+
+
+def _subscription(wanted: dict[str, set[str]]) -> Json:
+    full: Json = {"T": "subscription"}
+    full |= {name: sorted(names) for name, names in wanted.items()}
+    follow_trades = sorted(wanted["trades"])
+    return {**full, "corrections": follow_trades, "cancelErrors": follow_trades}
+
+
+def _decode(raw: str | bytes) -> Json | None:
+    """Return a command's object from JSON or MessagePack, None for anything else."""
+    try:
+        command = json.loads(raw) if isinstance(raw, str) else msgspec.msgpack.decode(raw)
+    except (ValueError, RecursionError, msgspec.MsgspecError):
+        command = _decode_text(raw)
+    return command if isinstance(command, dict) else None
+
+
+def _decode_text(raw: str | bytes) -> object:
+    """Return JSON sent in a binary frame, None for anything else."""
+    try:
+        return json.loads(raw) if isinstance(raw, bytes) else None
+    except (ValueError, RecursionError):
+        return None
+
+
+async def _write(socket: DataSocket, websocket: web.WebSocketResponse) -> None:
+    while True:
+        frame = await socket.queue.get()
+        try:
+            if socket.packs:
+                await websocket.send_bytes(frame)
+            else:
+                await websocket.send_str(frame.decode())
+            if socket.is_overrun:
+                await _cut_off(socket, websocket)
+                return
+        except ConnectionError:
+            return
+        finally:
+            socket.queue.task_done()
+
+
+async def _cut_off(socket: DataSocket, websocket: web.WebSocketResponse) -> None:
+    slow = encode([{"T": "error", "code": 407, "msg": ERRORS[407]}], packs=socket.packs)
+    await (websocket.send_bytes(slow) if socket.packs else websocket.send_str(slow.decode()))
+    await websocket.close()
+
+
+DATA_STREAM: web.AppKey[DataStream] = web.AppKey("data_stream", DataStream)
+
+
+async def serve_data_stream(request: web.Request) -> web.StreamResponse:
+    """Serve the market-data stream."""
+    request.app[EXCHANGE].step()
+    return await request.app[DATA_STREAM].serve(request)

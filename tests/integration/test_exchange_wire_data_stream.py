@@ -1,0 +1,191 @@
+"""The market-data stream's frames: greeting, auth, subscriptions, errors, and no future."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import pytest
+from aiohttp import ClientWebSocketResponse, WSMsgType
+from aiohttp.test_utils import TestClient, TestServer
+
+from exchange.auth import Credentials
+from exchange.knobs import WireLimits
+from exchange.service import Exchange
+from tests.support.exchanges import KEYS, make_exchange, make_served_app, make_venue, tick_ns
+
+Client = TestClient[Any, Any]
+Socket = ClientWebSocketResponse
+AUTH = {"action": "auth", "key": "k", "secret": "s"}
+
+
+@asynccontextmanager
+async def connected(exchange: Exchange) -> AsyncIterator[Client]:
+    async with TestClient(TestServer(make_served_app(exchange))) as client:
+        yield client
+
+
+def make(**limits: Any) -> Exchange:
+    full = {"trading_per_minute": 10**6, "data_per_minute": 10**6, **limits}
+    return make_exchange(make_venue(at_ns=tick_ns(0)), limits=WireLimits(**full))
+
+
+async def told(socket: Socket) -> list[dict[str, Any]]:
+    message = await socket.receive(timeout=5)
+    assert message.type is WSMsgType.TEXT, message
+    answer: list[dict[str, Any]] = json.loads(message.data)
+    assert isinstance(answer, list)
+    return answer
+
+
+async def authenticated(socket: Socket) -> None:
+    assert await told(socket) == [{"T": "success", "msg": "connected"}]
+    await socket.send_json(AUTH)
+    assert await told(socket) == [{"T": "success", "msg": "authenticated"}]
+
+
+async def advance(client: Client, to: str) -> None:
+    async with client.post("/_exchange/advance", json={"to": to}) as response:
+        assert response.status == 200
+
+
+async def test_headers_on_the_handshake_authenticate() -> None:
+    async with connected(make()) as client, client.ws_connect("/v2/iex", headers=KEYS) as socket:
+        assert (await told(socket))[0]["msg"] == "connected"
+        assert (await told(socket))[0]["msg"] == "authenticated"
+
+
+async def test_a_subscription_s_answer_states_the_full_set() -> None:
+    async with connected(make()) as client, client.ws_connect("/v2/iex") as socket:
+        await authenticated(socket)
+        await socket.send_json({"action": "subscribe", "trades": ["AAA"], "bars": ["*"]})
+        assert await told(socket) == [
+            {
+                "T": "subscription",
+                "trades": ["AAA"],
+                "quotes": [],
+                "bars": ["*"],
+                "updatedBars": [],
+                "dailyBars": [],
+                "statuses": [],
+                "lulds": [],
+                "corrections": ["AAA"],
+                "cancelErrors": ["AAA"],
+            }
+        ]
+        await socket.send_json({"action": "unsubscribe", "bars": ["*"]})
+        (answer,) = await told(socket)
+        assert (answer["trades"], answer["bars"]) == (["AAA"], [])
+
+
+async def test_messages_come_at_their_instants_and_not_before() -> None:
+    async with connected(make()) as client, client.ws_connect("/v2/iex") as socket:
+        await authenticated(socket)
+        await socket.send_json(
+            {"action": "subscribe", "trades": ["AAA"], "quotes": ["AAA"], "bars": ["AAA", "BBB"]}
+        )
+        await told(socket)
+        await advance(client, "2026-01-05T14:30:59.9995Z")
+        trade, quote = await told(socket)
+        assert (trade["T"], trade["S"], trade["p"]) == ("t", "AAA", 100.0)
+        assert trade["t"] == "2026-01-05T14:30:59.999Z"
+        assert (quote["T"], quote["bp"], quote["ap"]) == ("q", 99.99, 100.01)
+        await advance(client, "2026-01-05T14:31:00Z")
+        bars = await told(socket)
+        assert [(b["T"], b["S"], b["t"]) for b in bars] == [
+            ("b", "AAA", "2026-01-05T14:30:00Z"),
+            ("b", "BBB", "2026-01-05T14:30:00Z"),
+        ]
+        assert set(bars[0]) == {"T", "S", "t", "o", "h", "l", "c", "v", "n", "vw"}
+
+
+async def test_every_minute_brings_one_bar_however_time_passes() -> None:
+    async with connected(make()) as client, client.ws_connect("/v2/iex") as socket:
+        await authenticated(socket)
+        await socket.send_json({"action": "subscribe", "bars": ["AAA"]})
+        await told(socket)
+        for to in ("2026-01-05T14:33:30Z", "2026-01-05T14:33:31Z", "2026-01-06T14:31:30Z"):
+            await advance(client, to)
+        starts = [(await told(socket))[0]["t"] for _ in range(11)]
+        assert starts == [f"2026-01-05T14:3{n}:00Z" for n in range(10)] + ["2026-01-06T14:30:00Z"]
+
+
+async def test_messagepack_carries_timestamps_as_the_extension() -> None:
+    headers = {"Content-Type": "application/msgpack"}
+    async with (
+        connected(make()) as client,
+        client.ws_connect("/v2/iex", headers=headers) as socket,
+    ):
+        for command in (AUTH, {"action": "subscribe", "bars": ["AAA"]}):
+            await socket.send_bytes(msgspec.msgpack.encode(command))
+        for _ in range(3):
+            await socket.receive(timeout=5)
+        await advance(client, "2026-01-05T14:31:00Z")
+        message = await socket.receive(timeout=5)
+        assert message.type is WSMsgType.BINARY
+        (bar,) = msgspec.msgpack.decode(message.data)
+        assert bar["t"].isoformat() == "2026-01-05T14:30:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("commands", "code", "goes_on"),
+    [
+        ([{"action": "subscribe", "bars": ["AAA"]}], 401, True),
+        ([{**AUTH, "secret": ""}], 402, False),
+        ([AUTH, AUTH], 403, True),
+        ([AUTH, "nonsense"], 400, True),
+        ([AUTH, {"action": "dance"}], 400, True),
+        ([AUTH, {"action": "subscribe", "bars": "AAA"}], 400, True),
+        ([AUTH, {"action": "subscribe", "trades": ["A", "B"], "quotes": ["C"]}], 405, True),
+    ],
+)
+async def test_errors_have_their_codes_and_close_or_not(
+    commands: list[Any], code: int, goes_on: bool
+) -> None:
+    exchange = make(data_symbols_max=2)
+    async with connected(exchange) as client, client.ws_connect("/v2/iex") as socket:
+        await told(socket)
+        for command in commands:
+            raw = command if isinstance(command, str) else json.dumps(command)
+            await socket.send_str(raw)
+            (answer,) = await told(socket)
+        assert (answer["T"], answer["code"]) == ("error", code)
+        if not goes_on:
+            assert (await socket.receive(timeout=5)).type is WSMsgType.CLOSE
+
+
+async def test_a_second_connection_is_over_the_limit() -> None:
+    async with connected(make()) as client, client.ws_connect("/v2/iex") as first:
+        await authenticated(first)
+        async with client.ws_connect("/v2/iex") as second:
+            await told(second)
+            await second.send_json(AUTH)
+            assert (await told(second))[0]["code"] == 406
+
+
+async def test_sip_needs_the_plan() -> None:
+    async with connected(make()) as client, client.ws_connect("/v2/sip") as socket:
+        await told(socket)
+        await socket.send_json(AUTH)
+        assert await told(socket) == [
+            {"T": "error", "code": 409, "msg": "insufficient subscription"}
+        ]
+
+
+async def test_who_says_nothing_is_sent_away() -> None:
+    async with (
+        connected(make(auth_timeout_s=0.01)) as client,
+        client.ws_connect("/v2/iex") as socket,
+    ):
+        await told(socket)
+        assert (await told(socket))[0]["code"] == 404
+        assert (await socket.receive(timeout=5)).type is WSMsgType.CLOSE
+
+
+async def test_wrong_keys_are_refused() -> None:
+    exchange = make_exchange(credentials=Credentials(key="k", secret="right"))
+    async with connected(exchange) as client, client.ws_connect("/v2/iex") as socket:
+        await told(socket)
+        await socket.send_json(AUTH)
+        assert (await told(socket))[0]["msg"] == "auth failed"
