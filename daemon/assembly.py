@@ -1,6 +1,7 @@
 """One running daemon, put together: what the program runs and the HTTP interface shows."""
 
 import hashlib
+import os
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -120,6 +121,7 @@ class Assembly:
         self._meter = Meter(self.metrics, ground.connection, lambda: self.feeds.slots_missed)
         self.metrics.universe_chosen(len(engine.core.universe))
         self.metrics.limits_armed(drawdown=float(settings.max_drawdown_percent))
+        self._pacing = ground.pacing
         self._real_time_s = ground.machine.real_time_s
         access = Access(
             control_token=control_token(settings, ground.files.directory),
@@ -134,6 +136,11 @@ class Assembly:
             clock=ground.clock,
             feed=self.feed,
             instruments=engine.core.instruments,
+            about={
+                "state_dir": str(ground.files.directory),
+                "version": VERSION,
+                "process_id": os.getpid(),
+            },
         )
 
     # --- for the HTTP interface ------------------------------------------------------------------
@@ -142,13 +149,17 @@ class Assembly:
         """Return the state as of now."""
         return self.engine.snapshot(self.clock.now())
 
-    def operate(self, asked: OperatorAsked) -> views.Document:
+    async def operate(self, asked: OperatorAsked) -> views.Document:
         """Hand an operator's wish to the engine and return what came of it."""
+        if asked.order is not None and asked.order.symbol in self.engine.core.instruments:
+            with self._pacing.at_work():
+                await self.feeds.freshen([asked.order.symbol])
         self.runner.post(asked)
         trading = self.engine.memory.trading
         return {
             "action": asked.action.value,
             "answer": self.engine.operator_answer,
+            "refused": self.engine.operator_refused,
             "trading_state": trading.state.value,
             "cause": trading.cause,
             "resumes": trading.resumes,
@@ -202,36 +213,6 @@ class Assembly:
         """Return what was made since the account was first seen, deposits left out."""
         memory = self.engine.memory
         return ledger.account_profit_usd(memory.portfolio, memory.marks)
-
-    def requests(self) -> views.Document:
-        """Return how many requests were sent, by API and lane."""
-        return {
-            api: {lane.name.lower(): count for lane, count in budget.counts.by_lane.items()}
-            for api, budget in (
-                ("trading", self.connection.trading_budget),
-                ("data", self.connection.data_budget),
-            )
-        }
-
-    def fills_by_sector(self) -> dict[str, int]:
-        """Return how many of the remembered fills fell into each sector."""
-        instruments = self.engine.core.instruments
-        counted: dict[str, int] = {}
-        for fill in self.engine.memory.fills:
-            if fill.symbol in instruments:
-                sector = instruments[fill.symbol].sector.value
-                counted[sector] = counted.get(sector, 0) + 1
-        return dict(sorted(counted.items()))
-
-    def fills_by_strategy(self) -> dict[str, int]:
-        """Return in how many of the remembered fills each book had a share."""
-        orders = self.engine.memory.orders
-        counted: dict[str, int] = {}
-        for fill in self.engine.memory.fills:
-            order = orders.get(fill.client_order_id)
-            for name in order.intent.deltas if order else ():
-                counted[name] = counted.get(name, 0) + 1
-        return dict(sorted(counted.items()))
 
 
 VERSION = "0.1.0"

@@ -251,6 +251,12 @@ class Feeds:
         self.marks.fetched += fresh
         self._post(polled)
 
+    async def freshen(self, symbols: Sequence[Symbol]) -> None:
+        """Post quotes of some symbols, fetched now: a person's order is not priced by chance."""
+        quotes = await self._prices.fetch(symbols, max_age_s=0.0)
+        if quotes:
+            self._post(QuotesPolled(at=self._clock.now(), quotes=quotes))
+
     async def _poll(self, max_age_s: float) -> QuotesPolled | None:
         quotes = await self._prices.fetch(self._rules.symbols, max_age_s=max_age_s)
         missing = len(self._rules.symbols) - len(quotes)

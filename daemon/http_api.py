@@ -33,8 +33,9 @@ class Daemon(Protocol):
         """Return the state as of now."""
         ...
 
-    def operate(self, asked: OperatorAsked) -> views.Document:
-        """Hand an operator's wish to the engine and return what came of it: `answer` in words."""
+    async def operate(self, asked: OperatorAsked) -> views.Document:
+        """Hand an operator's wish to the engine and return what came of it: `answer` in words,
+        `refused` when it was not done."""
         ...
 
     def health(self) -> views.Document:
@@ -191,7 +192,7 @@ class _Routes:
             asked = parse_asked(action, body, self._clock.now())
         except ValueError as fault:
             return _json({"error": str(fault)}, status=400)
-        return _json(self._daemon.operate(asked))
+        return _json(await self._daemon.operate(asked))
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(

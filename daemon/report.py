@@ -1,5 +1,6 @@
 """The closing report of a run: what `run --json` prints."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -44,10 +45,10 @@ def report_of(assembly: Assembly, *, uptime_s: float, account: AccountReport | N
                 name: views.usd(views.book_profit_usd(snapshot, book))
                 for name, book in sorted(memory.portfolio.books.items())
             },
-            "fills_by_sector": assembly.fills_by_sector(),
-            "fills_by_strategy": assembly.fills_by_strategy(),
+            "fills_by_sector": _fills_by_sector(assembly),
+            "fills_by_strategy": _fills_by_strategy(assembly),
             "cache_hit_ratio": round(assembly.feeds.marks.hit_ratio, 4),
-            "requests": assembly.requests(),
+            "requests": _requests(assembly),
             "trading_state": memory.trading.state.value,
             "benched": {n: b.fault for n, b in memory.benched.items()},
             "book_matches_venue": account is not None and mismatch is None,
@@ -68,3 +69,34 @@ def _orders(assembly: Assembly) -> dict[str, int]:
 
 def _prefixed(counters: Mapping[str, int], prefix: str) -> dict[str, int]:
     return {k.removeprefix(prefix): v for k, v in counters.items() if k.startswith(prefix)}
+
+
+def _requests(assembly: Assembly) -> dict[str, dict[str, int]]:
+    """Return how many requests were sent, by API and lane."""
+    budgets = (
+        ("trading", assembly.connection.trading_budget),
+        ("data", assembly.connection.data_budget),
+    )
+    return {
+        api: {lane.name.lower(): count for lane, count in budget.counts.by_lane.items()}
+        for api, budget in budgets
+    }
+
+
+def _fills_by_sector(assembly: Assembly) -> dict[str, int]:
+    """Return how many of the remembered fills fell into each sector."""
+    instruments = assembly.engine.core.instruments
+    sectors = (
+        instruments[fill.symbol].sector.value
+        for fill in assembly.engine.memory.fills
+        if fill.symbol in instruments
+    )
+    return dict(sorted(Counter(sectors).items()))
+
+
+def _fills_by_strategy(assembly: Assembly) -> dict[str, int]:
+    """Return in how many of the remembered fills each book had a share."""
+    memory = assembly.engine.memory
+    ordered = (memory.orders.get(fill.client_order_id) for fill in memory.fills)
+    names = (name for order in ordered if order for name in order.intent.deltas)
+    return dict(sorted(Counter(names).items()))

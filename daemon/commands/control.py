@@ -23,7 +23,6 @@ from domain.errors import Refused, TradewindError
 from domain.events import Action
 
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is recorded.")]
-ORDERED = "ordered"
 
 
 class SideChoice(StrEnum):
@@ -219,22 +218,8 @@ def _control(settings: Settings, action: Action, body: Mapping[str, str], *, as_
         print_json(document)
     else:
         say(_told(action, document))
-    if was_refused(action, document):
+    if document["refused"]:
         raise typer.Exit(Refused.exit_code)
-
-
-def was_refused(action: Action, document: Document) -> bool:
-    """Return whether the daemon understood and did not do what was asked."""
-    if "refused" in document:
-        return bool(document["refused"])
-    answer = str(document.get("answer", ""))
-    match action:
-        case Action.ORDER:
-            return not answer.startswith(ORDERED)
-        case Action.RESUME | Action.UNBENCH:
-            return answer.startswith(("still held", "no strategy"))
-        case _:
-            return False
 
 
 def _told(action: Action, document: Document) -> str:

@@ -133,6 +133,11 @@ class Engine:
         """What came of the operator's last wish, in words."""
         return self._operating.answer
 
+    @property
+    def operator_refused(self) -> bool:
+        """Whether the operator's last wish was understood and not done."""
+        return self._operating.is_refused
+
     def orders_being_canceled(self) -> list[str]:
         """Return the ids of orders that a stop waits for."""
         return [i for i, o in self.memory.working.items() if o.cancel_requested_at is not None]

@@ -11,6 +11,7 @@ from daemon.engine.ordering import decision_on
 from domain.events import Action, OperatorAsked, OperatorOrder
 from domain.money import CENT, Rounding, tick_for, to_price
 from domain.orders import OPERATOR, Leg, OrderIntent, Side, Terms
+from domain.snapshot import Outcome
 from execution import pricing
 from risk.halts import advance_epoch, resume_refusal
 from state.records import Noted, StatusChanged
@@ -24,10 +25,11 @@ class Operating:
         self._opinions = opinions
         self._guarding = guarding
         self.answer = ""
+        self.is_refused = False
 
     def asked(self, event: OperatorAsked) -> list[Command]:
         """Do what was asked."""
-        self.answer = "done"
+        self.answer, self.is_refused = "done", False
         self._core.memory.count(f"operator.{event.action.value}")
         match event.action:
             case Action.HALT | Action.REDUCE:
@@ -48,7 +50,7 @@ class Operating:
         refusal = resume_refusal(self._core.memory.trading, event.subject)
         commands = self._guarding.observe(event)
         if refusal:
-            self.answer = refusal
+            self.answer, self.is_refused = refusal, True
         if self._core.memory.quarantined and "quarantine" in event.subject:
             self._core.memory.quarantined.clear()
             self._core.memory.trading = advance_epoch(self._core.memory.trading)
@@ -73,7 +75,7 @@ class Operating:
 
     def _unbench(self, name: str) -> list[Command]:
         if not self._opinions.unbench(name):
-            self.answer = f"no strategy {name!r} is benched"
+            self.answer, self.is_refused = f"no strategy {name!r} is benched", True
             return []
         self.answer = f"{name} is asked again from the next slot on"
         benched = dict(self._core.memory.benched)
@@ -82,12 +84,12 @@ class Operating:
     def _order(self, event: OperatorAsked) -> list[Command]:
         core, wish = self._core, event.order
         if wish is None:
-            self.answer = "no order was given"
+            self.answer, self.is_refused = "no order was given", True
             return []
         terms = wish.terms or self._terms(wish)
         refusal = self._refusal(wish)
         if refusal or terms is None:
-            self.answer = refusal
+            self.answer, self.is_refused = refusal, True
             return []
         intent = self._intent(event, wish, terms)
         commands = core.commit([intent], lambda verdicts: decision_on(core, verdicts))
@@ -96,6 +98,7 @@ class Operating:
         if outcome is not None:
             reasons = "; ".join(f"{d.rule}: {d.value}, limit {d.limit}" for d in outcome.denials)
             self.answer = outcome.outcome.value + (f" ({reasons})" if reasons else "")
+            self.is_refused = outcome.outcome is Outcome.DENIED
         return commands
 
     def _refusal(self, wish: OperatorOrder) -> str:

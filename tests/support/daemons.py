@@ -170,17 +170,19 @@ class ShownDaemon:
     is_live: bool = True
     is_ready: bool = True
     answer: str = "done"
+    is_refused: bool = False
     asked: list[OperatorAsked] = field(default_factory=list)
 
     def snapshot(self) -> Snapshot:
         return self.shown
 
-    def operate(self, asked: OperatorAsked) -> Document:
+    async def operate(self, asked: OperatorAsked) -> Document:
         self.asked.append(asked)
         trading = self.shown.trading
         return {
             "action": asked.action.value,
             "answer": self.answer,
+            "refused": self.is_refused,
             "trading_state": trading.state.value,
             "cause": trading.cause,
             "resumes": trading.resumes,
