@@ -117,25 +117,28 @@ class Assembly:
             ),
         )
         self.feeds = feeds_of(self.runner)
+        self.runner.before_decision = self.feeds.refresh
         self.feeds.on_poll = self._polled
         self._meter = Meter(self.metrics, ground.connection, lambda: self.feeds.slots_missed)
         self.metrics.universe_chosen(len(engine.core.universe))
         self.metrics.limits_armed(drawdown=float(settings.max_drawdown_percent))
         self._pacing = ground.pacing
         self._real_time_s = ground.machine.real_time_s
+        self.app = self._http_app(ground, settings)
+
+    def _http_app(self, ground: Ground, settings: Settings) -> web.Application:
+        read_token = settings.http_read_token
         access = Access(
             control_token=control_token(settings, ground.files.directory),
-            read_token=settings.http_read_token.get_secret_value()
-            if settings.http_read_token
-            else "",
+            read_token=read_token.get_secret_value() if read_token else "",
             hosts=frozenset({"127.0.0.1", "localhost", "[::1]", settings.http_host}),
         )
-        self.app: web.Application = http_api.make_app(
+        return http_api.make_app(
             self,
             access=access,
             clock=ground.clock,
             feed=self.feed,
-            instruments=engine.core.instruments,
+            instruments=self.engine.core.instruments,
             about={
                 "state_dir": str(ground.files.directory),
                 "version": VERSION,
