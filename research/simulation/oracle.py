@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from research.simulation.kernel.network import Wire
 CENT = Decimal("0.01")
 DRIFT = Decimal("1.25")
 """How far above its limit a position may stand by prices alone, and the gate's by late news."""
+WIRE_DELAY = timedelta(minutes=3)
+"""Market time between the last check and the first byte: waiting for budget and a connection."""
 _KINDS = (b'"t":"DECISION"', b'"t":"ORDERED"')
 Report = Callable[[str, str], None]
 
@@ -35,6 +38,8 @@ class Meant:
     quantity_shares: Decimal
     leg: str
     slot_at: str
+    expires_at: datetime
+    epoch: int
 
     @property
     def slot_and_leg(self) -> tuple[str, str, str]:
@@ -82,6 +87,8 @@ class Oracle:
                 quantity_shares=Decimal(intent["quantity_shares"]),
                 leg=intent["leg"],
                 slot_at=intent["slot_at"],
+                expires_at=_instant(approved["expires_at"]),
+                epoch=approved["epoch"],
             )
             known = self.journaled.setdefault(meant.identity, meant)
             if known != meant:
@@ -119,6 +126,10 @@ class Oracle:
         memory = assembly.engine.memory
         if memory.trading.state is TradingState.HALTED and meant.leg != "flatten":
             self._report("sent while halted", f"{identity}: {memory.trading.cause}")
+        if memory.trading.epoch != meant.epoch:
+            self._report("sent though trading has changed since", identity)
+        if assembly.clock.now() > meant.expires_at + WIRE_DELAY:
+            self._report("sent after its approval had expired", identity)
         if not memory.is_reconciled and meant.leg == "open":
             self._report("sent before the book was compared with the venue", identity)
 
@@ -246,6 +257,10 @@ class Oracle:
         )
         if self._venue.account.cash != self._venue.config.cash_usd - spent:
             self._report("cash is not what was traded", f"{self._venue.account.cash} after {spent}")
+
+
+def _instant(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
 _END_OF = {

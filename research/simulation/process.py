@@ -272,7 +272,7 @@ class SimulatedDaemon:
             self.report = task.result()
         if self.is_stopping:
             if fault is not None:
-                self._on_violation("stopped with an error", _told(fault))
+                self._on_violation("stopped with an error", told(fault))
             return
         self._judge_end(fault, was_running=was_running)
         self._start_in(self._chance.between(*RESTART_S))
@@ -280,9 +280,9 @@ class SimulatedDaemon:
     def _judge_end(self, fault: BaseException | None, *, was_running: bool) -> None:
         """A start may fail while the venue cannot be reached; nothing else may end the daemon."""
         if was_running or not isinstance(fault, TradewindError):
-            self._on_violation("the daemon ended by itself", _told(fault))
+            self._on_violation("the daemon ended by itself", told(fault))
         elif type(fault).__name__ == "StateCorrupt":
-            self._on_violation("its own state cannot be read", _told(fault))
+            self._on_violation("its own state cannot be read", told(fault))
         else:
             self._count("process.start_failed")
 
@@ -300,11 +300,12 @@ class SimulatedDaemon:
         return self.life is not None and self._loop.signal(self.life, signal.SIGTERM)
 
 
-def _told(fault: BaseException | None) -> str:
+def told(fault: BaseException | None) -> str:
+    """Return what went wrong and where, in one line."""
     if fault is None:
         return "without an error"
     if isinstance(fault, BaseExceptionGroup):
-        return "; ".join(_told(inner) for inner in fault.exceptions)
+        return "; ".join(told(inner) for inner in fault.exceptions)
     return f"{type(fault).__name__}: {fault}{_place(fault)}"
 
 

@@ -19,8 +19,9 @@ import aiohttp.connector
 import structlog
 
 from daemon.assembly import Assembly
-from domain.events import Action, OperatorAsked
+from domain.events import Action, OperatorAsked, OperatorOrder
 from domain.instruments import Symbol
+from domain.orders import Side
 from domain.snapshot import TradingState
 from exchange.assets import shipped_instruments
 from research.simulation.kernel.chance import Chance
@@ -28,7 +29,7 @@ from research.simulation.kernel.loop import Deadlock, VirtualLoop
 from research.simulation.kernel.network import NO_FAULTS
 from research.simulation.kernel.node import NODE, Life
 from research.simulation.oracle import Oracle
-from research.simulation.process import Profile, SimulatedDaemon
+from research.simulation.process import Profile, SimulatedDaemon, told
 from research.simulation.swarm import CALM, Swarm, draw_swarm
 from research.simulation.venue import SimulatedVenue
 
@@ -39,6 +40,8 @@ WIDE_SHARE = 0.05
 """The share of seeds with all symbols and one-minute bars."""
 POSITION_MAX = Decimal("0.05")
 LOOK_S = 6.0
+ORDERS_BY_HAND = 0.3
+"""The share of an operator's looks that end in an order of a size drawn blindly."""
 OPERATOR_S = (20.0, 200.0)
 SETTLE_S_MAX = 400.0
 """Virtual seconds after the last fault within which everything must be settled…"""
@@ -143,9 +146,15 @@ class World:
         self.daemon.disk.on_synced = self.oracle.synced
         self.daemon.on_assembled = self._assembled
         self.venue.exchange.listeners.append(self._happened)
+        self.loop.set_exception_handler(self._unhandled)
         network = self.loop.network
         network.watch = self.oracle.sent
         network.trace = self._trace.segment
+
+    def _unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        fault = context.get("exception")
+        if isinstance(fault, Exception) and "handle" in context:
+            self.violated("an error that nobody handles", told(fault))
 
     def _happened(self, events: list[Any]) -> None:
         for event in events:
@@ -264,6 +273,19 @@ class World:
                 self.daemon.kill("operator", delay_s=1.0, power=False)
                 continue
             self._resume(assembly)
+            if chance.hits(ORDERS_BY_HAND):
+                self._order_by_hand(assembly, chance)
+
+    def _order_by_hand(self, assembly: Assembly, chance: Chance) -> None:
+        """Order what may be far too much: the gate is there for that."""
+        symbol = chance.pick(assembly.engine.core.universe.symbols)
+        self._count("operator.order")
+        order = OperatorOrder(
+            symbol=symbol,
+            side=chance.pick((Side.BUY, Side.BUY, Side.SELL)),
+            quantity_shares=Decimal(1 + chance.below(120)),
+        )
+        self._ask(assembly, Action.ORDER, order=order)
 
     def _resume(self, assembly: Assembly) -> None:
         memory = assembly.engine.memory
@@ -277,12 +299,22 @@ class World:
         self._count("operator.resume")
         self._ask(assembly, Action.RESUME, "distrust,drawdown,quarantine")
 
-    def _ask(self, assembly: Assembly, action: Action, subject: str = "") -> None:
+    def _ask(
+        self,
+        assembly: Assembly,
+        action: Action,
+        subject: str = "",
+        order: OperatorOrder | None = None,
+    ) -> None:
         """Ask as the HTTP interface does, from inside the daemon's process."""
         life = self.daemon.life
         assert life is not None
         asked = OperatorAsked(
-            at=assembly.clock.now(), action=action, reason="simulated", subject=subject
+            at=assembly.clock.now(),
+            action=action,
+            reason="simulated",
+            subject=subject,
+            order=order,
         )
         life.context.copy().run(assembly.operate, asked)
 

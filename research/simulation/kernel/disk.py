@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from domain.errors import TradewindError
 from research.simulation.kernel.chance import Chance
 from state.filesystem import OpenFile
 
@@ -247,8 +248,7 @@ class DiskQueue(Executor):
         done, write = self._waiting.popleft()
         try:
             result = write()
-        # As an executor's thread does: whatever it was, whoever waits is told.
-        except Exception as fault:  # noqa: BLE001
+        except (OSError, TradewindError) as fault:
             done.set_exception(fault)
         else:
             done.set_result(result)

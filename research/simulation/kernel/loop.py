@@ -116,9 +116,10 @@ class VirtualLoop(base_events.BaseEventLoop):
                 return
             life.steps += 1
             if life.steps == life.dies_at_step:
-                life.graveyard.append(handle)
                 life.on_death()
-                return
+                if life.is_dead:
+                    life.graveyard.append(handle)
+                    return
         self.steps += 1
         handle._run()
 
