@@ -257,6 +257,12 @@ class Feeds:
         if quotes:
             self._post(QuotesPolled(at=self._clock.now(), quotes=quotes))
 
+    async def refresh(self) -> None:
+        """Post quotes of all symbols, young enough to order on."""
+        polled = await self._poll(self._rules.order_price_max_age_s / 2)
+        if polled is not None:
+            self._post(polled)
+
     async def _poll(self, max_age_s: float) -> QuotesPolled | None:
         quotes = await self._prices.fetch(self._rules.symbols, max_age_s=max_age_s)
         missing = len(self._rules.symbols) - len(quotes)

@@ -78,6 +78,8 @@ class Runner:
         self._save_due = False
         self._durable: asyncio.Future[int] | None = None
         self._fatal: asyncio.Future[BaseException] | None = None
+        self.before_decision: Callable[[], Coroutine[Any, Any, None]] | None = None
+        """Awaited before a scheduled decision, so that its prices are as fresh as a slot's."""
         self.is_sending = True
         """Cleared for a dry run: everything is decided and recorded, nothing is sent."""
         self.submitter = Submitter(
@@ -170,7 +172,10 @@ class Runner:
 
     async def _due(self, slot_at: datetime, due_at: datetime) -> None:
         await self._pacing.sleep_until(due_at)
-        self.post(DecisionDue(at=self._clock.now(), slot_at=slot_at))
+        with self._pacing.at_work():
+            if self.before_decision is not None:
+                await self.before_decision()
+            self.post(DecisionDue(at=self._clock.now(), slot_at=slot_at))
 
     async def _at_work(self, job: Coroutine[Any, Any, None]) -> None:
         with self._pacing.at_work():

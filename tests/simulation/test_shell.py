@@ -28,7 +28,7 @@ from domain.orders import OrderStatus, Side
 from domain.snapshot import TradingState
 from tests.support.engines import DAY, MONDAY, NAN, A, Scripted, bars_closed, entry, polled, signals
 from tests.support.orders import FixedClock
-from tests.support.shells import DIRECTORY, NoNote, Shell, minutes, quoting
+from tests.support.shells import DIRECTORY, NoNote, Shell, minutes
 from tests.support.virtual_loop import current_loop, in_virtual_time
 
 START = MONDAY.opens_at + timedelta(hours=1)
@@ -312,10 +312,9 @@ async def test_a_decision_comes_due_when_it_was_scheduled() -> None:
     await shell.recorder.save(shell.engine.snapshot(MONDAY.opens_at))
     await shell.feeds.reconcile()
     shell.runner.post(SessionOpened(at=shell.clock.now(), session=MONDAY))
-    async with quoting(shell):
-        await asyncio.sleep(299)
-        assert not [e for e in shell.events if isinstance(e, DecisionDue)]
-        await asyncio.sleep(2)
+    await asyncio.sleep(299)
+    assert not [e for e in shell.events if isinstance(e, DecisionDue)]
+    await asyncio.sleep(2)
     assert [e.slot_at for e in shell.events if isinstance(e, DecisionDue)] == [
         MONDAY.opens_at - timedelta(hours=17)
     ]

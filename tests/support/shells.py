@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from datetime import datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,10 @@ from daemon.recording import Recorder
 from daemon.runner import Observers, Runner, Timing
 from daemon.settling import live_orders
 from daemon.startup import memory_of
+from domain.calendar import Session, Timeframe
 from domain.events import Event
+from domain.instruments import Symbol
+from domain.market import Quote
 from domain.orders import ApprovedOrder, OrderReport
 from domain.signals import StrategyName
 from execution.order_states import apply_fill
@@ -32,7 +34,6 @@ from state.memory_filesystem import MemoryFileSystem
 from state.recovery import recover
 from tests.support.engines import (
     CALENDAR,
-    FIFTEEN,
     UNIVERSE,
     WIDE_ALLOCATION,
     WIDE_LIMITS,
@@ -44,7 +45,6 @@ from tests.support.fake_venue import FakeBroker, FakePriceSource, FakeVenue, Wal
 from tests.support.virtual_loop import current_loop
 
 DIRECTORY = Path("/state")
-SLICE_S = 0.25
 
 
 class Writer(Executor):
@@ -101,6 +101,19 @@ class LoggedBroker(FakeBroker):
         return await super().submit(order)
 
 
+class LivePrices(FakePriceSource):
+    """Quotes that are always of now, around the mids of the shell."""
+
+    def __init__(self, venue: FakeVenue, show: Callable[[], None]) -> None:
+        super().__init__(venue)
+        self._show = show
+
+    async def fetch(self, symbols: Sequence[Symbol], *, max_age_s: float) -> dict[Symbol, Quote]:
+        """Return the quotes of the instant at which they were asked for."""
+        self._show()
+        return await super().fetch(symbols, max_age_s=max_age_s)
+
+
 class Shell:
     """One daemon process on a venue and a disk that outlive it."""
 
@@ -110,8 +123,12 @@ class Shell:
         *,
         now: datetime,
         before: "Shell | None" = None,
+        poll_s: float = 5.0,
         **rules: Any,
     ) -> None:
+        self.poll_s = poll_s
+        self.mids_usd: dict[str, float] = {}
+        """What is quoted instead of $100."""
         if before is None:
             self.clock = WallClock(current_loop().wall, now)
             self.venue = FakeVenue(self.clock)
@@ -119,9 +136,10 @@ class Shell:
             self.fs = MemoryFileSystem()
         else:
             self.clock, self.venue, self.fs = before.clock, before.venue, before.fs
-        self.strategies, self.rules = strategies, rules_of(strategies, **rules)
+        self.strategies, self._rules = strategies, rules
+        self.rules = rules_of(strategies, **rules)
         self.broker = LoggedBroker(self.venue, self.fs)
-        self.prices = FakePriceSource(self.venue)
+        self.prices = LivePrices(self.venue, self.show)
         self.writer = Writer()
         self.events: list[Event] = []
         self.commands: list[Command] = []
@@ -179,7 +197,7 @@ class Shell:
                 symbols=UNIVERSE.symbols,
                 timeframes=self.rules.timeframes(),
                 settle_s=1.0,
-                poll_s=5.0,
+                poll_s=self.poll_s,
                 order_price_max_age_s=5.0,
                 mark_max_age_s=30.0,
                 reconcile_s=60.0,
@@ -189,6 +207,8 @@ class Shell:
                 watched=self.engine.watched_symbols, live=lambda: live_orders(self.memory)
             ),
         )
+
+        self.runner.before_decision = self.feeds.refresh
 
     def _an_engine(self, memory: Memory) -> Engine:
         return an_engine(
@@ -252,54 +272,30 @@ class Shell:
     def restarted(self) -> "Shell":
         """Return the next process: the venue and the disk are as this one left them."""
         self.fs.kill()
-        return Shell(self.strategies, now=self.clock.now(), before=self)
+        later = Shell(
+            self.strategies, now=self.clock.now(), before=self, poll_s=self.poll_s, **self._rules
+        )
+        later.mids_usd = self.mids_usd
+        return later
 
     # --- the venue -------------------------------------------------------------------------------
 
-    def show(self, **mids_usd: float) -> None:
-        """Show quotes around $100, or what is said."""
+    def show(self) -> None:
+        """Show quotes of now around $100, or `mids_usd`."""
         for symbol in UNIVERSE.symbols:
-            mid = mids_usd.get(symbol, 100.0)
+            mid = self.mids_usd.get(symbol, 100.0)
             self.venue.quote(symbol, round(mid - 0.01, 4), round(mid + 0.01, 4))
 
-    async def keep_quoting(self, mids_usd: Mapping[str, float] | None = None) -> None:
-        """Show fresh quotes for ever; `mids_usd` may be changed meanwhile."""
-        while True:
-            self.show(**(mids_usd or {}))
-            await asyncio.sleep(1.0)
-
-    def trade_bars(self, sessions: Sequence[Any]) -> None:
-        """Let every symbol trade at $100 in every slot of the sessions."""
-        for session in sessions:
-            opened_at = session.opens_at
-            for slot_at in session.slots(FIFTEEN):
-                for symbol in UNIVERSE.symbols:
-                    self.venue.bar(symbol, FIFTEEN, opened_at, 100.0)
-                opened_at = slot_at
-            for symbol in UNIVERSE.symbols:
-                bar = daily_bar(symbol, session)
-                self.venue.bars.setdefault((symbol, self.rules.timeframes()[-1]), []).append(bar)
+    def trade_day(self, session: Session) -> None:
+        """Let every symbol have a daily bar of $100 with little volume."""
+        for symbol in UNIVERSE.symbols:
+            self.venue.bar(symbol, Timeframe.DAY, daily_bar(symbol, session).opened_at, 100.0)
 
     def matches_venue(self) -> bool:
         """Return whether our book holds exactly what the venue's account holds."""
         ours = {s: p.quantity_shares for s, p in self.memory.portfolio.positions.items()}
         theirs = {s: p.quantity_shares for s, p in self.venue.positions.items()}
         return ours == theirs and self.memory.portfolio.cash_usd == self.venue.cash_usd
-
-    def bought(self) -> Decimal:
-        """Return the shares of all orders that the venue ever took."""
-        return sum((o.quantity_shares for o in self.venue.orders.values()), Decimal(0))
-
-
-@contextlib.asynccontextmanager
-async def quoting(shell: Shell, mids_usd: Mapping[str, float] | None = None) -> AsyncIterator[None]:
-    """Keep quotes fresh while the block runs."""
-    task = asyncio.get_running_loop().create_task(shell.keep_quoting(mids_usd))
-    await asyncio.sleep(0)
-    try:
-        yield
-    finally:
-        task.cancel()
 
 
 def minutes(count: float) -> timedelta:
