@@ -13,7 +13,7 @@ from daemon.memory import Memory, save_opinion
 from domain.calendar import Timeframe
 from domain.events import OpinionFailed, OpinionGiven, StrategyHung
 from domain.instruments import Universe
-from domain.market import Floats, Market, Quotes, Reads
+from domain.market import Bars, Floats, Market, Quotes, Reads
 from domain.orders import Severity
 from domain.signals import Opinion, OpinionFault, Signals, StrategyName
 from domain.snapshot import Benching
@@ -110,11 +110,15 @@ class Opinions:
         if Reads.QUOTES in reads or Reads.WEIGHTS in reads:
             quotes = board.arrays(as_of)
             weights = self._weights(name, quotes) if Reads.WEIGHTS in reads else None
+        windows: Mapping[Timeframe, Bars] = self._panels.windows(strategy.lookback_bars)
+        if getattr(strategy, "heavy", False):
+            # It looks from a thread, when bars may have closed that were not there at the ask.
+            windows = dict(windows)
         return Market(
             as_of=as_of,
             symbols=self._symbols,
             bars=bars,
-            panels=self._panels.windows(strategy.lookback_bars),
+            panels=windows,
             reads=reads,
             quotes_or_none=quotes if Reads.QUOTES in reads else None,
             weights_or_none=weights,
