@@ -16,7 +16,7 @@ from domain.instruments import Symbol
 from domain.market import Floats, Market, Reads
 from domain.panel import Panel
 from domain.signals import Signals, StrategyName
-from research.backtest.history import Frame, History, session_starts
+from research.backtest.history import Frame, History
 
 BLOCK_ELEMENTS_MAX = 1 << 17
 """Look-back x columns of one stacked call: its arrays should stay in the processor's cache."""
@@ -93,7 +93,7 @@ def _stack(
     return _Stack(
         entry=entry,
         frame=frame,
-        starts=session_starts(history),
+        starts=frame.starts,
         panel=panel,
         symbols=history.symbols * instants,
         instants=instants,

@@ -1,5 +1,6 @@
 """`tradewind backtest`: options in, a result folder and a summary out."""
 
+import gc
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -138,6 +139,8 @@ def _written(spec: Any) -> str:
 
 def _played(prepared: Prepared) -> BacktestResult:
     player = prepared.player()
+    # What was loaded lives to the end: the collector need not look at it again and again.
+    gc.freeze()
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

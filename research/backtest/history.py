@@ -36,6 +36,11 @@ class Frame:
     close: Floats
     volume: Floats
 
+    @property
+    def starts(self) -> frozenset[datetime]:
+        """The first slot of every session: where panels begin to count empty slots anew."""
+        return frozenset(self.slots[row] for row in self.first[:-1])
+
     def row(self, index: int) -> BarRow:
         """Return one slot of bars."""
         return BarRow(
@@ -145,12 +150,6 @@ def daily_history(
         base=Timeframe.DAY,
         frames={Timeframe.DAY: frame},
     )
-
-
-def session_starts(history: History) -> frozenset[datetime]:
-    """Return the first base slot of every session: where panels begin to count empty slots anew."""
-    base = history.frames[history.base]
-    return frozenset(base.slots[row] for row in base.first[:-1])
 
 
 def _frame(

@@ -13,7 +13,7 @@ from domain.market import Floats
 from domain.money import to_usd
 from domain.portfolio import AccountReport
 from domain.snapshot import TradingState
-from research.backtest.history import History, session_starts
+from research.backtest.history import History
 from risk.halts import causes_of
 
 BEFORE_OPEN = timedelta(milliseconds=1)
@@ -39,11 +39,10 @@ def warm(engine: Engine, history: History, sessions: range) -> dict[Timeframe, i
     """Fill the engine's panels with the bars before the first session, as many as they can show or
     carry a price from; return the first row given of each frame."""
     rules, panels = engine.core.rules, engine.core.panels
-    starts = session_starts(history)
     firsts: dict[Timeframe, int] = {}
     for timeframe in rules.timeframes():
         frame = history.frames[timeframe]
-        end = frame.first[sessions.start]
+        starts, end = frame.starts, frame.first[sessions.start]
         kept = panels.panels[timeframe].capacity_slots + rules.stale_bars_max + 1
         firsts[timeframe] = start = max(0, end - kept)
         for row in range(start, end):

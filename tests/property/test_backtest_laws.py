@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from domain.calendar import Timeframe
@@ -35,6 +35,15 @@ def _average(close: Floats, period: int) -> Floats:
     return found
 
 
+def _has_ties(close: Floats) -> bool:
+    cents = np.rint(close * 100).astype(np.int64)
+    totals = [
+        np.lib.stride_tricks.sliding_window_view(cents, period, axis=0).sum(axis=2)
+        for period in (FAST, SLOW)
+    ]
+    return bool((totals[0][SLOW - FAST :] * SLOW == totals[1] * FAST).any())
+
+
 def _crossings(bars: dict[str, Floats]) -> list[tuple[str, int, str, Decimal]]:
     """Return (symbol, session, side, open) of every crossing, filled at the next open."""
     with np.errstate(invalid="ignore"):
@@ -56,6 +65,8 @@ def _crossings(bars: dict[str, Floats]) -> list[tuple[str, int, str, Decimal]]:
 @given(seed=SEEDS, width=st.integers(1, 4))
 def test_fills_equal_a_vectorised_reference(seed: int, width: int) -> None:
     bars = drawn_bars(80, width, seed=seed)
+    # Where both averages are equal to the cent, rounding decides: no two programs agree there.
+    assume(not _has_ties(bars["close"]))
     history = history_of(bars)
 
     result = played(player_of(history, parts_of(history, {"sma": SMA})))
