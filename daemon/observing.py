@@ -9,7 +9,7 @@ import structlog
 from daemon import views
 from daemon.clock import real_time_s
 from daemon.engine import Engine
-from daemon.engine.commands import Command, Notify, RecordDurably, SubmitOrder
+from daemon.engine.commands import Command, Notify, Record, RecordDurably, SubmitOrder
 from daemon.http_api import EventFeed
 from daemon.metrics import Metrics, Valuation
 from daemon.notify import Notification, Notifier
@@ -29,9 +29,9 @@ from domain.events import (
 )
 from domain.instruments import Sector
 from domain.money import ZERO
-from domain.orders import OrderReport, Severity
+from domain.orders import OrderReport, OrderStatus, Severity
 from domain.snapshot import Decision
-from state.records import Decided
+from state.records import Decided, OrderMoved
 
 DENIALS_SHOWN_MAX = 20
 """The latest denials kept for the closing report; all of them are in the journal."""
@@ -84,8 +84,7 @@ class Observer:
                     price_usd=str(fill.price_usd),
                 )
             case OrderChanged(update=update) if commands:
-                metrics.order_reached(update.report.status)
-                self._order(update.report)
+                self._answered(update.report)
             case OpinionGiven(strategy=name):
                 metrics.opinion_given(name)
             case OpinionFailed(strategy=name, fault=fault):
@@ -120,22 +119,28 @@ class Observer:
         else:
             self._sent_s.pop(event.client_order_id, None)
 
-    def _order(self, report: OrderReport) -> None:
-        """Measure a submission by its first news, and an order's life by its last."""
+    def _answered(self, report: OrderReport) -> None:
+        """Measure a submission by its first news."""
         sent_s = self._sent_s.get(report.client_order_id)
-        if sent_s is None:
+        if sent_s is not None and report.filled_shares == 0 and not report.status.is_terminal:
+            self._metrics.order_answered(self._stopwatch_s() - sent_s)
+
+    def _moved(self, moved: OrderMoved) -> None:
+        """Count an order's status as it is recorded, whether news or its last fill brought it, and
+        measure how long a filled one took."""
+        self._metrics.order_reached(moved.status)
+        if not moved.status.is_terminal:
             return
-        took_s = self._stopwatch_s() - sent_s
-        if report.status.is_terminal:
-            del self._sent_s[report.client_order_id]
-            self._metrics.order_completed(took_s)
-        elif report.filled_shares == 0:
-            self._metrics.order_answered(took_s)
+        sent_s = self._sent_s.pop(moved.client_order_id, None)
+        if sent_s is not None and moved.status is OrderStatus.FILLED:
+            self._metrics.order_completed(self._stopwatch_s() - sent_s)
 
     def _command(self, command: Command, took_s: float) -> None:
         match command:
             case RecordDurably(fact=Decided(decision=decision)):
                 self._decision(decision, took_s)
+            case Record(fact=OrderMoved() as moved):
+                self._moved(moved)
             case SubmitOrder(order=order):
                 intent = order.intent
                 _log.info(

@@ -167,7 +167,8 @@ class Ordering:
             if after.status is OrderStatus.PARTIALLY_FILLED:
                 memory.count("partial_fills")
             if after.status.is_terminal:
-                commands += [_noted(after), *self._reprice(after)]
+                commands += [_noted(after)] if after.status is not order.status else []
+                commands += self._reprice(after)
         self._note_entry(fill.symbol, before)
         core.refresh_marks()
         if odd:
