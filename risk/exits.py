@@ -96,9 +96,12 @@ def exit_wishes(
     wishes: list[ExitWish] = []
     breaches: dict[WatchKey, Breach] = {}
     calm = _calm_share(policy)
+    breached = {symbol for symbol, _ in watch.breaches}
     for symbol in view.portfolio.positions:
         quote = view.quotes.get(symbol)
         is_seen = quote is not None and is_fresh(quote, view, policy.price_max_age_s)
+        if not is_seen and symbol not in breached:
+            continue
         if quote is not None and is_seen and _is_calm(view.portfolio, quote, calm):
             continue
         for line in _lines(view.portfolio, symbol, policy):

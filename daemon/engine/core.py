@@ -1,9 +1,11 @@
 """What the engine's parts share: universe, rules, memory, bars, quotes, and how intents commit."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any, cast
 
 from daemon.engine.board import Board
 from daemon.engine.commands import Command, RecordDurably, SubmitOrder
@@ -252,4 +254,8 @@ def merge(before: Decision | None, latest: Decision) -> Decision:
     """Return a decision that still says, for symbols it did not look at, what was said before."""
     if before is None or len(latest.outcomes) >= len(before.outcomes):
         return latest
-    return replace(latest, outcomes={**before.outcomes, **latest.outcomes})
+    said, older = dict(latest.outcomes), before.outcomes
+    if isinstance(older, ChainMap):
+        said, older = {**older.maps[0], **said}, older.maps[1]
+    # Not spelled out: a slot's outcomes are many, and an exit's is one.
+    return replace(latest, outcomes=ChainMap(said, cast(MutableMapping[Symbol, Any], older)))

@@ -176,6 +176,6 @@ def _clusters(
             if cluster_of[column] >= 0:
                 continue
             cluster_of[column] = number
-            waiting.extend(int(c) for c in np.flatnonzero(linked[column]) if cluster_of[c] < 0)
+            waiting.extend(np.flatnonzero(linked[column] & (cluster_of < 0)).tolist())
         number += 1
     return cluster_of

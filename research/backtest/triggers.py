@@ -30,6 +30,7 @@ class Triggers:
         self._is_idle = not self._stop and not (self._profit and self._books)
         self._column_of = universe.column_of()
         self._portfolio: Portfolio | None = None
+        self._held: dict[tuple[str, Symbol], Position] = {}
         self._below = np.full(len(universe), np.nan)
         self._above = np.full(len(universe), np.nan)
 
@@ -66,21 +67,30 @@ class Triggers:
         return not np.count_nonzero(near)
 
     def _remake(self, portfolio: Portfolio) -> None:
-        self._portfolio = portfolio
-        self._below.fill(np.nan)
-        self._above.fill(np.nan)
-        for symbol in portfolio.positions:
+        """Take in what changed since the portfolio seen last: positions unchanged are the same."""
+        held = {
+            (name, symbol): position
+            for name, book in portfolio.books.items()
+            if name != EXTERNAL
+            for symbol, position in book.positions.items()
+        }
+        changed = {key[1] for key, position in held.items() if self._held.get(key) is not position}
+        changed |= {symbol for name, symbol in self._held.keys() - held.keys()}
+        self._portfolio, self._held = portfolio, held
+        for symbol in changed:
             column = self._column_of.get(symbol)
-            if column is None:
-                continue
-            ours = _ours(portfolio, symbol)
-            net = sum((p.quantity_shares for p in ours.values()), Decimal(0))
-            if net and self._stop > 0:
-                self._put(column, _average(ours, net), float(net), -self._stop)
-            for book, position in ours.items():
-                if book in self._books and self._profit > 0:
-                    entry_usd = float(position.average_entry_usd)
-                    self._put(column, entry_usd, float(position.quantity_shares), self._profit)
+            if column is not None:
+                self._set(column, _ours(portfolio, symbol))
+
+    def _set(self, column: int, ours: Mapping[str, Position]) -> None:
+        self._below[column] = self._above[column] = np.nan
+        net = sum((p.quantity_shares for p in ours.values()), Decimal(0))
+        if net and self._stop > 0:
+            self._put(column, _average(ours, net), float(net), -self._stop)
+        for book, position in ours.items():
+            if book in self._books and self._profit > 0:
+                entry_usd = float(position.average_entry_usd)
+                self._put(column, entry_usd, float(position.quantity_shares), self._profit)
 
     def _put(self, column: int, entry_usd: float, shares: float, gain: float) -> None:
         """Note where a position has gained this share of its entry, on the tick beyond it."""
