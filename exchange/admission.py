@@ -122,8 +122,8 @@ def _judge_intent(request: OrderRequest, intent: PositionIntent) -> None:
     is_exit = not intent.opens
     if request.order_class is OrderClass.OCO and not is_exit:
         raise errors.against_rule("oco orders must be exit orders")
-    if request.order_class is OrderClass.BRACKET and is_exit:
-        raise errors.against_rule("bracket orders must be entry orders")
+    if request.order_class in (OrderClass.BRACKET, OrderClass.OTO) and is_exit:
+        raise errors.against_rule(f"{request.order_class} orders must be entry orders")
 
 
 def _judge_direction(request: OrderRequest, intent: PositionIntent, around: Surroundings) -> None:

@@ -6,7 +6,9 @@ stop stays held, watching the tape, until it is triggered.
 """
 
 from dataclasses import replace
+from decimal import Decimal
 
+from domain.money import ZERO
 from exchange.knobs import Knobs
 from exchange.order_book import OrderBook
 from exchange.orders import OrderClass, OrderType, Status, VenueOrder
@@ -69,17 +71,28 @@ class Groups:
             self._register.record(EventKind.QUIET, replace(leg, parent_id=new.id))
 
     def _activate(self, entry: VenueOrder) -> None:
+        """Let the exits work, for the shares that are still there: some may have been sold."""
         now_ns = self._register.now_ns
+        free = self._closable(entry)
         for leg_id in entry.leg_ids:
             leg = self._book.by_id[leg_id]
-            if leg.status is not Status.HELD:
+            if leg.status is not Status.HELD or leg.qty is None:
                 continue
-            leg = replace(leg, updated_ns=now_ns, is_armed=True)
+            if free <= 0:
+                self._end(leg, quiet=False)
+                continue
+            leg = replace(leg, qty=min(leg.qty, free), updated_ns=now_ns, is_armed=True)
             if leg.type is OrderType.LIMIT or len(entry.leg_ids) == 1:
                 leg = replace(leg, status=Status.NEW, submitted_ns=now_ns)
                 self._register.record(EventKind.NEW, leg)
             else:
                 self._register.record(EventKind.QUIET, leg)
+
+    def _closable(self, entry: VenueOrder) -> Decimal:
+        account = self._register.account
+        if account.qty(entry.symbol) * entry.side.sign <= 0:
+            return ZERO
+        return account.available_qty(entry.symbol)
 
     def _other_exits(self, order: VenueOrder) -> list[VenueOrder]:
         others = self._book.group_of(order)

@@ -296,3 +296,21 @@ def test_a_replaced_exit_still_belongs_to_its_group() -> None:
     venue.advance(tick_ns(5))
     assert venue.order(new.id).status is Status.CANCELED
     assert [leg.status for leg in legs_of(venue, new.id)] == [Status.FILLED]
+
+
+def test_exits_work_for_the_shares_that_are_still_there() -> None:
+    venue = make_venue(at_ns=tick_ns(0))
+    told = venue.submit(bracket(qty="250"))
+    assert venue.account.qty("AAA") == 100
+    venue.submit(sell(qty="30"))
+    venue.advance(tick_ns(5))
+    assert venue.account.qty("AAA") == 220
+    assert [leg.status for leg in legs_of(venue, told.id)] == [Status.NEW, Status.HELD]
+    assert {leg.qty for leg in legs_of(venue, told.id)} == {D(220)}
+
+
+def test_an_oto_that_closes_is_refused() -> None:
+    venue = make_venue(at_ns=tick_ns(0))
+    venue.submit(buy())
+    with pytest.raises(Refusal, match="oto orders must be entry orders"):
+        venue.submit(sell(order_class=OrderClass.OTO, limit="99", stop_loss_stop=D(101)))
