@@ -29,8 +29,9 @@ from daemon.pacing import Pacing
 from daemon.recording import Recorder
 from daemon.runner import Observers, Runner, Timing
 from daemon.settings import Settings
-from daemon.universe import choose_universe, restrict_to_venue
+from daemon.universe import choose_universe, reachable_gross, restrict_to_venue
 from domain.calendar import Calendar
+from domain.errors import Refused
 from domain.events import OperatorAsked
 from domain.instruments import Symbol, Universe
 from domain.portfolio import AccountReport
@@ -323,12 +324,20 @@ async def _universe(
     choice = restrict_to_venue(choice, tradable)
     for note in choice.notes:
         say(note)
+    reachable = reachable_gross(settings, choice.universe)
+    say(f"{len(choice.universe)} symbols; the caps let at most {reachable:.0%} of equity be held")
     return wiring.lot_sized(choice.universe, settings), assets
 
 
 async def _begin_records(assembly: Assembly, settings: Settings, now: datetime) -> None:
-    """Save once before the first record: the journal is folded onto a snapshot, so one must be."""
-    await assembly.recorder.save(assembly.engine.snapshot(now))
+    """Save once before the first record: the journal is folded onto a snapshot, so one must be.
+
+    Raises Refused when the disk does not take it.
+    """
+    try:
+        await assembly.recorder.save(assembly.engine.snapshot(now))
+    except OSError as fault:
+        raise Refused(f"the state cannot be saved, so nothing is traded: {fault}") from fault
     assembly.recorder.record(
         RunBegan(
             at=now,

@@ -27,7 +27,7 @@ from daemon.embedded import EmbeddedExchange, ExchangeOptions, find_or_start
 from daemon.feeds import Feeds
 from daemon.http_server import serve
 from daemon.keeping import ExchangeKeeper
-from daemon.machine import Machine, Watch, this_machine
+from daemon.machine import Machine, ReadableNote, Watch, this_machine
 from daemon.pacing import ClockPacing, LockstepPacing, Pacing, VenuePacing
 from daemon.report import RunReport, report_of
 from daemon.sdnotify import ServiceManager
@@ -93,6 +93,8 @@ class _Started:
     assembly: Assembly
     time: _Time
     files: startup.StateFiles
+    running: ReadableNote
+    """Says that we run; still there at the next start when this one did not end cleanly."""
 
 
 async def run(settings: Settings, options: RunOptions) -> RunReport | None:
@@ -150,11 +152,15 @@ class _Program:
         assembly = started.assembly
         try:
             await self._trade(assembly, started.time)
+            started.running.clear()
             return report_of(
                 assembly,
                 uptime_s=self._options.machine.real_time_s() - self._started_s,
                 account=await self._final_account(assembly),
             )
+        except TradewindError:
+            started.running.clear()  # told to whoever started us: no crash
+            raise
         finally:
             started.files.lock.release()
 
@@ -203,10 +209,14 @@ class _Program:
         if self._options.is_dry_run:
             assembly.runner.is_sending = False
         self._options.on_assembled(assembly)
+        running = machine.note(files.directory / "running")
+        if running.read():
+            assembly.observer.notify(startup.crash_notice(running.read(), time.clock.now()))
+        running.write(f"since {time.clock.now():%Y-%m-%d %H:%M:%S} UTC")
         hung = note.read()
         if hung:
             assembly.runner.post(StrategyHung(at=time.clock.now(), strategy=hung))
-        return _Started(assembly, time, files)
+        return _Started(assembly, time, files, running)
 
     async def _account(self, connection: wiring.Connection) -> AccountReport:
         try:

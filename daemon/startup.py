@@ -8,6 +8,7 @@ from pathlib import Path
 import structlog
 
 from daemon.engine import Engine
+from daemon.engine.commands import Notify
 from daemon.engine.rules import EngineRules
 from daemon.feeds import fetch_history
 from daemon.machine import Lock, Machine
@@ -16,6 +17,7 @@ from domain.calendar import Calendar, Session, Timeframe
 from domain.errors import Refused, VenueUnavailable
 from domain.instruments import Symbol
 from domain.money import ZERO
+from domain.orders import Severity
 from domain.portfolio import AccountReport
 from domain.ports import Clock, PriceSource
 from domain.snapshot import Snapshot, TradingState, TradingStatus
@@ -149,3 +151,13 @@ def _sessions(
         needed -= len(past[-count].slots(timeframe))
     chosen = list(past[len(past) - count :])
     return [*chosen, today] if today is not None else chosen
+
+
+def crash_notice(since: str, now: datetime) -> Notify:
+    """Return what a person is told when the process before this one did not end cleanly."""
+    return Notify(
+        key=f"crash:{now.isoformat()}",
+        severity=Severity.CRITICAL,
+        message=f"the daemon that ran {since} did not end cleanly; it was started again",
+        fields={"action": "read the log of its last minutes; the book was recovered"},
+    )
