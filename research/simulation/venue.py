@@ -56,6 +56,7 @@ class SimulatedVenue:
     ) -> None:
         self._loop = loop
         self._chance = chance
+        self.speed = speed
         market = _market(chance.below(MARKETS), tuple(symbols))
         sessions = [s for s in market.calendar.sessions if s.day >= START_DAY]
         session = sessions[chance.below(START_DAYS)]

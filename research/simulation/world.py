@@ -11,7 +11,6 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -33,8 +32,8 @@ from research.simulation.process import Profile, SimulatedDaemon, told
 from research.simulation.swarm import CALM, Swarm, draw_swarm
 from research.simulation.venue import SimulatedVenue
 
-SPEED = 10.0
-"""Market seconds in a second of virtual time."""
+SPEEDS = (10.0, 30.0, 60.0, 120.0)
+"""Market seconds in a second of virtual time; each seed draws its own."""
 SYMBOLS = 12
 WIDE_SHARE = 0.05
 """The share of seeds with all symbols and one-minute bars."""
@@ -47,7 +46,8 @@ SETTLE_S_MAX = 400.0
 """Virtual seconds after the last fault within which everything must be settled…"""
 STOP_S_MAX = 60.0
 """…and after SIGTERM within which the daemon must be gone."""
-HEAL_BEFORE_CLOSE = timedelta(minutes=100), timedelta(minutes=300)
+HEAL_BEFORE_CLOSE_S = SETTLE_S_MAX, 2 * SETTLE_S_MAX
+"""The faults stop so long before the last day's close; at a high speed, early in the day."""
 SECONDS_A_DAY_MAX = 40_000.0
 VIOLATIONS_MAX = 5
 Log = Callable[[str], None]
@@ -62,7 +62,10 @@ class Wish:
     swarm: Swarm | None = None
     """None draws one from the seed."""
     wide: bool | None = None
-    speed: float = SPEED
+    speed: float | None = None
+    symbols: int = SYMBOLS
+    more: dict[str, object] = field(default_factory=dict)
+    """Settings of the daemon other than the profile's."""
     log: Log | None = None
 
 
@@ -123,8 +126,9 @@ class World:
         drawn = draw_swarm(chance.fork("swarm"))
         self.swarm = wish.swarm if wish.swarm is not None else drawn
         is_wide = chance.fork("wide").hits(WIDE_SHARE) if wish.wide is None else wish.wide
-        symbols = _symbols(chance.fork("symbols"), is_wide=is_wide)
-        self.venue = SimulatedVenue(self.loop, chance.fork("venue"), symbols, speed=wish.speed)
+        symbols = _symbols(chance.fork("symbols"), wish.symbols, is_wide=is_wide)
+        speed = wish.speed if wish.speed is not None else chance.fork("speed").pick(SPEEDS)
+        self.venue = SimulatedVenue(self.loop, chance.fork("venue"), symbols, speed=speed)
         self.daemon = SimulatedDaemon(
             self.loop,
             chance.fork("daemon"),
@@ -133,6 +137,7 @@ class World:
                 bar_timeframe="1Min" if is_wide else "5Min",
                 chatter_seed=chance.fork("chatter").below(1 << 30),
                 seed=chance.fork("jitter").below(1 << 30),
+                more=wish.more,
             ),
             count=self._count,
             on_violation=self.violated,
@@ -225,7 +230,7 @@ class World:
             self.loop.create_task(self._look(), name="oracle"),
             self.loop.create_task(self._operate(), name="operator"),
         ]
-        while not self._is_time_to_heal() and not self.violations:  # noqa: ASYNC110
+        while not self.is_time_to_heal() and not self.violations:  # noqa: ASYNC110
             await asyncio.sleep(LOOK_S)
         if not self.violations:
             await self._end_well()
@@ -243,15 +248,15 @@ class World:
         self.daemon.disk.faults = swarm.disk
         self.daemon.faults = swarm.process
 
-    def _is_time_to_heal(self) -> bool:
+    def is_time_to_heal(self) -> bool:
         """Return whether the last day is so far that there is time to settle before its close."""
         if self.venue.days_closed < self._wish.days - 1:
             return False
         left = self.venue.until_close()
         if left is None:
             return False
-        least, most = HEAL_BEFORE_CLOSE
-        return left < least + (most - least) * self._chance.fork("heal").share()
+        left_s = left.total_seconds() / self.venue.speed
+        return left_s < self._chance.fork("heal").between(*HEAL_BEFORE_CLOSE_S)
 
     async def _look(self) -> None:
         while True:
@@ -316,7 +321,7 @@ class World:
             subject=subject,
             order=order,
         )
-        life.context.copy().run(assembly.operate, asked)
+        self.loop.start(life, assembly.operate(asked), "asked")
 
     # --- the end ------------------------------------------------------------------------------
 
@@ -368,13 +373,13 @@ class World:
             self.violated("the book does not match", str(report.fields["book_mismatch"]))
 
 
-def _symbols(chance: Chance, *, is_wide: bool) -> tuple[Symbol, ...]:
+def _symbols(chance: Chance, count: int, *, is_wide: bool) -> tuple[Symbol, ...]:
     known = [Symbol(name) for name in shipped_instruments()]
     if is_wide:
         return tuple(known)
     start = chance.below(len(known))
     step = 5
-    return tuple(known[(start + step * number) % len(known)] for number in range(SYMBOLS))
+    return tuple(known[(start + step * number) % len(known)] for number in range(count))
 
 
 @contextlib.contextmanager

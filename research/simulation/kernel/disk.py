@@ -84,7 +84,7 @@ class Disk:
         """Told of every change before it is made; may raise to end the process there."""
         self.on_synced: Callable[[Path, bytes], None] = lambda path, data: None
         """Told what has become durable."""
-        self._chance = chance
+        self.chance = chance
         self._count = count
         self._seen: dict[Path, _Content] = {}
         self._durable: dict[Path, _Content] = {}
@@ -96,16 +96,16 @@ class Disk:
         """Count one change of a file or directory, and fail if it is to fail."""
         self.operations += 1
         self.before_operation(self.operations)
-        if self._chance.hits(self.faults.fail):
+        if self.chance.hits(self.faults.fail):
             self._count(f"disk.fail_{what}")
             raise OSError(errno.EIO, f"{what} failed (simulated)", str(path))
 
     def write_s(self) -> float:
         """Return how long the next write takes."""
-        if self._chance.hits(self.faults.slow):
+        if self.chance.hits(self.faults.slow):
             self._count("disk.slow")
-            return self._chance.between(*self.faults.slow_s)
-        return self._chance.between(*self.faults.latency_s)
+            return self.chance.between(*self.faults.slow_s)
+        return self.chance.between(*self.faults.latency_s)
 
     def kill(self) -> None:
         """End the process that had files open: what it wrote is kept."""
@@ -114,7 +114,7 @@ class Disk:
     def lose_power(self) -> None:
         """Cut the power: what was not synced may be gone."""
         self.life += 1
-        chance, kept = self._chance, dict(self._durable)
+        chance, kept = self.chance, dict(self._durable)
         for directory, states in sorted(self._history.items()):
             chosen = chance.below(len(states) + 1)
             if chosen < len(states):
@@ -130,10 +130,10 @@ class Disk:
     def _tear(self, content: _Content) -> None:
         unsynced = len(content.data) - content.synced
         if unsynced > 0:
-            kept = self._chance.below(unsynced + 1)
+            kept = self.chance.below(unsynced + 1)
             del content.data[content.synced + kept :]
             self._count("disk.torn" if 0 < kept < unsynced else "disk.lost_bytes")
-            if kept and self._chance.hits(GARBLED):
+            if kept and self.chance.hits(GARBLED):
                 self._count("disk.garbled")
                 content.data[-1] ^= 0x5A
         content.synced = len(content.data)

@@ -1,0 +1,88 @@
+"""`tradewind simulate`: one world told in words, or many counted."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command; called by `daemon.cli` through the entry point `tradewind.commands`."""
+    app.command("simulate")(simulate_command)
+
+
+def simulate_command(  # noqa: PLR0913 - one parameter for each option
+    seed: Annotated[int, typer.Option(min=0, help="The world, or the first of many.")] = 1,
+    days: Annotated[int, typer.Option(min=1, help="Trading days of each world.")] = 1,
+    trace: Annotated[bool, typer.Option("--trace", help="Tell what happens, in order.")] = False,
+    worlds: Annotated[int, typer.Option(min=1, help="How many worlds, by seeds in a row.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes at once.")] = 1,
+    minutes: Annotated[float, typer.Option(help="Begin no world after so long.")] = 1e6,
+    results: Annotated[
+        Path | None,
+        typer.Option(help="Add to this file; worlds that are in it are not played again."),
+    ] = None,
+    crash_points: Annotated[
+        int, typer.Option(min=0, help="Instead: end the daemon at so many points of one morning.")
+    ] = 0,
+) -> None:
+    """Run daemon and exchange under seeded faults in virtual time; exit 1 when a promise breaks."""
+    if crash_points:
+        _crash(crash_points, jobs)
+    elif worlds > 1:
+        _play_many(range(seed, seed + worlds), days, jobs, minutes, results)
+    else:
+        _play_one(seed, days, trace=trace)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def _play_one(seed: int, days: int, *, trace: bool) -> None:
+    from research.simulation.campaign import Tally, as_result
+    from research.simulation.world import Wish, World
+
+    outcome = World(Wish(seed=seed, days=days, log=_say if trace else None)).run()
+    tally = Tally()
+    tally.add(as_result(outcome, cpu_s=0.0))
+    for line in tally.lines():
+        _say(line)
+    _say(f"trace {outcome.trace} after {outcome.steps} callbacks")
+    for violation in outcome.violations:
+        _say(f"VIOLATION {violation}")
+    if outcome.violations:
+        _say(f"again: tradewind simulate --seed {seed} --days {days} --trace")
+        raise typer.Exit(1)
+
+
+def _play_many(seeds: range, days: int, jobs: int, minutes: float, results: Path | None) -> None:
+    import time
+
+    from research.simulation.campaign import play_many
+
+    due_s = time.monotonic() + 60.0 * minutes  # noqa: TID251 - a person's patience
+    tally = play_many(seeds, days=days, jobs=jobs, results=results, say=_say, due_s=due_s)
+    for line in tally.lines():
+        _say(line)
+    untried = tally.untried()
+    if untried:
+        _say(f"not a valid run: fired too rarely: {', '.join(untried)}")
+    if tally.failed or untried:
+        raise typer.Exit(1)
+
+
+def _crash(points: int, jobs: int) -> None:
+    from research.simulation.crash_points import crash_everywhere
+
+    found = crash_everywhere(points=points, jobs=jobs)
+    _say(
+        f"{found.tried} ends at {found.points} of {found.callbacks} callbacks; "
+        f"{len(found.failed)} bad"
+    )
+    for line in found.failed[:20]:
+        _say(f"VIOLATION {line}")
+    if found.failed:
+        raise typer.Exit(1)
