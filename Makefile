@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 SPEED  ?= 60
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: help setup setup-dev run test check lint types imports bench example lock clean
+.PHONY: help setup setup-dev run test test-long check lint types imports bench example lock clean
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -43,8 +43,11 @@ $(DEV_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 run: setup                ## trade on the embedded exchange, shown in a terminal view (SPEED=60)
 	@./tradewind demo --speed $(SPEED)
 
-test: setup-dev           ## run every test but the benchmarks
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not benchmark"
+test: setup-dev           ## run every test but the long ones and the benchmarks
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not benchmark and not long"
+
+test-long: setup-dev      ## two real sessions at 600x; needs the data folder beside the checkout
+	@$(BIN)/python -m pytest -m long
 
 check: setup-dev lint types imports test   ## what CI runs: lint, types, import contracts, tests
 

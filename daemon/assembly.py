@@ -1,5 +1,6 @@
 """One running daemon, put together: what the program runs and the HTTP interface shows."""
 
+import asyncio
 import hashlib
 import os
 import secrets
@@ -120,6 +121,8 @@ class Assembly:
         self.feeds = feeds_of(self.runner)
         self.runner.before_decision = self.feeds.refresh
         self.feeds.on_poll = self._polled
+        self.first_cycle = asyncio.Event()
+        """Set once the universe's quotes have been polled and looked at."""
         self._meter = Meter(self.metrics, ground.connection, lambda: self.feeds.slots_missed)
         self.metrics.universe_chosen(len(engine.core.universe))
         self.metrics.limits_armed(drawdown=float(settings.max_drawdown_percent))
@@ -209,6 +212,7 @@ class Assembly:
         self._meter.publish()
 
     def _polled(self, took_s: float) -> None:
+        self.first_cycle.set()
         real_s = self._real_time_s()
         self.metrics.prices_fetched(real_s, took_s)
         self.metrics.cycle_finished(real_s, took_s)

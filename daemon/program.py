@@ -325,9 +325,9 @@ class _Program:
                 begin(feeds.quotes(), "quotes"),
                 begin(feeds.reconciling(assembly.is_quiet), "reconciling"),
             ]
-            self._manager.ready("trading")
+            ready = begin(self._say_ready(assembly), "ready")
             await asyncio.wait({stopping, sessions}, return_when=asyncio.FIRST_COMPLETED)
-            for task in bringing:
+            for task in (*bringing, ready):
                 task.cancel()
             await self._stop_in_stages(assembly)
             for task in (*carrying, stopping):
@@ -344,6 +344,13 @@ class _Program:
             self._manager.still_starting(30.0)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), RECONCILE_AGAIN_S)
+
+    async def _say_ready(self, assembly: Assembly) -> None:
+        """Tell the service manager after the first full cycle; at night none comes, and none is
+        waited for."""
+        if assembly.engine.core.calendar.session_at(assembly.clock.now()) is not None:
+            await assembly.first_cycle.wait()
+        self._manager.ready("trading")
 
     async def _beat(self, assembly: Assembly, watchdog: Watch) -> None:
         loop = asyncio.get_running_loop()
