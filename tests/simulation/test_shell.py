@@ -388,9 +388,13 @@ async def test_a_stop_leaves_orders_working_when_told_to() -> None:
     assert [o.status for o in shell.venue.orders.values()] == [OrderStatus.WORKING]
 
 
-@in_virtual_time
-async def test_a_stop_withholds_what_was_not_sent_yet() -> None:
-    shell = await a_shell()
+@pytest.mark.parametrize("cancels_at_stop", [True, False])
+def test_a_stop_withholds_what_was_not_sent_yet(cancels_at_stop: bool) -> None:
+    in_virtual_time(stopping_before_the_first_byte)(cancels_at_stop)
+
+
+async def stopping_before_the_first_byte(cancels_at_stop: bool) -> None:
+    shell = await a_shell(cancels_at_stop=cancels_at_stop)
     shell.writer.is_stuck = True
     await slot(shell)
     shell.runner.post(StoppingBegan(at=shell.clock.now()))

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from daemon.engine.commands import CancelOrder, RecordDurably, SubmitOrder
-from domain.events import Action, OperatorOrder, StoppingBegan
+from domain.events import Action, OperatorOrder, StoppingBegan, SubmitRejected
 from domain.instruments import Symbol
 from domain.orders import (
     EXTERNAL,
@@ -207,10 +207,23 @@ def test_flatten_cancels_what_works_before_it_closes() -> None:
     assert [c.client_order_id for c in commands if isinstance(c, CancelOrder)] == [
         closing.intent.client_order_id
     ]
-    assert not [c for c in commands if isinstance(c, SubmitOrder)]
+    assert not [f for f in recorded(commands) if type(f) is Decided]
     desk.tell(closing, OrderStatus.CANCELED)
     desk.wait(20).poll()
     assert [o.intent.leg for o in desk.sent[2:]] == [Leg.FLATTEN]
+
+
+def test_a_flatten_that_was_refused_is_tried_again_but_not_at_every_poll() -> None:
+    desk = holding()
+    desk.ask(Action.FLATTEN)
+    order = desk.sent[-1]
+    identity = order.intent.client_order_id
+    desk.post(SubmitRejected(at=desk.now, client_order_id=identity, reason="no", code=None))
+    for _ in range(3):
+        desk.wait(5).poll()
+    assert len(desk.sent) == 2
+    desk.wait(5).poll()
+    assert len(desk.sent) == 3
 
 
 def test_flatten_goes_on_until_nothing_is_held() -> None:

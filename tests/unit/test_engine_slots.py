@@ -327,6 +327,7 @@ def test_a_daily_target_survives_a_restart(minutes: float) -> None:
     fresh = desk.restarted(after_s=minutes * 60)
     fresh.report()
     fresh.open(TUESDAY)
+    assert fresh.scheduled[-1].due_at > fresh.now
     fresh.poll()
     fresh.due()
     assert [o.intent.symbol for o in fresh.sent] == [A]
