@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+import numpy as np
+
 from daemon.engine.commands import Ask
 from daemon.engine.rules import EngineRules, StrategyEntry
 from daemon.registry import Raised, attempt
@@ -21,6 +23,8 @@ from research.backtest.history import Frame, History
 BLOCK_ELEMENTS_MAX = 1 << 17
 """Look-back x columns of one stacked call: its arrays should stay in the processor's cache."""
 BLOCK_INSTANTS_MAX = 512
+FIRST_CHECKS, LATER_CHECKS = 16, 2
+"""Answers of a strategy's first block, and of each later one, that are checked before use."""
 
 
 def can_stack(entry: StrategyEntry) -> bool:
@@ -58,6 +62,8 @@ class Answers:
     ) -> None:
         """Prepare for a run whose panels begin with these rows of each frame."""
         self._entries = rules.strategies
+        self.asked_singly: dict[StrategyName, str] = {}
+        """Strategies whose answers about many instants were not those about each, and when."""
         self._stacks: dict[StrategyName, _Stack] = {}
         for name, entry in rules.strategies.items():
             if stacks and not entry.abstains and can_stack(entry):
@@ -67,16 +73,28 @@ class Answers:
                 )
 
     def answer(self, ask: Ask) -> Signals | Raised:
-        """Return the strategy's answer, or what it raised."""
+        """Return the strategy's answer, or what it raised.
+
+        Side by side, later instants are other columns: a strategy that looks across columns
+        without saying so would see the future. So some answers of each block are asked for singly
+        before any is used, and at a difference the strategy is asked about one instant at a time.
+        """
         stack = self._stacks.get(ask.strategy)
-        if stack is not None:
-            signals = _stacked(stack, ask.slot_at)
-            if signals is not None:
-                return signals
-            # It failed, or answered in another shape: let the engine see that for itself.
-            del self._stacks[ask.strategy]
         strategy = self._entries[ask.strategy].strategy
-        return attempt(lambda: strategy.decide(ask.market))
+        if stack is None:
+            return attempt(lambda: strategy.decide(ask.market))
+        row = stack.row_of[ask.slot_at]
+        if stack.answers is not None and stack.first <= row < stack.first + len(stack.answers):
+            return stack.answers[row - stack.first]
+        is_first = stack.answers is None
+        answers = _evaluate(stack, row)
+        checked = _checked_rows(len(answers), is_first=is_first) if answers else []
+        if answers is None or not all(_agrees(stack, row + k, answers[k]) for k in checked):
+            del self._stacks[ask.strategy]
+            self.asked_singly[ask.strategy] = f"{ask.slot_at:%Y-%m-%d %H:%M} UTC"
+            return attempt(lambda: strategy.decide(ask.market))
+        stack.first, stack.answers = row, answers
+        return answers[0]
 
 
 def _stack(
@@ -102,39 +120,17 @@ def _stack(
     )
 
 
-def _stacked(stack: _Stack, slot_at: datetime) -> Signals | None:
-    row = stack.row_of[slot_at]
-    if stack.answers is None or not stack.first <= row < stack.first + len(stack.answers):
-        answers = _evaluate(stack, row)
-        if answers is None:
-            return None
-        stack.first, stack.answers = row, answers
-    return stack.answers[row - stack.first]
-
-
 def _evaluate(stack: _Stack, row: int) -> list[Signals] | None:
     """Return the answers of the block that begins at a row of the frame."""
-    frame, strategy = stack.frame, stack.entry.strategy
-    lookback = strategy.lookback_bars
+    frame = stack.frame
     last = min(row + stack.instants, len(frame.slots))
     for index in range(stack.fed, last):
         slot = frame.slots[index]
         stack.panel.append(slot, frame.row(index), slot in stack.starts)
     stack.fed = last
     count, width = last - row, len(stack.symbols) // stack.instants
-    try:
-        bars = stack.panel.stack(frame.slots[row], count, lookback)
-    except LookupError:
-        return None
-    market = Market(
-        as_of=frame.slots[row],
-        symbols=stack.symbols[: count * width],
-        bars=bars,
-        panels={frame.timeframe: bars},
-        reads=strategy.reads,
-    )
-    signals = attempt(lambda: strategy.decide(market))
-    if not isinstance(signals, Signals) or not _has_shape(signals, (count * width,)):
+    signals = _asked(stack, row, count)
+    if signals is None:
         return None
     strengths = signals.strength.reshape(count, width)
     evidence = {key: values.reshape(count, width) for key, values in signals.evidence.items()}
@@ -145,6 +141,40 @@ def _evaluate(stack: _Stack, row: int) -> list[Signals] | None:
         )
         for index in range(count)
     ]
+
+
+def _asked(stack: _Stack, row: int, count: int) -> Signals | None:
+    """Return the answer about `count` instants from a row on; None if it is not of that shape."""
+    frame, strategy = stack.frame, stack.entry.strategy
+    width = len(stack.symbols) // stack.instants
+    bars = stack.panel.stack(frame.slots[row], count, strategy.lookback_bars)
+    market = Market(
+        # The latest of them: who reads the clock answers otherwise than when asked singly.
+        as_of=frame.slots[row + count - 1],
+        symbols=stack.symbols[: count * width],
+        bars=bars,
+        panels={frame.timeframe: bars},
+        reads=strategy.reads,
+    )
+    signals = attempt(lambda: strategy.decide(market))
+    if not isinstance(signals, Signals) or not _has_shape(signals, (count * width,)):
+        return None
+    return signals
+
+
+def _checked_rows(count: int, *, is_first: bool) -> list[int]:
+    """Return which answers of a block are asked for singly too: many of the first, two later."""
+    wanted = FIRST_CHECKS if is_first else LATER_CHECKS
+    return sorted({round(k) for k in np.linspace(0, count - 1, min(wanted, count)).tolist()})
+
+
+def _agrees(stack: _Stack, row: int, answer: Signals) -> bool:
+    single = _asked(stack, row, 1)
+    if single is None or single.evidence.keys() != answer.evidence.keys():
+        return False
+    pairs = [(single.strength, answer.strength)]
+    pairs += [(values, answer.evidence[key]) for key, values in single.evidence.items()]
+    return all(np.array_equal(one, other, equal_nan=True) for one, other in pairs)
 
 
 def _has_shape(signals: Signals, shape: tuple[int]) -> bool:

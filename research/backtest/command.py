@@ -150,7 +150,7 @@ def _played(prepared: Prepared) -> BacktestResult:
         TextColumn("left"),
     )
     with (
-        _interruptible() as stop,
+        interruptible() as stop,
         Progress(*columns, console=Console(stderr=True), transient=True) as bar,
     ):
         task = bar.add_task("Backtest", total=len(prepared.plan.sessions))
@@ -160,7 +160,7 @@ def _played(prepared: Prepared) -> BacktestResult:
 
 
 @contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
+def interruptible() -> Iterator[Callable[[], bool]]:
     """Let the first Ctrl-C end the run between two sessions; a second one ends the program."""
     asked = False
 

@@ -159,6 +159,7 @@ class Player:
             counters=dict(memory.counters),
             capital_usd=self._plan.capital_usd,
             is_partial=done < total,
+            asked_singly=dict(self._answers.asked_singly),
             ledger_differences=tuple(self.venue.differences(memory.portfolio.cash_usd, held)),
             cpu_s=process_time() - cpu_s,
             wall_s=perf_counter() - wall_s,

@@ -131,6 +131,9 @@ class BacktestResult:
     counters: Mapping[str, int]
     capital_usd: Decimal
     is_partial: bool
+    asked_singly: Mapping[str, str]
+    """Strategies that look across columns or at the clock without declaring it, and since when
+    they were asked about one instant at a time."""
     ledger_differences: tuple[str, ...]
     cpu_s: float
     wall_s: float

@@ -217,7 +217,14 @@ def _manifest(
             for n in recording.notices
             if not n.key.startswith("closed:")
         ],
-        "notes": list(prepared.notes),
+        "notes": [
+            *prepared.notes,
+            *(
+                f"{name} answers differently when asked about many instants at once (seen at the "
+                f"bar of {at}): if it compares symbols, declare cross_sectional = True"
+                for name, at in result.asked_singly.items()
+            ),
+        ],
         "book_matches_venue": not result.ledger_differences,
         "book_mismatch": list(result.ledger_differences),
         "cpu_s": round(result.cpu_s, 3),

@@ -127,7 +127,7 @@ def _run(saved: SavedBacktest) -> dict[str, Any]:
 
 def _performance(equity: Floats, returns: Floats) -> dict[str, Any]:
     fall = metrics.max_drawdown(equity)
-    found = {
+    found: dict[str, float] = {
         "total_return": float(equity[-1] / equity[0] - 1.0),
         "growth_a_year": metrics.growth(equity),
         "volatility_a_year": metrics.volatility(returns),
@@ -251,6 +251,8 @@ def _sector_share(saved: SavedBacktest, equity: Floats) -> dict[str, Floats]:
 
 def _clean(value: float) -> float | None:
     """Return a number that JSON can hold; None for what cannot be said."""
+    if isinstance(value, int):
+        return value
     return None if not math.isfinite(value) else round(float(value), 8)
 
 

@@ -1,4 +1,5 @@
 import json
+import signal
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 
 from domain.errors import ConfigurationFault, Refused
 from exchange.sessions import xnys_calendar
+from research.backtest.command import interruptible
 from research.backtest.results import load
 from research.cli import add_to
 from research.reports.figures import attribute, closed_trades, figures_of
@@ -161,6 +163,17 @@ def test_an_intraday_strategy_on_daily_bars_is_refused_by_name(tmp_path: Path) -
             "--out",
             str(tmp_path / "result"),
         )
+
+
+def test_the_first_interrupt_ends_the_run_and_the_second_the_program() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with interruptible() as stop:
+        assert not stop()
+        signal.raise_signal(signal.SIGINT)
+        assert stop()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_folder_without_a_result_is_named(tmp_path: Path) -> None:

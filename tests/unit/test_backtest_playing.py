@@ -46,6 +46,28 @@ class Raising:
         return Signals(strength=np.ones(market.bars.close.shape[1]))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peeking:
+    """Says its columns are independent; they are not, and side by side they are later days."""
+
+    leak: str
+    timeframe: Timeframe = Timeframe.DAY
+    lookback_bars: int = 5
+    reads: frozenset[str] = SMA.reads
+    cross_sectional: bool = False
+
+    def decide(self, market: Market) -> Signals:
+        last, before = market.bars.close[-1], market.bars.close[-2]
+        match self.leak:
+            case "scaling":
+                wish = last - np.nanmean(last)
+            case "shift":
+                wish = np.roll(last, -3) - last
+            case _:
+                wish = (last - before) * (1 if market.as_of.day % 2 else -1)
+        return Signals(strength=np.sign(np.nan_to_num(wish)))
+
+
 def test_a_wish_at_a_close_is_filled_at_the_next_open() -> None:
     bars = flat_bars([[100.0], [110.0], [120.0], [130.0]])
     bars["open"][1] = 101.0
@@ -158,6 +180,19 @@ def test_asking_about_many_days_at_once_changes_nothing() -> None:
 
     assert deals(history, stacked) == deals(history, one_by_one)
     assert len(stacked.recording.fills) > 20
+
+
+@pytest.mark.parametrize("leak", ["scaling", "shift", "clock"])
+def test_a_strategy_that_looks_across_columns_undeclared_sees_no_future(leak: str) -> None:
+    history = history_of(drawn_bars(120, 3, seed=9))
+    parts = parts_of(history, {"peek": Peeking(leak=leak)})
+
+    stacked = played(player_of(history, parts))
+    one_by_one = played(player_of(history, parts, stacks=False))
+
+    assert deals(history, stacked) == deals(history, one_by_one)
+    assert list(stacked.asked_singly) == ["peek"]
+    assert one_by_one.asked_singly == {}
 
 
 def test_a_symbol_is_not_traded_before_it_is_listed_nor_after_it_has_ended() -> None:
