@@ -17,9 +17,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from time import process_time
 from typing import Any
 
 import numpy as np
@@ -68,7 +68,7 @@ def beside_peers(data: Path, venvs: Path | None, rounds: int) -> dict[str, Any]:
     peers: dict[str, list[float]] = {}
     fills: dict[str, int] = {}
     for _ in range(rounds):
-        result = _run(history, weight_of_fill=1)
+        result = _run(history, 1.0)
         ours.append(result.cpu_s)
         fills["tradewind"] = len(result.recording.fills)
         for name, (venv, script) in PEERS.items():
@@ -95,11 +95,9 @@ def scaling() -> dict[str, float]:
     found = {}
     for width in (66, 528):
         history = _history(drawn_bars(400, width, seed=1), [f"S{n}" for n in range(width)])
-        began = process_time()
-        _run(history, weight_of_fill=0)
-        found[f"session_us_{width}_symbols_no_orders"] = (process_time() - began) / 400 * 1e6
+        found[f"session_us_{width}_symbols_no_orders"] = _run(history, 0.0).cpu_s / 400 * 1e6
     history = _history(drawn_bars(800, 66, seed=2), [f"S{n}" for n in range(66)])
-    quiet, busy = _run(history, weight_of_fill=0), _run(history, weight_of_fill=1)
+    quiet, busy = _run(history, 0.0), _run(history, 1.0)
     orders = len(busy.recording.orders)
     found["order_life_us"] = (busy.cpu_s - quiet.cpu_s) / orders * 1e6
     return {name: round(value, 1) for name, value in found.items()}
@@ -112,12 +110,16 @@ def _history(bars: dict[str, Any], symbols: Sequence[str]) -> History:
     )
 
 
-def _run(history: History, *, weight_of_fill: int) -> BacktestResult:
+def _run(history: History, weight: float) -> BacktestResult:
     parts = parts_of(
         history,
         {"sma": SmaCrossover(timeframe=Timeframe.DAY)},
-        target_position=TARGET_POSITION * weight_of_fill or 1e-12,
+        target_position=TARGET_POSITION,
     )
+    entries = {
+        name: replace(entry, weight=weight) for name, entry in parts.rules.strategies.items()
+    }
+    parts = replace(parts, rules=replace(parts.rules, strategies=entries))
     player = player_of(history, parts)
     gc.collect()
     gc.freeze()  # as the command does
