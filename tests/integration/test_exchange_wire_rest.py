@@ -203,6 +203,7 @@ async def test_a_short_position_is_negative(client: Client) -> None:
     await post(client, side="sell")
     (position,) = await get(client, "/v2/positions")
     assert (position["qty"], position["side"]) == ("-10", "short")
+    assert position["qty_available"] == "-10"
     assert (position["market_value"], position["cost_basis"]) == ("-1000", "-999.9")
 
 
