@@ -78,6 +78,8 @@ class Memory:
         if order.status.is_terminal and (before is None or not before.status.is_terminal):
             self.count(f"orders.{order.status.value}")
             self.finished[_leg_of(order)] += 1
+            # It stands where it ended, not where it began: the last to end are kept.
+            self.orders.pop(identity, None)
         self.orders[identity] = order
         # One that ended and whose last fills are still to come counts as working until they are.
         if not order.status.is_terminal or order.unbooked_shares > 0:

@@ -67,9 +67,10 @@ class Ordering:
             return self.quarantine(order.intent.symbol, f"its order is gone: {event.reason}")
         if order.status in (OrderStatus.SUBMITTING, OrderStatus.CANCELING):
             order = order_states.leave_unresolved(order, event.reason)
-        self._core.memory.remember(order_states.withhold(order, event.at, event.reason))
+        after = order_states.withhold(order, event.at, event.reason)
+        self._core.memory.remember(after)
         self._core.memory.count("orders_withheld")
-        return [_noted(self._core.memory.orders[event.client_order_id]), Save()]
+        return [_noted(after), Save()]
 
     def rejected(self, event: SubmitRejected) -> list[Command]:
         """The venue refused."""
@@ -77,10 +78,11 @@ class Ordering:
         order = core.memory.orders[event.client_order_id]
         if order.status.is_terminal or order.status is OrderStatus.PARTIALLY_FILLED:
             return []
-        core.memory.remember(order_states.reject(order, event.at, event.reason))
+        after = order_states.reject(order, event.at, event.reason)
+        core.memory.remember(after)
         core.memory.count("orders_rejected")
         return [
-            _noted(core.memory.orders[event.client_order_id]),
+            _noted(after),
             Notify(
                 key=f"rejected:{order.intent.symbol}",
                 severity=Severity.WARNING,
