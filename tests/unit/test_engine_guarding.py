@@ -162,6 +162,7 @@ def test_what_a_stop_sold_is_not_bought_straight_back() -> None:
     desk.slot(desk.next_slot())
     assert desk.held() == 0
     assert len(desk.sent) == 2
+    assert not desk.decision.outcomes[A].denials, "allocation should not even ask"
     assert desk.memory.cooldowns == {A: TUESDAY.opens_at}
 
 

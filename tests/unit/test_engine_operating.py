@@ -20,7 +20,7 @@ from domain.orders import (
     Terms,
     TimeInForce,
 )
-from domain.snapshot import TradingState
+from domain.snapshot import Outcome, TradingState
 from state.records import Decided, Noted, StatusChanged
 from tests.support.engines import (
     MONDAY,
@@ -406,6 +406,7 @@ def test_allocation_leaves_a_persons_working_order_alone() -> None:
     desk.says["one"] = (-1.0, NAN, NAN)
     desk.slot(desk.next_slot())
     assert not desk.cancels
+    assert desk.decision.outcomes[A].outcome is Outcome.WORKING
 
 
 # --- stopping ------------------------------------------------------------------------------------

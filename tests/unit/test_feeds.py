@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -472,6 +473,20 @@ async def test_fills_missed_while_the_venue_was_away_are_fetched_later() -> None
     world.broker.faults.append(VenueUnavailable("away"))
     assert not await world.feeds.reconcile()
     assert await world.feeds.reconcile()
+    assert len(world.of(OrderFilled)) == 1
+
+
+@in_virtual_time
+async def test_fills_that_the_venue_shows_late_are_fetched_all_the_same() -> None:
+    world = World(MONDAY.opens_at)
+    for _ in range(2):
+        await asyncio.sleep(300)
+        await world.feeds.reconcile()
+    world.venue.accept("tw1-a", "AAA", Side.BUY, Decimal(5), terms=AtMarket())
+    fill = world.venue.fill("tw1-a", 5, 100)
+    world.venue.fills[:] = [replace(fill, filled_at=fill.filled_at - timedelta(seconds=90))]
+    await asyncio.sleep(60)
+    await world.feeds.reconcile()
     assert len(world.of(OrderFilled)) == 1
 
 
