@@ -113,8 +113,9 @@ def _measure() -> tuple[int, int]:
             seen[0] = life.steps
 
     def note(number: int) -> None:
-        look()
-        seen[1] = number
+        if morning.loop.time() < MORNING_S:
+            look()
+            seen[1] = number
 
     morning.daemon.disk.before_operation = note
     outcome = morning.run()

@@ -164,6 +164,8 @@ class Oracle:
     def _judge_size(self, order: VenueOrder) -> None:
         """Held and working shares of a symbol, with this order, stay inside the position limit."""
         venue = self._venue
+        if venue.account.qty(order.symbol) * order.side.sign < 0:
+            return  # it leads toward zero
         working = [o for o in venue.book.open_of(order.symbol) if o.side is order.side]
         shares = abs(venue.account.qty(order.symbol)) + sum(
             ((o.qty or ZERO) - o.filled_qty for o in working), ZERO

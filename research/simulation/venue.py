@@ -17,7 +17,7 @@ from exchange.assets import list_assets, shipped_instruments
 from exchange.auth import Credentials
 from exchange.clock import RunningTime
 from exchange.instants import to_ns
-from exchange.knobs import Knobs, WireLimits
+from exchange.knobs import FillModel, Knobs, WireLimits
 from exchange.markets.synthetic import START_DAY, SyntheticMarket
 from exchange.records import EventKind, VenueEvent
 from exchange.service import Exchange, NoLog
@@ -34,6 +34,8 @@ CASH_USD = Decimal(100_000)
 BLIND_S = (0.5, 10.0)
 """How long a look-up does not find an accepted order."""
 LATE_S = (2.0, 30.0)
+DEPTHS = (0.1, 0.01, 0.001)
+"""Shares of a tick's volume that may fill: the less, the more orders fill in parts or not."""
 MARKETS = 4
 """So many different markets: what a world is worth lies in its faults."""
 START_DAYS = 250
@@ -64,7 +66,7 @@ class SimulatedVenue:
             seed=chance.below(1 << 32),
             cash_usd=CASH_USD,
             start_ns=to_ns(session.opens_at - OPENING_LEAD),
-            knobs=Knobs(),
+            knobs=Knobs(fills=FillModel(volume_share_max=chance.fork("depth").pick(DEPTHS))),
         )
         venue = Venue(
             market,

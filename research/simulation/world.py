@@ -30,7 +30,7 @@ from research.simulation.kernel.node import NODE, Life
 from research.simulation.oracle import Oracle
 from research.simulation.process import Profile, SimulatedDaemon, told
 from research.simulation.swarm import CALM, Swarm, draw_swarm
-from research.simulation.venue import SimulatedVenue
+from research.simulation.venue import SESSION, SimulatedVenue
 
 SPEEDS = (10.0, 30.0, 60.0, 120.0)
 """Market seconds in a second of virtual time; each seed draws its own."""
@@ -46,8 +46,8 @@ SETTLE_S_MAX = 400.0
 """Virtual seconds after the last fault within which everything must be settled…"""
 STOP_S_MAX = 60.0
 """…and after SIGTERM within which the daemon must be gone."""
-HEAL_BEFORE_CLOSE_S = SETTLE_S_MAX, 2 * SETTLE_S_MAX
-"""The faults stop so long before the last day's close; at a high speed, early in the day."""
+HEAL_LEFT = 0.05, 0.4
+"""The faults stop when so much of the last session is left."""
 SECONDS_A_DAY_MAX = 40_000.0
 VIOLATIONS_MAX = 5
 Log = Callable[[str], None]
@@ -255,8 +255,7 @@ class World:
         left = self.venue.until_close()
         if left is None:
             return False
-        left_s = left.total_seconds() / self.venue.speed
-        return left_s < self._chance.fork("heal").between(*HEAL_BEFORE_CLOSE_S)
+        return left / SESSION < self._chance.fork("heal").between(*HEAL_LEFT)
 
     async def _look(self) -> None:
         while True:

@@ -1,0 +1,215 @@
+"""The order protocol with one promise taken out: a simulation that does not notice is worthless.
+
+A mutant patches the program from outside while a world is played; the product has no switch.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+from unittest.mock import patch
+
+from daemon import settling, submitting
+from daemon.alpaca import trading as alpaca_trading
+from daemon.alpaca.codec import encode_order
+from daemon.engine.commands import RecordDurably, SubmitOrder
+from daemon.engine.core import Core
+from daemon.engine.engine import Engine
+from daemon.feeds import Feeds
+from daemon.memory import Memory
+from daemon.recording import Recorder
+from daemon.runner import Runner
+from daemon.submitting import Submitter
+from domain.errors import VenueRejected, VenueUnavailable
+from execution.identity import client_order_id
+from research.simulation.world import Violation, Wish, World
+from risk.gate import RiskGate
+from state.journal import JsonLinesJournal
+from state.recovery import _Folded
+
+Mutate = Callable[[], contextlib.AbstractContextManager[Any]]
+DAYS = 2
+
+
+def _put(owner: Any, name: str, mutated: Any) -> Mutate:
+    return lambda: patch.object(owner, name, mutated)
+
+
+# --- the mutants ----------------------------------------------------------------------------------
+
+_submit, _commit = Submitter.submit, Core.commit
+_judge_all, _apply_filled = RiskGate.judge_all, _Folded._apply_filled
+
+
+async def _not_waiting(self: Submitter, order: Any, durable: Any) -> None:
+    await _submit(self, order, None)
+
+
+def _sent_first(self: Core, *args: Any, **kwargs: Any) -> list[Any]:
+    commands = _commit(self, *args, **kwargs)
+    orders = [c for c in commands if isinstance(c, SubmitOrder)]
+    return [*orders, *(c for c in commands if isinstance(c, RecordDurably))]
+
+
+def _append_only(self: JsonLinesJournal, kind: str, fields: Mapping[str, object]) -> int:
+    return self.append(kind, fields)
+
+
+def _random_ids() -> Callable[[Any], dict[str, Any]]:
+    attempts = [0]
+
+    def encode(order: Any) -> dict[str, Any]:
+        attempts[0] += 1
+        body = dict(encode_order(order))
+        return body | {"client_order_id": f"{body['client_order_id'][:36]}-{attempts[0]}"}
+
+    return encode
+
+
+async def _retry_under_another_id(self: Submitter, order: Any) -> Any:
+    broker = self._broker
+    try:
+        self._landed(await broker.submit(order))
+    except VenueUnavailable:
+        encode = _random_ids()
+        with (
+            patch.object(alpaca_trading, "encode_order", encode),
+            contextlib.suppress(VenueUnavailable, VenueRejected),
+        ):
+            await broker.submit(order)
+    except VenueRejected as refusal:
+        self._reject(order.intent.client_order_id, refusal)
+
+
+async def _refusal_on_retry_is_final(
+    self: Submitter, identity: str, order: Any, doubt: Any
+) -> bool:
+    if order is None or self._objection(order):
+        return self._end(identity, doubt, "expired")
+    try:
+        self._landed(await self._broker.submit(order))
+    except VenueRejected as refusal:
+        self._reject(identity, refusal)
+    except VenueUnavailable:
+        doubt.last_attempt_s = 1e12
+        return False
+    return True
+
+
+def _reconcile_once() -> Callable[[Feeds], Any]:
+    reconcile = Feeds._reconcile
+    done: dict[int, Feeds] = {}
+
+    async def once(self: Feeds) -> bool:
+        if id(self) in done:
+            return True
+        came = await reconcile(self)
+        if came:
+            done[id(self)] = self
+        return came
+
+    return once
+
+
+async def _never_looked_up(self: Feeds, client_order_ids: Any) -> list[Any]:
+    return []
+
+
+async def _nothing_settled(*args: Any) -> None:
+    return None
+
+
+def _same_ordinal(self: Core, symbol: Any, slot_at: Any, leg: Any, book: str = "net") -> str:
+    return client_order_id(self.memory.account_id, book, symbol, slot_at, leg, 0)
+
+
+def _approves_everything(self: RiskGate, intents: Sequence[Any], view: Any) -> Any:
+    from dataclasses import replace
+
+    from domain.orders import Leg
+
+    # Judged as what only closes: the rules on entries are not asked.
+    judged = _judge_all(self, [replace(i, leg=Leg.FLATTEN) for i in intents], view)
+    return [
+        v if v.approved is None else replace(v, intent=i, approved=replace(v.approved, intent=i))
+        for v, i in zip(judged, intents, strict=True)
+    ]
+
+
+def _book_again(self: Any, fill: Any) -> None:
+    self._fill_ids.discard(fill.fill_id)
+    _apply_filled(self, fill)
+
+
+def _snapshot_before_journal(self: Recorder, snapshot: Any) -> None:
+    from dataclasses import replace
+
+    # It says it covers what is still to be written.
+    seq = self._journal.last_seq + 1
+    self._store.save(replace(snapshot, journal_seq=seq))
+
+
+def _no_forced_sync(self: JsonLinesJournal) -> None:
+    return None
+
+
+def _keeps_torn_tail() -> contextlib.AbstractContextManager[Any]:
+    from research.simulation.kernel.disk import Disk
+
+    return patch.object(Disk, "truncate", lambda self, path, size_bytes: None)
+
+
+@contextlib.contextmanager
+def _dead_at_404() -> Iterator[None]:
+    with (
+        patch.object(submitting, "GIVE_UP_QUIET_S", 0.0),
+        patch.object(submitting, "QUIET_S", 0.0),
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def _random_id_each_time() -> Iterator[None]:
+    with patch.object(alpaca_trading, "encode_order", _random_ids()):
+        yield
+
+
+@contextlib.contextmanager
+def _compares_once() -> Iterator[None]:
+    with patch.object(Feeds, "_reconcile", _reconcile_once()):
+        yield
+
+
+MUTANTS: Mapping[str, Mutate] = {
+    "the fsync is not waited for": _put(Submitter, "submit", _not_waiting),
+    "sent before it is in the journal": _put(Core, "commit", _sent_first),
+    "the journal is not synced": _put(JsonLinesJournal, "append_durable", _append_only),
+    "no sync at all": _put(JsonLinesJournal, "sync", _no_forced_sync),
+    "another id at each attempt": _random_id_each_time,
+    "sent again under another id": _put(Submitter, "_send", _retry_under_another_id),
+    "404 means dead": _dead_at_404,
+    "a refusal on a retry is final": _put(Submitter, "_end_or_resend", _refusal_on_retry_is_final),
+    "the account is compared only at start": _compares_once,
+    "orders that ended unheard are not looked up": _put(Feeds, "_look_up", _never_looked_up),
+    "a fill counts as often as it is told": _put(Memory, "is_booked", lambda self, fill_id: False),
+    "recovery books a fill again": _put(_Folded, "_apply_filled", _book_again),
+    "doubts are not settled at start": _put(settling, "settle_doubts", _nothing_settled),
+    "an approval holds for ever": _put(Runner, "objection", lambda self, order: ""),
+    "a slot is decided again": _put(Engine, "_is_decided", lambda self, slot_at, timeframes: False),
+    "every order of a slot has the same id": _put(Core, "identity", _same_ordinal),
+    "the gate asks no rule of entries": _put(RiskGate, "judge_all", _approves_everything),
+    "the snapshot covers what is not written": _put(Recorder, "_save", _snapshot_before_journal),
+    "a torn tail is left": _keeps_torn_tail,
+}
+
+
+# --- catching them --------------------------------------------------------------------------------
+
+
+def caught_by(name: str, seeds: Iterable[int], *, days: int = DAYS) -> tuple[int, Violation] | None:
+    """Return the first seed in which a mutant breaks a promise, and which; None if none does."""
+    for seed in seeds:
+        with MUTANTS[name]():
+            outcome = World(Wish(seed=seed, days=days, wide=False)).run()
+        if outcome.violations:
+            return seed, outcome.violations[0]
+    return None
