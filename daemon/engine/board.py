@@ -8,8 +8,14 @@ import numpy as np
 
 from domain.instruments import Symbol, Universe
 from domain.market import Floats, Quote, Quotes
-from domain.money import CENT, Rounding, to_price
+from domain.money import CENT, Rounding, tick_for, to_price
 from risk.prices import KnownPrice, observe_price
+
+
+def tick_of(quote: Quote) -> Decimal:
+    """Return the price increment of a symbol that is quoted so."""
+    # A bid rounded up to the cent decides; from a dollar on there is nothing to round.
+    return CENT if quote.bid_usd >= 1.0 else tick_for(to_price(quote.bid_usd, CENT, Rounding.UP))
 
 
 class Board:

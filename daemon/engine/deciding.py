@@ -10,6 +10,7 @@ import numpy as np
 
 from allocation.allocate import Allocator
 from allocation.plan import Allocation, AllocationInputs, Ints, PlannedOrder
+from daemon.engine.board import tick_of
 from daemon.engine.commands import CancelOrder, Command, Record
 from daemon.engine.core import Core
 from daemon.engine.opinions import Opinions
@@ -18,7 +19,7 @@ from daemon.engine.rules import OrderStyle
 from domain.calendar import Timeframe
 from domain.instruments import Symbol
 from domain.market import Flags, Floats
-from domain.money import CENT, Rounding, tick_for, to_price
+from domain.money import Rounding, to_price
 from domain.orders import (
     EXTERNAL,
     OPERATOR,
@@ -243,7 +244,7 @@ class Deciding:
     def _intent(self, planned: PlannedOrder, slot_at: datetime) -> OrderIntent:
         core = self._core
         quote = core.board.quotes[planned.symbol]
-        tick_usd = tick_for(to_price(quote.bid_usd, CENT, Rounding.UP))
+        tick_usd = tick_of(quote)
         return OrderIntent(
             client_order_id=core.identity(planned.symbol, slot_at, planned.leg),
             symbol=planned.symbol,

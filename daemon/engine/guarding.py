@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+from daemon.engine.board import tick_of
 from daemon.engine.commands import Command, Notify, Record, RecordDurably, Save
 from daemon.engine.core import Core
 from daemon.engine.deciding import cancel
@@ -12,7 +13,7 @@ from daemon.engine.ordering import decision_on
 from domain.events import SessionClosed, SessionOpened, StateDistrusted
 from domain.instruments import Symbol
 from domain.market import Quote
-from domain.money import CENT, Rounding, tick_for, to_price
+from domain.money import tick_for
 from domain.orders import Leg, OrderIntent, Severity, Side, Terms, TimeInForce
 from domain.snapshot import DayStart, TradingState, TradingStatus
 from execution import pricing
@@ -218,7 +219,7 @@ class Guarding:
         collar_bps = core.rules.exit_collar_bps
         if quote is not None:
             age_s = (core.now - quote.quoted_at).total_seconds()
-            tick_usd = tick_for(to_price(quote.bid_usd, CENT, Rounding.UP))
+            tick_usd = tick_of(quote)
             if age_s <= core.rules.quote_max_age_s:
                 # An exit's own collar: `exit_terms` would take it for an entry's and widen it.
                 return pricing.entry_terms(side, quote, tick_usd, collar_bps)

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+from daemon.engine.board import tick_of
 from daemon.engine.commands import Command, RecordDurably, Save
 from daemon.engine.core import Core
 from daemon.engine.deciding import cancel
@@ -9,7 +10,6 @@ from daemon.engine.guarding import Guarding
 from daemon.engine.opinions import Opinions
 from daemon.engine.ordering import decision_on
 from domain.events import Action, OperatorAsked, OperatorOrder
-from domain.money import CENT, Rounding, tick_for, to_price
 from domain.orders import OPERATOR, Leg, OrderIntent, Side, Terms
 from domain.snapshot import Outcome
 from execution import pricing
@@ -144,5 +144,5 @@ class Operating:
         quote = core.board.quotes.get(wish.symbol)
         if quote is None:
             return None
-        tick_usd = tick_for(to_price(quote.bid_usd, CENT, Rounding.UP))
+        tick_usd = tick_of(quote)
         return pricing.entry_terms(wish.side, quote, tick_usd, core.rules.collar_bps)

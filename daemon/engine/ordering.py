@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
+from daemon.engine.board import tick_of
 from daemon.engine.commands import Command, Notify, Record, RecordDurably, Save
 from daemon.engine.core import Core
 from daemon.engine.deciding import cancel
@@ -18,7 +19,7 @@ from domain.events import (
     SubmitWithheld,
 )
 from domain.instruments import Symbol
-from domain.money import CENT, ZERO, Rounding, tick_for, to_price
+from domain.money import ZERO
 from domain.orders import (
     OPERATOR,
     AtLimit,
@@ -240,7 +241,7 @@ class Ordering:
         if quote is None:
             # Not of the universe: what only closes goes to the market then.
             return AtMarket() if is_protective else None
-        tick_usd = tick_for(to_price(quote.bid_usd, CENT, Rounding.UP))
+        tick_usd = tick_of(quote)
         if is_protective:
             return pricing.exit_terms(
                 intent.side,
