@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 SPEED  ?= 60
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: help setup setup-dev run test test-long check lint types imports bench example lock clean
+.PHONY: help setup setup-dev run test test-long check lint types imports simulate simulate-release bench example lock clean
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -57,6 +57,20 @@ types: setup-dev
 	@echo "==> mypy"; $(BIN)/mypy
 imports: setup-dev
 	@echo "==> import-linter"; $(BIN)/lint-imports
+
+# Resumable: worlds that are in the results file are not played again, and count.
+simulate: setup-dev       ## daemon and exchange under faults in virtual time (up to 20 min)
+	@$(BIN)/python -m research.simulation --worlds 120 --days 3 --jobs 2 --minutes 11
+	@$(BIN)/python -m research.simulation --crash-points 1000 --jobs 2
+	@$(BIN)/python -m research.simulation --same 20
+	@$(BIN)/python -m research.simulation --mutants
+
+simulate-release: setup-dev ## the same for MINUTES (90), added to var/simulation.jsonl
+	@mkdir -p var
+	@$(BIN)/python -m research.simulation --worlds 100000 --days 3 --jobs 2 --minutes $(or $(MINUTES),90) --results var/simulation.jsonl
+	@$(BIN)/python -m research.simulation --crash-points 20000 --jobs 2
+	@$(BIN)/python -m research.simulation --same 100
+	@$(BIN)/python -m research.simulation --mutants
 
 bench: setup-dev          ## measure speed, as ratios to alternatives in the same run
 	@for b in tests/benchmarks/bench_*.py; do echo "==> $$b"; $(BIN)/python $$b || exit 1; done

@@ -2,6 +2,9 @@
 
 import os
 import signal
+import subprocess
+import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -147,6 +150,23 @@ def play_many(
         if result["violations"]:
             say(f"  again: tradewind simulate --seed {result['seed']} --days {days} --trace")
     return tally
+
+
+def differing_traces(seeds: range, *, days: int) -> list[int]:
+    """Return the seeds whose trace is not the same in three interpreters with three hash seeds."""
+    traces: list[dict[int, str]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for hash_seed in ("0", "1", "4242"):
+            path = Path(folder) / f"{hash_seed}.jsonl"
+            asked = ["--seed", str(seeds.start), "--worlds", str(len(seeds)), "--days", str(days)]
+            subprocess.run(
+                [sys.executable, "-m", "research.simulation", *asked, "--results", str(path)],
+                env={**os.environ, "PYTHONHASHSEED": hash_seed},
+                stdout=subprocess.DEVNULL,
+                check=False,
+            )
+            traces.append({seed: told.get("trace", "") for seed, told in _known(path).items()})
+    return [s for s in seeds if len({t.get(s, f"none {n}") for n, t in enumerate(traces)}) > 1]
 
 
 def _known(results: Path | None) -> dict[int, dict[str, Any]]:

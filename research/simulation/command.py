@@ -6,6 +6,9 @@ from typing import Annotated
 
 import typer
 
+MUTANTS_MIN = 15
+"""So many must be caught."""
+
 
 def add_to(app: typer.Typer) -> None:
     """Add the command; called by `daemon.cli` through the entry point `tradewind.commands`."""
@@ -26,10 +29,20 @@ def simulate_command(  # noqa: PLR0913 - one parameter for each option
     crash_points: Annotated[
         int, typer.Option(min=0, help="Instead: end the daemon at so many points of one morning.")
     ] = 0,
+    mutants: Annotated[
+        bool, typer.Option("--mutants", help="Instead: see that broken protocols are noticed.")
+    ] = False,
+    same: Annotated[
+        int, typer.Option(min=0, help="Instead: play so many seeds in 3 processes, and compare.")
+    ] = 0,
 ) -> None:
     """Run daemon and exchange under seeded faults in virtual time; exit 1 when a promise breaks."""
     if crash_points:
         _crash(crash_points, jobs)
+    elif mutants:
+        _hunt()
+    elif same:
+        _compare(same, days)
     elif worlds > 1:
         _play_many(range(seed, seed + worlds), days, jobs, minutes, results)
     else:
@@ -71,6 +84,28 @@ def _play_many(seeds: range, days: int, jobs: int, minutes: float, results: Path
     if untried:
         _say(f"not a valid run: fired too rarely: {', '.join(untried)}")
     if tally.failed or untried:
+        raise typer.Exit(1)
+
+
+def _hunt() -> None:
+    from research.simulation.mutants import MUTANTS, hunt
+
+    survived = 0
+    for name in MUTANTS:
+        caught = hunt(name)
+        survived += caught is None
+        _say(f"{name:46} {caught or 'SURVIVED'}")
+    _say(f"{len(MUTANTS) - survived} of {len(MUTANTS)} mutants caught")
+    if len(MUTANTS) - survived < MUTANTS_MIN:
+        raise typer.Exit(1)
+
+
+def _compare(seeds: int, days: int) -> None:
+    from research.simulation.campaign import differing_traces
+
+    differing = differing_traces(range(1, seeds + 1), days=days)
+    _say(f"{seeds} seeds in 3 processes with 3 hash seeds; {len(differing)} differ {differing}")
+    if differing:
         raise typer.Exit(1)
 
 

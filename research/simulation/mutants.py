@@ -4,11 +4,13 @@ A mutant patches the program from outside while a world is played; the product h
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-from daemon import settling, submitting
+from daemon import settling, submitting, wiring
 from daemon.alpaca import trading as alpaca_trading
 from daemon.alpaca.codec import encode_order
 from daemon.engine.commands import RecordDurably, SubmitOrder
@@ -28,6 +30,8 @@ from state.recovery import _Folded
 
 Mutate = Callable[[], contextlib.AbstractContextManager[Any]]
 DAYS = 2
+SEEDS_MAX = 10
+TOLD_MAX = 160
 
 
 def _put(owner: Any, name: str, mutated: Any) -> Mutate:
@@ -37,7 +41,7 @@ def _put(owner: Any, name: str, mutated: Any) -> Mutate:
 # --- the mutants ----------------------------------------------------------------------------------
 
 _submit, _commit = Submitter.submit, Core.commit
-_judge_all, _apply_filled = RiskGate.judge_all, _Folded._apply_filled
+_risk_gate, _apply_filled = wiring.risk_gate, _Folded._apply_filled
 
 
 async def _not_waiting(self: Submitter, order: Any, durable: Any) -> None:
@@ -122,17 +126,12 @@ def _same_ordinal(self: Core, symbol: Any, slot_at: Any, leg: Any, book: str = "
     return client_order_id(self.memory.account_id, book, symbol, slot_at, leg, 0)
 
 
-def _approves_everything(self: RiskGate, intents: Sequence[Any], view: Any) -> Any:
-    from dataclasses import replace
+def _without_rule(name: str) -> Callable[[Any, Any], RiskGate]:
+    def gate(settings: Any, limits: Any) -> RiskGate:
+        whole = _risk_gate(settings, limits)
+        return replace(whole, rules=tuple(rule for rule in whole.rules if rule.name != name))
 
-    from domain.orders import Leg
-
-    # Judged as what only closes: the rules on entries are not asked.
-    judged = _judge_all(self, [replace(i, leg=Leg.FLATTEN) for i in intents], view)
-    return [
-        v if v.approved is None else replace(v, intent=i, approved=replace(v.approved, intent=i))
-        for v, i in zip(judged, intents, strict=True)
-    ]
+    return gate
 
 
 def _book_again(self: Any, fill: Any) -> None:
@@ -141,8 +140,6 @@ def _book_again(self: Any, fill: Any) -> None:
 
 
 def _snapshot_before_journal(self: Recorder, snapshot: Any) -> None:
-    from dataclasses import replace
-
     # It says it covers what is still to be written.
     seq = self._journal.last_seq + 1
     self._store.save(replace(snapshot, journal_seq=seq))
@@ -196,7 +193,10 @@ MUTANTS: Mapping[str, Mutate] = {
     "an approval holds for ever": _put(Runner, "objection", lambda self, order: ""),
     "a slot is decided again": _put(Engine, "_is_decided", lambda self, slot_at, timeframes: False),
     "every order of a slot has the same id": _put(Core, "identity", _same_ordinal),
-    "the gate asks no rule of entries": _put(RiskGate, "judge_all", _approves_everything),
+    "the gate has lost its position limit": _put(wiring, "risk_gate", _without_rule("position")),
+    "the gate has lost its trading states": _put(
+        wiring, "risk_gate", _without_rule("trading_state")
+    ),
     "the snapshot covers what is not written": _put(Recorder, "_save", _snapshot_before_journal),
     "a torn tail is left": _keeps_torn_tail,
 }
@@ -213,3 +213,20 @@ def caught_by(name: str, seeds: Iterable[int], *, days: int = DAYS) -> tuple[int
         if outcome.violations:
             return seed, outcome.violations[0]
     return None
+
+
+def hunt(name: str) -> str | None:
+    """Return what caught a mutant, in one line, played in a process of its own; None: survived."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        caught = caught_by(name, range(1, SEEDS_MAX + 1))
+        text = f"seed {caught[0]}: {caught[1]}"[:TOLD_MAX] if caught else ""
+        os.write(writing, text.encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as told:
+        text = told.read().decode()
+    os.waitpid(child, 0)
+    return text or None

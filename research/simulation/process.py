@@ -31,7 +31,8 @@ NO_FOLDER = Path("/dev/null/tradewind")
 RESTART_S = (0.5, 3.0)
 NEXT_BAR_S = (3.0, 60.0)
 NEXT_DAY_S = (600.0, 3_000.0)
-EARLY_STEPS = 1_500
+EARLY_STEPS = 200
+"""Start-up and recovery take about a hundred callbacks."""
 STRATEGIES_FOLDER = Path(strategies.__file__).parent
 Count = Callable[[str], None]
 Say = Callable[[str], None]
