@@ -16,6 +16,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from daemon.alpaca.client import LAST_CHECK
 from daemon.backoff import Backoff, Jitter
 from daemon.engine.commands import CancelOrder
 from domain.errors import NotAuthorized, RequestNotSent, VenueRejected, VenueUnavailable
@@ -140,7 +141,7 @@ class Submitter:
         identity = order.intent.client_order_id
         self._sending += 1
         try:
-            self._landed(await self._broker.submit(order))
+            self._landed(await self._post_order(order))
         except NotAuthorized:
             self._withhold(identity, "the venue does not accept our keys")
             raise
@@ -188,7 +189,7 @@ class Submitter:
         if doubt.refusal is not None or objection or order is None:
             return self._end(identity, doubt, objection)
         try:
-            self._landed(await self._broker.submit(order))
+            self._landed(await self._post_order(order))
         except VenueRejected as refusal:
             # Our own first copy may be holding the buying power: not believed until it is quiet.
             doubt.refusal = refusal
@@ -198,6 +199,14 @@ class Submitter:
             return True
         doubt.last_attempt_s = asyncio.get_running_loop().time()
         return False
+
+    async def _post_order(self, order: ApprovedOrder) -> OrderReport:
+        """Send the order, judged once more in the instant its first byte leaves."""
+        token = LAST_CHECK.set(lambda: self._objection(order))
+        try:
+            return await self._broker.submit(order)
+        finally:
+            LAST_CHECK.reset(token)
 
     def _end(self, identity: str, doubt: _Doubt, objection: str) -> bool:
         """End an order that the venue does not have, once no earlier attempt can arrive any more;

@@ -3,11 +3,13 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import aiohttp
 import msgspec
 import structlog
+from aiohttp.connector import Connection
 from pydantic import SecretStr
 from yarl import URL
 
@@ -56,6 +58,19 @@ class Credentials:
         }
 
 
+LAST_CHECK: ContextVar[Callable[[], str]] = ContextVar("last_check", default=lambda: "")
+"""Asked of a POST once its connection stands and before its first byte leaves: why it is void now,
+"" when it holds. Budget and connection may have been waited for since it was decided."""
+
+
+class _CheckedRequest(aiohttp.ClientRequest):
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        objection = LAST_CHECK.get()() if self.method == "POST" else ""
+        if objection:
+            raise RequestNotSent(objection)
+        return await super().send(conn)
+
+
 def open_session(connections_max: int) -> aiohttp.ClientSession:
     """Return the HTTP session of a program; the caller closes it."""
     return aiohttp.ClientSession(
@@ -63,6 +78,7 @@ def open_session(connections_max: int) -> aiohttp.ClientSession:
             limit=connections_max, keepalive_timeout=KEEPALIVE_S, ttl_dns_cache=300
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
+        request_class=_CheckedRequest,
         headers={"User-Agent": "tradewind"},
     )
 
