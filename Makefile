@@ -73,7 +73,8 @@ simulate-release: setup-dev ## the same for MINUTES (90), added to var/simulatio
 	@$(BIN)/python -m research.simulation --mutants
 
 bench: setup-dev          ## measure speed, as ratios to alternatives in the same run
-	@for b in tests/benchmarks/bench_*.py; do echo "==> $$b"; $(BIN)/python $$b || exit 1; done
+	@for b in tests/benchmarks/bench_*.py; do echo "==> $$b"; \
+	  $(BIN)/python -m tests.benchmarks.$$(basename $$b .py) || exit 1; done
 
 example: setup            ## write .env.example anew from the settings
 	@$(BIN)/python -m daemon.settings_example > .env.example
