@@ -155,13 +155,13 @@ def play_many(
 def differing_traces(seeds: range, *, days: int) -> list[int]:
     """Return the seeds whose trace is not the same in three interpreters with three hash seeds."""
     traces: list[dict[int, str]] = []
+    program = [sys.executable, "-m", "research.simulation"]
     with tempfile.TemporaryDirectory() as folder:
         for hash_seed in ("0", "1", "4242"):
             path = Path(folder) / f"{hash_seed}.jsonl"
             asked = ["--seed", str(seeds.start), "--worlds", str(len(seeds)), "--days", str(days)]
             subprocess.run(
-                [sys.executable, "-m", "research.simulation", *asked, "--results", str(path)],
-                env={**os.environ, "PYTHONHASHSEED": hash_seed},
+                ["env", f"PYTHONHASHSEED={hash_seed}", *program, *asked, "--results", str(path)],
                 stdout=subprocess.DEVNULL,
                 check=False,
             )

@@ -1,21 +1,12 @@
 """One seed, one world: an exchange, a daemon, what befalls them, and the judge of it all."""
 
 import asyncio
-import contextlib
 import gc
 import hashlib
-import logging
-import random  # noqa: TID251 - aiohttp's own draws are pinned here, for the trace
-import sys
-import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
-
-import aiohttp.connector
-import structlog
 
 from daemon.assembly import Assembly
 from domain.events import Action, OperatorAsked, OperatorOrder
@@ -23,10 +14,11 @@ from domain.instruments import Symbol
 from domain.orders import Side
 from domain.snapshot import TradingState
 from exchange.assets import shipped_instruments
+from research.simulation.apart import Log, alone
 from research.simulation.kernel.chance import Chance
 from research.simulation.kernel.loop import Deadlock, VirtualLoop
 from research.simulation.kernel.network import NO_FAULTS
-from research.simulation.kernel.node import NODE, Life
+from research.simulation.kernel.node import Life
 from research.simulation.oracle import Oracle
 from research.simulation.process import Profile, SimulatedDaemon, told
 from research.simulation.swarm import CALM, Swarm, draw_swarm
@@ -50,7 +42,6 @@ HEAL_LEFT = 0.05, 0.4
 """The faults stop when so much of the last session is left."""
 SECONDS_A_DAY_MAX = 40_000.0
 VIOLATIONS_MAX = 5
-Log = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,7 +183,7 @@ class World:
 
     def run(self) -> Outcome:
         """Live through it; return what came of it."""
-        with _alone(self.loop, self._wish):
+        with alone(self.loop, self._wish.seed, self._wish.log):
             try:
                 self.loop.run_until_complete(self._live())
             except Deadlock as fault:
@@ -379,50 +370,3 @@ def _symbols(chance: Chance, count: int, *, is_wide: bool) -> tuple[Symbol, ...]
     start = chance.below(len(known))
     step = 5
     return tuple(known[(start + step * number) % len(known)] for number in range(count))
-
-
-@contextlib.contextmanager
-def _alone(loop: VirtualLoop, wish: Wish) -> Iterator[None]:
-    """Keep out whatever is not the seed's: collector, machine clock, chance, and other worlds.
-
-    Garbage is not collected in between: finalisers of aiohttp's objects release connections.
-    """
-    token = NODE.set(None)
-    configured, hook = structlog.get_config(), sys.unraisablehook
-    clock, state = aiohttp.connector.monotonic, random.getstate()  # type: ignore[attr-defined]
-    was_enabled, muted = gc.isenabled(), logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    gc.collect()
-    gc.disable()
-    random.seed(wish.seed)
-    aiohttp.connector.monotonic = loop.time  # type: ignore[attr-defined]
-    _log_to(wish)
-    asyncio.set_event_loop(loop)
-    try:
-        with warnings.catch_warnings():
-            # Coroutines of killed processes are never awaited: that is what killing means.
-            warnings.simplefilter("ignore")
-            sys.unraisablehook = lambda unraisable: None
-            yield
-    finally:
-        sys.unraisablehook = hook
-        logging.disable(muted)
-        asyncio.set_event_loop(None)
-        structlog.configure(**configured)
-        aiohttp.connector.monotonic = clock  # type: ignore[attr-defined]
-        random.setstate(state)
-        NODE.reset(token)
-        if was_enabled:
-            gc.enable()
-
-
-def _log_to(wish: Wish) -> None:
-    log = wish.log
-
-    def tell(_logger: Any, method: str, event: MutableMapping[str, Any]) -> Any:
-        if log is not None:
-            text = " ".join(f"{k}={v}" for k, v in event.items() if k != "event")
-            log(f"{'':27}[{method}] {event.get('event')} {text}")
-        raise structlog.DropEvent
-
-    structlog.configure(processors=[tell], cache_logger_on_first_use=False)
