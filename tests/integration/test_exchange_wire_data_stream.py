@@ -173,6 +173,15 @@ async def test_sip_needs_the_plan() -> None:
         ]
 
 
+@pytest.mark.parametrize("feed", ["iex", "sip", "delayed_sip"])
+async def test_every_feed_is_served(feed: str) -> None:
+    exchange = make(sip_realtime=True)
+    async with connected(exchange) as client, client.ws_connect(f"/v2/{feed}") as socket:
+        await authenticated(socket)
+        await socket.send_json({"action": "subscribe", "bars": ["AAA"]})
+        assert (await told(socket))[0]["bars"] == ["AAA"]
+
+
 async def test_who_says_nothing_is_sent_away() -> None:
     async with (
         connected(make(auth_timeout_s=0.01)) as client,
