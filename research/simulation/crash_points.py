@@ -220,6 +220,7 @@ class _Player:
                 # A running loop is known by the process it runs in.
                 asyncio.events._set_running_loop(self._morning.loop)
                 self._number, self._children = number, []
+                self._morning.lets_go = False
                 self._morning.end(end, number)
                 after()
                 return

@@ -99,6 +99,10 @@ async def _refusal_on_retry_is_final(
     return True
 
 
+async def _post_unjudged(self: Submitter, order: Any) -> Any:
+    return await self._broker.submit(order)
+
+
 def _reconcile_once() -> Callable[[Feeds], Any]:
     reconcile = Feeds._reconcile
     done: dict[int, Feeds] = {}
@@ -191,6 +195,7 @@ MUTANTS: Mapping[str, Mutate] = {
     "recovery books a fill again": _put(_Folded, "_apply_filled", _book_again),
     "doubts are not settled at start": _put(settling, "settle_doubts", _nothing_settled),
     "an approval holds for ever": _put(Runner, "objection", lambda self, order: ""),
+    "not judged again at the first byte": _put(Submitter, "_post_order", _post_unjudged),
     "a slot is decided again": _put(Engine, "_is_decided", lambda self, slot_at, timeframes: False),
     "every order of a slot has the same id": _put(Core, "identity", _same_ordinal),
     "the gate has lost its position limit": _put(wiring, "risk_gate", _without_rule("position")),

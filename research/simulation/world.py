@@ -113,6 +113,8 @@ class World:
         self.loop = VirtualLoop(horizon_s=SECONDS_A_DAY_MAX * (wish.days + 1))
         self.counts: Counter[str] = Counter()
         self.violations: list[Violation] = []
+        self.lets_go = True
+        """Cleared where the process ends with the world: tidying up would be for nobody."""
         self._trace = _Trace()
         drawn = draw_swarm(chance.fork("swarm"))
         self.swarm = wish.swarm if wish.swarm is not None else drawn
@@ -196,7 +198,8 @@ class World:
                 trace=self._trace.digest.hexdigest(),
                 steps=self.loop.steps,
             )
-            self._let_go()
+            if self.lets_go:
+                self._let_go()
         return outcome
 
     def _let_go(self) -> None:
