@@ -251,7 +251,10 @@ async def assemble(
     )
     engine = Engine(parts, memory, now=now)
     venue = Venue(
-        prices=ground.connection.prices, broker=ground.connection.broker, calendar=calendar
+        prices=ground.connection.prices,
+        broker=ground.connection.broker,
+        calendar=calendar,
+        take_invalid=ground.connection.prices.take_invalid,
     )
 
     def feeds_of(runner: Runner) -> Feeds:

@@ -30,11 +30,6 @@ def stopwatch_s() -> float:
     return time.perf_counter()
 
 
-def cpu_time_s() -> float:
-    """Return the seconds of processor this process has used."""
-    return time.process_time()
-
-
 class SystemClock:
     """Market time is real time. A machine clock set back makes it stand still, not go back."""
 

@@ -74,6 +74,8 @@ class Venue:
     prices: PriceSource
     broker: Broker
     calendar: Calendar
+    take_invalid: Callable[[], Mapping[str, int]] = dict
+    """Returns, and forgets, how many data were thrown away at the border, by reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +104,7 @@ class Feeds:
         self._prices = venue.prices
         self._broker = venue.broker
         self._calendar = venue.calendar
+        self._take_invalid = venue.take_invalid
         self._clock = clock
         self._pacing = pacing
         self._post = post
@@ -189,7 +192,7 @@ class Feeds:
     ) -> dict[datetime, BarRow]:
         """Return the slot's row, and of the slots before it those that have changed since."""
         slots = [s for s in session.slots(timeframe) if s <= slot_at][-1 - LATE_SLOTS :]
-        opened = session.opens_at if timeframe.is_intraday else _midnight(session)
+        opened = session.opens_at if timeframe.is_intraday else midnight_before(session)
         start_at = max(opened, slots[0] - timeframe.length)
         try:
             bars = await self._prices.fetch_bars(
@@ -207,7 +210,8 @@ class Feeds:
         for at in slots[:-1]:
             row = rows.get(at)
             known = self._rows.get((timeframe, at))
-            if row is not None and known is not None and not _same(row, known):
+            # One not known before is of a slot whose own fetch failed, or of before our start.
+            if row is not None and (known is None or not _same(row, known)):
                 found[at] = row
         for at, row in found.items():
             self._rows[(timeframe, at)] = row
@@ -270,7 +274,10 @@ class Feeds:
             self._quotes_edge.failed(missing=missing)
         else:
             self._quotes_edge.worked()
-        return QuotesPolled(at=self._clock.now(), quotes=quotes) if quotes else None
+        invalid = self._take_invalid()
+        if not quotes and not invalid:
+            return None
+        return QuotesPolled(at=self._clock.now(), quotes=quotes, invalid=invalid)
 
     # --- the account -----------------------------------------------------------------------------
 
@@ -356,23 +363,6 @@ class Feeds:
                     on_connected(update.is_reconnect)
 
 
-async def fetch_history(
-    prices: PriceSource,
-    symbols: Sequence[Symbol],
-    timeframe: Timeframe,
-    sessions: Sequence[Session],
-    until_at: datetime,
-) -> tuple[Mapping[Symbol, list[Bar]], list[datetime]]:
-    """Return the bars of past sessions and of today until now, and the slots they belong to."""
-    slots = [s for session in sessions for s in session.slots(timeframe) if s <= until_at]
-    if not slots:
-        return {}, []
-    bars = await prices.fetch_bars(
-        symbols, timeframe, start_at=_midnight(sessions[0]), end_at=slots[-1]
-    )
-    return bars, slots
-
-
 def _rows(
     bars: Mapping[Symbol, Sequence[Bar]],
     symbols: Sequence[Symbol],
@@ -388,13 +378,11 @@ def _rows(
     return {at: bar_row(symbols, row) for at, row in by_slot.items()}
 
 
-def _midnight(session: Session) -> datetime:
+def midnight_before(session: Session) -> datetime:
     """Return an instant before any bar of the day: daily bars open at midnight in New York."""
     return session.opens_at.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def _same(row: BarRow, known: BarRow) -> bool:
-    return all(
-        np.array_equal(getattr(row, field), getattr(known, field), equal_nan=True)
-        for field in ("open", "high", "low", "close", "volume")
-    )
+    fields = ("open", "high", "low", "close", "volume")
+    return all(np.array_equal(getattr(row, f), getattr(known, f), equal_nan=True) for f in fields)

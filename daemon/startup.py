@@ -1,6 +1,6 @@
 """Start-up is recovery: what was saved, what the journal adds, and what the venue says of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -10,12 +10,13 @@ import structlog
 from daemon.engine import Engine
 from daemon.engine.commands import Notify
 from daemon.engine.rules import EngineRules
-from daemon.feeds import fetch_history
+from daemon.feeds import midnight_before
 from daemon.machine import Lock, Machine
 from daemon.memory import Memory
 from domain.calendar import Calendar, Session, Timeframe
 from domain.errors import Refused, VenueUnavailable
 from domain.instruments import Symbol
+from domain.market import Bar
 from domain.money import ZERO
 from domain.orders import Severity
 from domain.portfolio import AccountReport
@@ -137,6 +138,23 @@ async def warm_up(
         engine.warm(timeframe, history, slots[-wanted:])
         _log.info("warmed_up", timeframe=timeframe.value, slots=min(len(slots), wanted))
     progress("history", len(timeframes), len(timeframes))
+
+
+async def fetch_history(
+    prices: PriceSource,
+    symbols: Sequence[Symbol],
+    timeframe: Timeframe,
+    sessions: Sequence[Session],
+    until_at: datetime,
+) -> tuple[Mapping[Symbol, list[Bar]], list[datetime]]:
+    """Return the bars of past sessions and of today until now, and the slots they belong to."""
+    slots = [s for session in sessions for s in session.slots(timeframe) if s <= until_at]
+    if not slots:
+        return {}, []
+    bars = await prices.fetch_bars(
+        symbols, timeframe, start_at=midnight_before(sessions[0]), end_at=slots[-1]
+    )
+    return bars, slots
 
 
 def _sessions(

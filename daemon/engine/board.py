@@ -73,11 +73,6 @@ class Board:
             return latest, latest
         return np.where(is_fresh, latest, np.nan), latest
 
-    def oldest_age_s(self, as_of: datetime) -> float:
-        """Return the age of the oldest quote in seconds, NaN before any."""
-        ages = as_of.timestamp() - self._quoted_s
-        return float(np.nanmax(ages)) if np.isfinite(ages).any() else float("nan")
-
     def marks_usd(self, symbols: Iterable[Symbol]) -> dict[Symbol, Decimal]:
         """Return the marks of those symbols that were ever quoted."""
         found = ((symbol, self.mark_usd(symbol)) for symbol in symbols)

@@ -192,7 +192,7 @@ class Engine:
         starts = {
             t: session is not None and _is_first(event.slot_at, t, session) for t in event.rows
         }
-        core.panels.add(event, session_starts=starts)
+        core.panels.add(event, session=session, session_starts=starts)
         if self.is_stopping:
             return []
         timeframes = tuple(event.rows)

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daemon.engine.rules import EngineRules
-from domain.calendar import Timeframe
+from domain.calendar import Session, Timeframe
 from domain.events import BarsClosed
 from domain.instruments import Symbol, Universe
 from domain.market import Bar, Bars, Floats
-from domain.panel import Panel
+from domain.panel import Panel, empty_row
 
 TRADING_DAYS_A_YEAR = 252
 VOLATILITY_DAYS_MIN = 20
@@ -83,8 +83,20 @@ class Panels:
         self.panels[timeframe].load(history, slots)
         self._statistics = None
 
-    def add(self, closed: BarsClosed, *, session_starts: Mapping[Timeframe, bool]) -> None:
-        """Append a slot's rows and amend earlier ones."""
+    def add(
+        self,
+        closed: BarsClosed,
+        *,
+        session: Session | None,
+        session_starts: Mapping[Timeframe, bool],
+    ) -> None:
+        """Append a slot's rows and amend earlier ones.
+
+        Slots of the session that never came are appended empty first: a window must not close up
+        over a gap, and late bars need a slot to go to.
+        """
+        for timeframe in closed.rows:
+            self._fill_gap(timeframe, closed.slot_at, session)
         for timeframe, slot_at, row in closed.late:
             panel = self.panels.get(timeframe)
             if panel and panel.last_slot_at and slot_at <= panel.last_slot_at:
@@ -94,6 +106,17 @@ class Panels:
             panel.append(closed.slot_at, row, session_starts.get(timeframe, False))
         if Timeframe.DAY in closed.rows:
             self._statistics = None
+
+    def _fill_gap(self, timeframe: Timeframe, slot_at: datetime, session: Session | None) -> None:
+        panel = self.panels[timeframe]
+        last_at = panel.last_slot_at
+        if session is None or last_at is None or not timeframe.is_intraday:
+            return
+        if slot_at - max(last_at, session.opens_at) <= timeframe.length:
+            return
+        for missed_at in session.slots(timeframe):
+            if last_at < missed_at < slot_at:
+                panel.append(missed_at, empty_row(len(panel.symbols)))
 
     def last_slot_at(self, timeframe: Timeframe) -> datetime | None:
         """Return the latest slot of a timeframe."""

@@ -49,6 +49,7 @@ def warm(engine: Engine, history: History, sessions: range) -> dict[Timeframe, i
             slot = frame.slots[row]
             panels.add(
                 BarsClosed(at=slot, slot_at=slot, rows={timeframe: frame.row(row)}),
+                session=None,
                 session_starts={timeframe: slot in starts},
             )
     return firsts

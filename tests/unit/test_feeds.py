@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 import pytest
 
 from daemon.clock import ClockPace
-from daemon.feeds import ABSENT_S, FILLS_OVERLAP, BookView, FeedRules, Feeds, Venue, fetch_history
+from daemon.feeds import ABSENT_S, FILLS_OVERLAP, BookView, FeedRules, Feeds, Venue
 from daemon.pacing import ClockPacing
+from daemon.startup import fetch_history
 from domain.calendar import Calendar, Session, Timeframe
 from domain.errors import NotAuthorized, VenueUnavailable
 from domain.events import (
@@ -77,6 +78,7 @@ class World:
         self.venue = FakeVenue(self.clock)
         self.prices, self.broker = Source(self.venue), FakeBroker(self.venue)
         self.events: list[Event] = []
+        self.invalid: dict[str, int] = {}
         self.watched: list[Symbol] = []
         self.live: list[str] = []
         fields: dict[str, Any] = {
@@ -90,7 +92,12 @@ class World:
             "sessions_max": 1,
         }
         self.feeds = Feeds(
-            Venue(prices=self.prices, broker=self.broker, calendar=CALENDAR),
+            Venue(
+                prices=self.prices,
+                broker=self.broker,
+                calendar=CALENDAR,
+                take_invalid=lambda: self.invalid,
+            ),
             clock=self.clock,
             pacing=ClockPacing(ClockPace(self.clock)),
             post=self.events.append,
@@ -570,3 +577,13 @@ async def test_without_a_past_there_is_no_history() -> None:
     world = World(before(MONDAY.opens_at, 5))
     assert await fetch_history(world.prices, SYMBOLS, HALF, [], world.clock.now()) == ({}, [])
     assert not world.prices.asked
+
+
+@in_virtual_time
+async def test_what_the_border_threw_away_is_told_with_the_quotes() -> None:
+    world = World(MONDAY.opens_at)
+    world.show()
+    world.invalid = {"crossed": 2}
+    await world.run(world.feeds.quotes, until=MONDAY.opens_at + timedelta(seconds=2))
+
+    assert world.of(QuotesPolled)[0].invalid == {"crossed": 2}
