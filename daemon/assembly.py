@@ -250,6 +250,16 @@ async def assemble(
         now=now,
     )
     engine = Engine(parts, memory, now=now)
+    rules = FeedRules(
+        symbols=universe.symbols,
+        timeframes=parts.rules.timeframes(),
+        settle_s=settings.bar_settle_seconds,
+        poll_s=settings.poll_seconds,
+        order_price_max_age_s=settings.order_price_max_age_seconds,
+        mark_max_age_s=settings.price_ttl_seconds,
+        reconcile_s=reconcile_s,
+        sessions_max=sessions_max,
+    )
     venue = Venue(
         prices=ground.connection.prices,
         broker=ground.connection.broker,
@@ -267,26 +277,11 @@ async def assemble(
                 watched=engine.watched_symbols,
                 live=lambda: settling.live_orders(engine.memory),
             ),
-            rules=FeedRules(
-                symbols=universe.symbols,
-                timeframes=parts.rules.timeframes(),
-                settle_s=settings.bar_settle_seconds,
-                poll_s=settings.poll_seconds,
-                order_price_max_age_s=settings.order_price_max_age_seconds,
-                mark_max_age_s=settings.price_ttl_seconds,
-                reconcile_s=reconcile_s,
-                sessions_max=sessions_max,
-            ),
+            rules=rules,
         )
 
     assembly = Assembly(ground, engine, feeds_of, settings)
-    recovered = ground.files.recovered
-    if recovered is None:
-        # What filled before is in the positions that the account began with.
-        assembly.feeds.fills_wanted_since(ground.account.reported_at)
-    else:
-        assembly.feeds.fills_wanted_since(settling.fills_wanted_since(recovered))
-        say(_recovered_line(recovered))
+    _continue(assembly, ground, say)
     await _begin_records(assembly, settings, now)
     say(f"Loading history of {len(universe)} symbols")
     await startup.warm_up(
@@ -298,6 +293,17 @@ async def assemble(
         progress=progress,
     )
     return assembly
+
+
+def _continue(assembly: Assembly, ground: Ground, say: Say) -> None:
+    """Go on where the recovered state ends: say so, and ask for the fills since."""
+    recovered = ground.files.recovered
+    if recovered is None:
+        # What filled before is in the positions that the account began with.
+        assembly.feeds.fills_wanted_since(ground.account.reported_at)
+    else:
+        assembly.feeds.fills_wanted_since(settling.fills_wanted_since(recovered))
+        say(_recovered_line(recovered))
 
 
 def _parts(
