@@ -110,6 +110,8 @@ class Operating:
             return f"an order is for more than {wish.quantity_shares} shares"
         if wish.symbol not in core.board.quotes:
             return f"no quote of {wish.symbol} yet"
+        if not core.memory.is_reconciled:
+            return "the book has not been compared with the venue yet: try again in a moment"
         if core.has_working(wish.symbol):
             return (
                 f"an order for {wish.symbol} is working, and there is never a second one: wait for "

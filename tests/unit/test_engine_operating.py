@@ -372,6 +372,14 @@ def test_a_persons_order_before_any_quote_is_refused_in_words(terms: Terms | Non
     assert "no quote of AAA yet" in desk.engine.operator_answer
 
 
+def test_a_persons_order_waits_until_the_book_was_compared_with_the_venue() -> None:
+    """Found in simulation (seed 20046): the interface answers while recovery is still going on."""
+    desk = a_desk(one=(NAN, NAN, NAN))
+    desk.memory.is_reconciled = False
+    assert desk.ask(Action.ORDER, order=wish()) == []
+    assert "compared with the venue" in desk.engine.operator_answer
+
+
 @pytest.mark.parametrize("quantity", ["0", "-5"])
 def test_a_persons_order_for_nothing_is_refused_in_words(quantity: str) -> None:
     desk = a_desk(one=(NAN, NAN, NAN))
