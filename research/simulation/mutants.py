@@ -30,6 +30,8 @@ from state.recovery import _Folded
 
 Mutate = Callable[[], contextlib.AbstractContextManager[Any]]
 DAYS = 2
+SPEEDS = {"a refusal on a retry is final": 2.0, "an approval holds for ever": 60.0}
+"""Where what a mutant gets wrong comes about; other worlds draw their speed."""
 SEEDS_MAX = 10
 TOLD_MAX = 160
 
@@ -214,7 +216,8 @@ def caught_by(name: str, seeds: Iterable[int], *, days: int = DAYS) -> tuple[int
     """Return the first seed in which a mutant breaks a promise, and which; None if none does."""
     for seed in seeds:
         with MUTANTS[name]():
-            outcome = World(Wish(seed=seed, days=days, wide=False)).run()
+            speed = SPEEDS.get(name)
+            outcome = World(Wish(seed=seed, days=days, wide=False, speed=speed)).run()
         if outcome.violations:
             return seed, outcome.violations[0]
     return None

@@ -27,6 +27,8 @@ from research.simulation.venue import SESSION, SimulatedVenue
 SPEEDS = (10.0, 30.0, 60.0, 120.0)
 """Market seconds in a second of virtual time; each seed draws its own."""
 SYMBOLS = 12
+SLOW_SHARE, SLOW_SPEED = 0.1, 2.0
+"""In so many seeds approvals live long enough for an order in doubt to be sent again."""
 WIDE_SHARE = 0.05
 """The share of seeds with all symbols and one-minute bars."""
 POSITION_MAX = Decimal("0.05")
@@ -120,7 +122,9 @@ class World:
         self.swarm = wish.swarm if wish.swarm is not None else drawn
         is_wide = chance.fork("wide").hits(WIDE_SHARE) if wish.wide is None else wish.wide
         symbols = _symbols(chance.fork("symbols"), wish.symbols, is_wide=is_wide)
-        speed = wish.speed if wish.speed is not None else chance.fork("speed").pick(SPEEDS)
+        is_slow = chance.fork("slow").hits(SLOW_SHARE)
+        drawn_speed = SLOW_SPEED if is_slow else chance.fork("speed").pick(SPEEDS)
+        speed = wish.speed if wish.speed is not None else drawn_speed
         self.venue = SimulatedVenue(self.loop, chance.fork("venue"), symbols, speed=speed)
         self.daemon = SimulatedDaemon(
             self.loop,
