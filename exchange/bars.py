@@ -17,12 +17,22 @@ from numpy.typing import NDArray
 
 from domain.calendar import Session
 from domain.market import Floats
-from exchange.instants import MINUTE_NS, SECOND_NS, from_ns, midnight_ns, new_york_day, to_ns
+from exchange.instants import (
+    MINUTE_NS,
+    SECOND_NS,
+    from_ns,
+    midnight_ns,
+    new_york_day,
+    rfc3339_short,
+    to_ns,
+)
 from exchange.markets.base import SessionTape
 from exchange.tape_view import TapeViews
 
-SESSION_BARS_MAX = 400
-"""Aggregated sessions kept at hand."""
+BAR_CELLS_MAX = 12_000_000
+"""Numbers kept of aggregated sessions, 8 bytes each: of 66 symbols about 65 sessions of minutes
+or 900 of quarter hours."""
+BAR_COLUMNS = 7
 SHARES_PER_TRADE = 150.0
 """What a trade is taken to be where only daily volume is known."""
 Integers = NDArray[np.int64]
@@ -92,6 +102,30 @@ class BarBlock:
     trades: Floats
     vwap: Floats
 
+    @property
+    def cells(self) -> int:
+        """How many numbers it holds."""
+        return self.open.size * BAR_COLUMNS
+
+    def points(self, row: int, indices: Integers) -> Iterator[tuple[int, dict[str, object]]]:
+        """Yield (start, bar as the wire writes it) of a symbol's bars at `indices`."""
+        columns = [column[row, indices].tolist() for column in _columns(self)]
+        starts = self.at_ns[indices].tolist()
+        for at_ns, o, h, low, c, v, n, vw in zip(starts, *columns, strict=True):
+            yield (
+                at_ns,
+                {
+                    "t": rfc3339_short(at_ns),
+                    "o": o,
+                    "h": h,
+                    "l": low,
+                    "c": c,
+                    "v": int(v),
+                    "n": int(n),
+                    "vw": round(vw, 6),
+                },
+            )
+
     def row_dict(self, row: int, index: int, at: str) -> dict[str, object]:
         """Return one bar as the wire writes it."""
         return {
@@ -114,7 +148,9 @@ class BarHistory:
         self._market = views.market
         self._days = [s.day for s in self._market.calendar.sessions]
         self._opens = [s.opens_at for s in self._market.calendar.sessions]
-        self._blocks: OrderedDict[tuple[date, int, int], BarBlock] = OrderedDict()
+        self._kept = KeptBlocks()
+        self.blocks_made = 0
+        """How often a session had to be aggregated: work that takes a while."""
 
     def sessions(self, first: date, last: date, now_ns: int) -> list[Session]:
         """Return the sessions in [first, last] the market knows that had opened by now."""
@@ -138,17 +174,12 @@ class BarHistory:
     def session_block(self, session: Session, minutes: int, now_ns: int) -> BarBlock:
         """Return one session's bars of so many minutes, of the minutes ended by now."""
         ended = int(min(now_ns, to_ns(session.closes_at)) - to_ns(session.opens_at)) // MINUTE_NS
-        key = (session.day, minutes, ended)
-        found = self._blocks.get(key)
+        found = self._kept.find(session.day, minutes, ended)
         if found is not None:
-            self._blocks.move_to_end(key)
             return found
-        tape = self._market.tape(session.day)
-        block = _aggregate(tape, minutes, now_ns)
-        if minutes > 1 or ended < len(tape.opened_at_s):
-            self._blocks[key] = block
-            while len(self._blocks) > SESSION_BARS_MAX:
-                self._blocks.popitem(last=False)
+        self.blocks_made += 1
+        block = _aggregate(self._views.tape(session.day), minutes, now_ns)
+        self._kept.keep(session.day, minutes, ended, block)
         return block
 
     def daily(self, first: date, last: date, now_ns: int) -> BarBlock:
@@ -173,6 +204,34 @@ class BarHistory:
 
     def _lazily(self, session: Session, minutes: int, now_ns: int) -> Callable[[], BarBlock]:
         return lambda: self.session_block(session, minutes, now_ns)
+
+
+class KeptBlocks:
+    """The aggregated sessions asked for last, `BAR_CELLS_MAX` numbers of them at most.
+
+    Of a session that is running only the latest state is kept.
+    """
+
+    def __init__(self) -> None:
+        self._blocks: OrderedDict[tuple[date, int], tuple[int, BarBlock]] = OrderedDict()
+        self._cells = 0
+
+    def find(self, day: date, minutes: int, ended: int) -> BarBlock | None:
+        """Return a session's bars of so many minutes as of its first `ended` minutes, if kept."""
+        known = self._blocks.get((day, minutes))
+        if known is None or known[0] != ended:
+            return None
+        self._blocks.move_to_end((day, minutes))
+        return known[1]
+
+    def keep(self, day: date, minutes: int, ended: int, block: BarBlock) -> None:
+        """Keep a session's bars, and let go of those not asked for longest."""
+        old = self._blocks.pop((day, minutes), None)
+        self._cells += block.cells - (old[1].cells if old else 0)
+        self._blocks[day, minutes] = (ended, block)
+        while self._cells > BAR_CELLS_MAX and len(self._blocks) > 1:
+            _, (_, gone) = self._blocks.popitem(last=False)
+            self._cells -= gone.cells
 
 
 class Blocks:

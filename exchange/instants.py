@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfo
 NEW_YORK = ZoneInfo("America/New_York")
 SECOND_NS = 1_000_000_000
 MINUTE_NS = 60 * SECOND_NS
+SECONDS_WRITTEN_MAX = 16_384
+"""Seconds whose text is kept: more than the bars of the longest page have starts."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
@@ -26,7 +28,7 @@ def from_ns(at_ns: int) -> datetime:
     return _EPOCH + timedelta(microseconds=at_ns // 1_000)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=SECONDS_WRITTEN_MAX)
 def _second(at_s: int) -> str:
     return (_EPOCH + timedelta(seconds=at_s)).strftime("%Y-%m-%dT%H:%M:%S")
 

@@ -50,27 +50,35 @@ def cut_page(
 ) -> Page:
     """Return at most `limit` points of all symbols together, from after a mark on."""
     page: dict[str, list[Point]] = {}
-    last = None
-    stream = _stream(sorted(set(symbols)), points_of, after, descending)
-    for count, (symbol, at_ns, point) in enumerate(stream):
-        if count == limit:
-            assert last is not None
-            return Page(points=page, next_token=last.token())
-        page.setdefault(symbol, []).append(point)
-        last = Mark(symbol=symbol, at_ns=at_ns)
+    left, last = limit, None
+    for symbol, timed in _streams(sorted(set(symbols)), points_of, after, descending):
+        points: list[Point] = []
+        for at_ns, point in timed:
+            if not left:
+                assert last is not None
+                return Page(points=page, next_token=Mark(symbol=last[0], at_ns=last[1]).token())
+            if not points:
+                page[symbol] = points
+            points.append(point)
+            last = (symbol, at_ns)
+            left -= 1
     return Page(points=page, next_token=None)
 
 
-def _stream(
+def _streams(
     symbols: list[str], points_of: Points, after: Mark | None, descending: bool
-) -> Iterator[tuple[str, int, Point]]:
+) -> Iterator[tuple[str, Iterable[tuple[int, Point]]]]:
     for symbol in symbols:
-        if after is not None and symbol < after.symbol:
-            continue
-        is_marked = after is not None and symbol == after.symbol
-        for at_ns, point in points_of(symbol):
-            if is_marked and after is not None:
-                passed = at_ns >= after.at_ns if descending else at_ns <= after.at_ns
-                if passed:
-                    continue
-            yield symbol, at_ns, point
+        if after is None or symbol > after.symbol:
+            yield symbol, points_of(symbol)
+        elif symbol == after.symbol:
+            yield symbol, _beyond(points_of(symbol), after.at_ns, descending)
+
+
+def _beyond(
+    timed: Iterable[tuple[int, Point]], at_ns: int, descending: bool
+) -> Iterator[tuple[int, Point]]:
+    """Yield what comes after an instant, in the order of the page."""
+    for found_ns, point in timed:
+        if (found_ns < at_ns) if descending else (found_ns > at_ns):
+            yield found_ns, point

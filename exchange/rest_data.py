@@ -1,20 +1,21 @@
 """The market-data API for stocks: bars, quotes, trades, latest, snapshots; many symbols or one."""
 
+import asyncio
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from aiohttp import web
+from numpy.typing import NDArray
 
 from exchange import errors
-from exchange.bars import Blocks, parse_length
+from exchange.bars import BarBlock, Blocks, parse_length
 from exchange.instants import (
     MINUTE_NS,
     midnight_ns,
     new_york_day,
     parse_instant,
-    rfc3339_short,
 )
 from exchange.market_data import MarketData, Point
 from exchange.paging import Mark, Page, cut_page, read_token
@@ -22,6 +23,8 @@ from exchange.service import Exchange
 from exchange.wire import EXCHANGE, Handler, query_list, reply
 
 LIMIT_DEFAULT, LIMIT_MAX = 1_000, 10_000
+TURN_S = 0.002
+"""How long others have their turn between two sessions of history that must be made."""
 SIP_DELAY_NS = 15 * MINUTE_NS
 FEEDS = frozenset({"", "sip", "iex", "boats", "otc", "delayed_sip", "overnight"})
 ADJUSTMENTS = frozenset({"", "raw", "split", "dividend", "spin-off", "all"})
@@ -128,6 +131,7 @@ async def get_bars(request: web.Request) -> web.Response:
     window = _window(request, exchange)
     first, last = new_york_day(window.start_ns), new_york_day(window.end_ns)
     blocks = exchange.data.bars.blocks(length, first, last, exchange.venue.now_ns)
+    await _make_ready(exchange, blocks, window)
 
     def points_of(symbol: str) -> Iterable[TimedPoint]:
         row = exchange.venue.views.column_of.get(symbol)
@@ -192,11 +196,37 @@ def _paged(
 
 def _bars_of(row: int, blocks: Blocks, window: _Window) -> Iterator[TimedPoint]:
     for block in blocks.backward() if window.descending else blocks.forward():
-        inside = (block.at_ns >= window.start_ns) & (block.at_ns <= window.end_ns)
-        found = np.flatnonzero(inside & np.isfinite(block.close[row]))
-        for index in found[::-1] if window.descending else found:
-            at_ns = int(block.at_ns[index])
-            yield at_ns, block.row_dict(row, int(index), rfc3339_short(at_ns))
+        found = _found(row, block, window)
+        yield from block.points(row, found[::-1] if window.descending else found)
+
+
+def _found(row: int, block: BarBlock, window: _Window) -> NDArray[np.int64]:
+    """Return where a block has bars of a symbol inside the window."""
+    inside = (block.at_ns >= window.start_ns) & (block.at_ns <= window.end_ns)
+    return np.flatnonzero(inside & np.isfinite(block.close[row]))
+
+
+async def _make_ready(exchange: Exchange, blocks: Blocks, window: _Window) -> None:
+    """Make the blocks of bars that a page needs, others having their turn after each.
+
+    A session that nobody has asked for yet takes tens of milliseconds; thirty in a row would hold
+    up orders and, at high speed, let market time jump. The page's first symbol goes through as
+    many blocks as any does.
+    """
+    columns = exchange.venue.views.column_of
+    from_symbol = window.after.symbol if window.after else ""
+    wanted = sorted(s for s in window.symbols if s in columns and s >= from_symbol)
+    if not wanted:
+        return
+    row, left, bars = columns[wanted[0]], window.limit, exchange.data.bars
+    made = bars.blocks_made
+    for block in blocks.backward() if window.descending else blocks.forward():
+        left -= len(_found(row, block, window))
+        if left < 0:
+            return
+        if bars.blocks_made != made:
+            await asyncio.sleep(TURN_S)
+            made = bars.blocks_made
 
 
 def _symbols(request: web.Request) -> list[str]:

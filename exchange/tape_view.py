@@ -80,6 +80,12 @@ class TapeViews:
             self._views.pop(next(iter(self._views)))
         return found
 
+    def tape(self, day: date) -> SessionTape:
+        """Return a session's tape, the view's own if there is one: reading history must not push
+        the session being played out of the market's cache. Raises LookupError as `of_day` does."""
+        known = self._views.get(day)
+        return known.tape if known else self.market.tape(day)
+
     def latest(self, at_ns: int) -> TapeView | None:
         """Return the view of the last session that had opened by an instant, None before any.
 

@@ -7,6 +7,7 @@ returns over k times that of one minute, k = 5, 15, 30 [.88, .76, .75] and a who
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -25,6 +26,8 @@ BOUNCE_HALF_LIFE_MINUTES = 2.5
 """…which is gone by half after this long."""
 TICK_ROUGHNESS = 1.5
 """Variance inside minutes over that between them [range over deviation of a minute: 1.24]."""
+SHAPES_CACHED_MAX = 8
+"""Lengths of session whose constants are kept: whole days and half days, and to spare."""
 VOLUME_FLICKER, VOLUME_MEMORY, VOLUME_PER_MOVE = 0.58, 0.3, 0.35
 
 
@@ -40,12 +43,23 @@ def wandering(seed: int, names: Sequence[str], ordinal: int, shares: Floats) -> 
     shocks = drawn[:, 0] * np.exp(FLICKER * drawn[:, 1] - FLICKER**2)
     memory = 0.5 ** (1.0 / TREND_HALF_LIFE_MINUTES)
     trend = _remembered(drawn[:, 2], memory) * np.sqrt(shares)
-    lags = np.abs(np.subtract.outer(np.arange(minutes), np.arange(minutes)))
-    root = np.sqrt(shares)
-    trend *= np.sqrt(TREND_SHARE / float((memory**lags * np.outer(root, root)).sum()))
+    trend *= np.sqrt(TREND_SHARE / _trend_variance(shares.tobytes()))
     steps = shocks * np.sqrt((1.0 - TREND_SHARE) * shares) + trend
     paths: Floats = np.cumsum(steps, axis=1)
     return paths
+
+
+@lru_cache(maxsize=SHAPES_CACHED_MAX)
+def _trend_variance(shares: bytes) -> float:
+    """Return the variance over a session of a trend of unit variance in each minute.
+
+    The same for every path of a session; `shares` are the float64 of the minutes' shares.
+    """
+    root = np.sqrt(np.frombuffer(shares))
+    minute = np.arange(len(root))
+    memory = 0.5 ** (1.0 / TREND_HALF_LIFE_MINUTES)
+    lags = np.abs(np.subtract.outer(minute, minute))
+    return float((memory**lags * np.outer(root, root)).sum())
 
 
 def bouncing(seed: int, names: Sequence[str], ordinal: int, variance: Floats) -> Floats:

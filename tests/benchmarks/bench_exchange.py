@@ -8,6 +8,7 @@ import json
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -104,6 +105,7 @@ def measure_wire() -> Iterator[tuple[str, str]]:
                 wire.call("GET", f"/v2/stocks/{path}?symbols={symbols}")
                 times.append((time.perf_counter() - began) * 1e3)
             yield f"66-symbol {path}, ms (<= 2)", f"{median(times):.2f}"
+        yield from measure_stall(port, symbols)
         for length, days in (("1Day", 250), ("15Min", 30)):
             start = "2025-01-05" if days > 100 else "2025-11-20"
             query = f"symbols={symbols}&timeframe={length}&start={start}&limit=10000"
@@ -112,6 +114,22 @@ def measure_wire() -> Iterator[tuple[str, str]]:
                 size = len(wire.call("GET", f"/v2/stocks/bars?{query}"))
                 took_ms = (time.perf_counter() - began) * 1e3
                 yield f"{length} page, {state}, ms", f"{took_ms:.0f} ({size / 1e6:.1f} MB)"
+
+
+def measure_stall(port: int, symbols: str) -> Iterator[tuple[str, str]]:
+    """Yield how long others wait while thirty sessions of history are made for the first time."""
+    query = f"symbols={symbols}&timeframe=30Min&start=2025-11-20&limit=10000"
+    reader = threading.Thread(
+        target=lambda: Wire(port).call("GET", f"/v2/stocks/bars?{query}"), daemon=True
+    )
+    other, times = Wire(port), []
+    reader.start()
+    while reader.is_alive():
+        began = time.perf_counter()
+        other.call("GET", "/_exchange/clock")
+        times.append((time.perf_counter() - began) * 1e3)
+    yield "longest wait of another client meanwhile, ms (<= 100)", f"{max(times):.0f}"
+    yield "median wait of another client meanwhile, ms", f"{median(times):.1f}"
 
 
 def measure_core() -> Iterator[tuple[str, str]]:
