@@ -42,14 +42,13 @@ KINDS = (
     "process.power_cut",
     "process.restart_at_once",
     "process.restart_next_bar",
-    "process.restart_next_day",
     "stream.delayed",
     "stream.doubled",
     "stream.lost",
     "stream.muted",
 )
-RARE_KINDS = ("api.refused", "disk.fail_sync", "disk.fail_write", "disk.garbled", "disk.torn")
-"""Counted and shown; too rare for a small run to be judged by."""
+# Others are counted and shown, but too rare for a run to be judged by: failing disks, and restarts
+# on the next day, which ending one morning everywhere tries in every third place.
 Say = Callable[[str], None]
 
 
