@@ -39,7 +39,9 @@ class Reconciling:
         if not (found.positions or found.cash_usd or found.averages):
             self._times = 0
             return commands
-        if found.can_adopt and (first or self._is_confirmed(found)):
+        # While an order works, it may have filled between two answers of one report.
+        at_once = first and not memory.working
+        if found.can_adopt and (at_once or self._is_confirmed(found)):
             commands += self._adopt(event, found)
         return commands
 
