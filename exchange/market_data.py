@@ -7,7 +7,7 @@ from datetime import date
 
 from exchange.bars import BarBlock, BarHistory
 from exchange.instants import MINUTE_NS, SECOND_NS, rfc3339_short, to_ns
-from exchange.tape_view import TapeView, TapeViews
+from exchange.tape_view import Span, TapeView, TapeViews
 
 QUOTE_LIFE_NS = 5 * MINUTE_NS
 """A symbol that has traded this lately is quoted anew every second."""
@@ -79,23 +79,21 @@ class MarketData:
             if symbol in self._views.column_of
         }
 
-    def tick_trades(self, symbol: str, day: date, now_ns: int) -> list[tuple[int, Point]]:
-        """Return (instant, trade) of a session's ticks that traded by now."""
+    def tick_trades(self, symbol: str, day: date, span: Span) -> list[tuple[int, Point]]:
+        """Return (instant, trade) of a session's ticks in a span that traded."""
         view, row = self._views.of_day(day), self._views.column_of[symbol]
-        last = view.tick_at(now_ns)
         return [
             (int(view.at_ns[tick]), _trade_point(view, row, tick))
-            for tick in range(last + 1)
+            for tick in view.ticks_in(span)
             if view.shares[row, tick] > 0
         ]
 
-    def tick_quotes(self, symbol: str, day: date, now_ns: int) -> list[tuple[int, Point]]:
-        """Return (instant, quote) of a session's ticks passed by now."""
+    def tick_quotes(self, symbol: str, day: date, span: Span) -> list[tuple[int, Point]]:
+        """Return (instant, quote) of a session's ticks in a span."""
         view, row = self._views.of_day(day), self._views.column_of[symbol]
-        last = view.tick_at(now_ns)
         return [
             (int(view.at_ns[tick]), _quote_point(view, row, tick, int(view.at_ns[tick])))
-            for tick in range(last + 1)
+            for tick in view.ticks_in(span)
             if math.isfinite(view.bid[row, tick])
         ]
 

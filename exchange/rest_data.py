@@ -2,8 +2,9 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 from aiohttp import web
@@ -20,6 +21,7 @@ from exchange.instants import (
 from exchange.market_data import MarketData, Point
 from exchange.paging import Mark, Page, cut_page, read_token
 from exchange.service import Exchange
+from exchange.tape_view import TAPE_VIEWS_MAX, Span
 from exchange.wire import EXCHANGE, Handler, query_list, reply
 
 LIMIT_DEFAULT, LIMIT_MAX = 1_000, 10_000
@@ -117,6 +119,20 @@ class _Window:
     after: Mark | None
     descending: bool
 
+    def first_of(self, known: Container[str]) -> str | None:
+        """Return the symbol the page begins with, None when none of them is known."""
+        left = [s for s in self.symbols if s in known]
+        return min((s for s in left if not self.after or s >= self.after.symbol), default=None)
+
+    def span_of(self, symbol: str, now_ns: int) -> Span:
+        """Return the instants of a symbol that this page may need, none later than now."""
+        first_ns, last_ns = self.start_ns, min(self.end_ns, now_ns)
+        if self.after is None or self.after.symbol != symbol:
+            return first_ns, last_ns
+        if self.descending:
+            return first_ns, min(last_ns, self.after.at_ns)
+        return max(first_ns, self.after.at_ns), last_ns
+
 
 async def get_bars(request: web.Request) -> web.Response:
     """Serve bars of many symbols or one."""
@@ -131,7 +147,12 @@ async def get_bars(request: web.Request) -> web.Response:
     window = _window(request, exchange)
     first, last = new_york_day(window.start_ns), new_york_day(window.end_ns)
     blocks = exchange.data.bars.blocks(length, first, last, exchange.venue.now_ns)
-    await _make_ready(exchange, blocks, window)
+    columns, bars = exchange.venue.views.column_of, exchange.data.bars
+    wanted = window.first_of(columns)
+    if wanted is not None:
+        in_order = blocks.backward() if window.descending else blocks.forward()
+        found = (len(_found(columns[wanted], block, window)) for block in in_order)
+        await _make_ready(found, lambda: bars.blocks_made, window.limit)
 
     def points_of(symbol: str) -> Iterable[TimedPoint]:
         row = exchange.venue.views.column_of.get(symbol)
@@ -142,34 +163,42 @@ async def get_bars(request: web.Request) -> web.Response:
 
 async def get_quotes(request: web.Request) -> web.Response:
     """Serve the tape's quotes of many symbols or one."""
-    return _ticks(request, "quotes", MarketData.tick_quotes)
+    return await _ticks(request, "quotes", MarketData.tick_quotes)
 
 
 async def get_trades(request: web.Request) -> web.Response:
     """Serve the tape's trades of many symbols or one."""
-    return _ticks(request, "trades", MarketData.tick_trades)
+    return await _ticks(request, "trades", MarketData.tick_trades)
 
 
-def _ticks(request: web.Request, root: str, read: Callable[..., list[TimedPoint]]) -> web.Response:
+async def _ticks(
+    request: web.Request, root: str, read: Callable[..., list[TimedPoint]]
+) -> web.Response:
     exchange = request.app[EXCHANGE]
-    window = _window(request, exchange)
+    window, views = _window(request, exchange), exchange.venue.views
     now_ns = exchange.venue.now_ns
-    days = [
-        s.day
-        for s in exchange.data.bars.sessions(
-            new_york_day(window.start_ns), new_york_day(window.end_ns), now_ns
-        )
-    ]
+
+    def days_of(symbol: str) -> list[tuple[date, Span]]:
+        span = window.span_of(symbol, now_ns)
+        if span[0] > span[1]:
+            return []
+        first, last = new_york_day(span[0]), new_york_day(span[1])
+        days = [(s.day, span) for s in exchange.data.bars.sessions(first, last, now_ns)]
+        return days[::-1] if window.descending else days
 
     def points_of(symbol: str) -> Iterator[TimedPoint]:
         if symbol not in exchange.venue.assets:
             return
-        for day in reversed(days) if window.descending else days:
-            points = read(exchange.data, symbol, day, now_ns)
-            for at_ns, point in reversed(points) if window.descending else points:
-                if window.start_ns <= at_ns <= window.end_ns:
-                    yield at_ns, point
+        for day, span in days_of(symbol):
+            points = read(exchange.data, symbol, day, span)
+            yield from reversed(points) if window.descending else points
 
+    wanted = window.first_of(views.column_of)
+    if wanted is not None:
+        # More than are kept would push each other out before they are read.
+        days = days_of(wanted)[:TAPE_VIEWS_MAX]
+        ticks = (len(views.of_day(day).ticks_in(span)) for day, span in days)
+        await _make_ready(ticks, lambda: views.views_made, window.limit)
     return _paged(request, root, window, points_of)
 
 
@@ -206,27 +235,22 @@ def _found(row: int, block: BarBlock, window: _Window) -> NDArray[np.int64]:
     return np.flatnonzero(inside & np.isfinite(block.close[row]))
 
 
-async def _make_ready(exchange: Exchange, blocks: Blocks, window: _Window) -> None:
-    """Make the blocks of bars that a page needs, others having their turn after each.
+async def _make_ready(points: Iterable[int], made: Callable[[], int], limit: int) -> None:
+    """Make the sessions of history that a page needs, others having their turn after each.
 
     A session that nobody has asked for yet takes tens of milliseconds; thirty in a row would hold
-    up orders and, at high speed, let market time jump. The page's first symbol goes through as
-    many blocks as any does.
+    up orders and, at high speed, let market time jump. `points` makes them one by one and says
+    how many points of the page's first symbol each has: no symbol goes through more of them.
+    `made` counts what had to be made.
     """
-    columns = exchange.venue.views.column_of
-    from_symbol = window.after.symbol if window.after else ""
-    wanted = sorted(s for s in window.symbols if s in columns and s >= from_symbol)
-    if not wanted:
-        return
-    row, left, bars = columns[wanted[0]], window.limit, exchange.data.bars
-    made = bars.blocks_made
-    for block in blocks.backward() if window.descending else blocks.forward():
-        left -= len(_found(row, block, window))
-        if left < 0:
+    before = made()
+    for count in points:
+        limit -= count
+        if limit < 0:
             return
-        if bars.blocks_made != made:
+        if made() != before:
             await asyncio.sleep(TURN_S)
-            made = bars.blocks_made
+            before = made()
 
 
 def _symbols(request: web.Request) -> list[str]:

@@ -14,6 +14,8 @@ from exchange.markets.base import Market, SessionTape
 TAPE_VIEWS_MAX = 8
 """Sessions kept at hand."""
 _HALF = 1e-6
+Span = tuple[int, int]
+"""Two instants, both included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -39,6 +41,11 @@ class TapeView:
     def tick_at(self, at_ns: int) -> int:
         """Return the index of the last tick at or before an instant, −1 before the first."""
         return int(np.searchsorted(self.at_ns, at_ns, side="right")) - 1
+
+    def ticks_in(self, span: Span) -> range:
+        """Return the indices of the ticks in a span."""
+        first_ns, last_ns = span
+        return range(int(np.searchsorted(self.at_ns, first_ns)), self.tick_at(last_ns) + 1)
 
 
 def view_of(tape: SessionTape) -> TapeView:
@@ -70,11 +77,16 @@ class TapeViews:
         self.market = market
         self.column_of = {symbol: row for row, symbol in enumerate(market.symbols)}
         self._views: dict[date, TapeView] = {}
+        self.views_made = 0
+        """How often a session had to be prepared: work that takes a while."""
         self._current: tuple[int, int, TapeView] | None = None
 
     def of_day(self, day: date) -> TapeView:
         """Return a session's view. Raises LookupError when the market has none that day."""
-        found = self._views.pop(day, None) or view_of(self.market.tape(day))
+        found = self._views.pop(day, None)
+        if found is None:
+            found = view_of(self.market.tape(day))
+            self.views_made += 1
         self._views[day] = found
         while len(self._views) > TAPE_VIEWS_MAX:
             self._views.pop(next(iter(self._views)))

@@ -8,6 +8,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from exchange.clock import SteppedTime
 from exchange.instants import rfc3339_short
+from exchange.paging import Mark
 from exchange.service import Exchange
 from tests.support.exchanges import (
     DAYS,
@@ -199,6 +200,35 @@ async def test_historical_ticks_never_reach_beyond_now(client: Client, path: str
     page = await get(client, f"/v2/stocks/{path}", symbols="AAA", end="2026-01-05T20:00:00Z")
     assert len(page[path]["AAA"]) == 10
     assert page[path]["AAA"][-1]["t"] <= "2026-01-05T14:35:00Z"
+
+
+@pytest.mark.parametrize("sort", ["asc", "desc"])
+@pytest.mark.parametrize("path", ["quotes", "trades"])
+async def test_pages_of_ticks_join_to_the_whole(client: Client, path: str, sort: str) -> None:
+    whole = (await get(client, f"/v2/stocks/{path}", symbols="AAA,BBB", sort=sort))[path]
+    joined: dict[str, list[Any]] = {"AAA": [], "BBB": []}
+    query = {"symbols": "AAA,BBB", "sort": sort, "limit": "3"}
+    while True:
+        page = await get(client, f"/v2/stocks/{path}", **query)
+        for symbol, points in page[path].items():
+            joined[symbol] += points
+        if page["next_page_token"] is None:
+            break
+        query["page_token"] = page["next_page_token"]
+    assert joined == whole
+    assert len(whole["AAA"]) == 10
+
+
+@pytest.mark.parametrize("sort", ["asc", "desc"])
+@pytest.mark.parametrize("at_ns", [-(10**30), 10**30])
+async def test_a_token_beyond_all_time_ends_its_symbol(
+    client: Client, at_ns: int, sort: str
+) -> None:
+    token = Mark(symbol="AAA", at_ns=at_ns).token()
+    query = {"symbols": "AAA", "page_token": token, "sort": sort}
+    page = await get(client, "/v2/stocks/trades", **query)
+    is_before_all = (at_ns < 0) == (sort == "asc")
+    assert len(page["trades"].get("AAA", [])) == (10 if is_before_all else 0)
 
 
 async def test_nothing_served_depends_on_what_comes_later() -> None:

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
+import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from exchange import bars as bars_module
@@ -43,14 +44,14 @@ class NotedMarket(HandMarket):
         return super().tape(day)
 
 
-async def ask(market: NotedMarket, **query: str) -> dict[str, Any]:
+async def ask(market: NotedMarket, what: str = "bars", **query: str) -> dict[str, Any]:
     """Ask for history on the evening of the market's last day."""
     venue = make_venue(market, at_ns=close_ns(LAST) + 1)
     full = {"symbols": "AAA,BBB", "start": DAYS[0].isoformat(), "end": "2026-01-12", **query}
     app = make_served_app(make_exchange(venue))
     async with TestClient(TestServer(app), headers=KEYS) as client:
         market.made.clear()
-        async with client.get("/v2/stocks/bars", params=full) as response:
+        async with client.get(f"/v2/stocks/{what}", params=full) as response:
             assert response.status == 200
             body: dict[str, Any] = await response.json()
     return body
@@ -78,7 +79,8 @@ async def test_the_newest_sessions_are_made_first_when_the_page_begins_there() -
     assert [day for day, _ in market.made] == [LONG[FINISHED - 1], LONG[FINISHED - 2]]
 
 
-async def test_others_have_their_turn_between_two_sessions_of_history() -> None:
+@pytest.mark.parametrize("what", ["bars", "quotes", "trades"])
+async def test_others_have_their_turn_between_two_sessions_of_history(what: str) -> None:
     turns = 0
 
     async def other() -> None:
@@ -90,7 +92,7 @@ async def test_others_have_their_turn_between_two_sessions_of_history() -> None:
     market = NotedMarket(moment=lambda: turns)
     beside = asyncio.create_task(other())
     try:
-        await ask(market, timeframe="5Min")
+        await ask(market, what)
     finally:
         beside.cancel()
     moments = [moment for _, moment in market.made]
