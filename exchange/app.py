@@ -20,7 +20,7 @@ from exchange.wire import (
 )
 
 DATA_PREFIXES = ("/v2/stocks/", "/v1beta1/", "/v1/corporate-actions")
-DATA_STREAM_PATHS = ("/v2/iex", "/v2/sip", "/v2/delayed_sip")
+DATA_STREAM_PATHS = ("/v2/iex", "/v2/sip", "/v2/delayed_sip", "/v2/test")
 STREAM_PATHS = frozenset({"/stream", *DATA_STREAM_PATHS})
 CONTROL_PREFIX = "/_exchange/"
 

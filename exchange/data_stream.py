@@ -12,10 +12,12 @@ from aiohttp import WSMsgType, web
 from exchange.auth import Credentials
 from exchange.data_feed import Channel, DataFeed, Message, Wanted
 from exchange.instants import SECOND_NS, rfc3339_short
+from exchange.paca import TEST_SYMBOL, PacaFeed
 from exchange.service import Exchange
 from exchange.wire import EXCHANGE
 
 Json = dict[str, object]
+TEST_FEED = "test"
 HEARTBEAT_S = 30.0
 MESSAGE_MAX_BYTES = 4_000_000
 TIMESTAMP_EXTENSION = -1
@@ -100,12 +102,29 @@ def data_json(message: Message, *, packs: bool) -> Json:
     return {"T": message.channel.value, "S": message.symbol, **message.fields, "t": at}
 
 
+def _broadcast(batch: list[Message], sockets: list[DataSocket]) -> None:
+    """Send a batch, each message to those who listen; alike frames are encoded once."""
+    objects: dict[bool, list[Json]] = {}
+    frames: dict[tuple[bool, tuple[int, ...]], bytes] = {}
+    for socket in sockets:
+        chosen = tuple(i for i, message in enumerate(batch) if socket.listens(message))
+        if not chosen:
+            continue
+        packs = socket.packs
+        if packs not in objects:
+            objects[packs] = [data_json(message, packs=packs) for message in batch]
+        if (packs, chosen) not in frames:
+            frames[packs, chosen] = encode([objects[packs][i] for i in chosen], packs=packs)
+        socket.queue_frame(frames[packs, chosen])
+
+
 class DataStream:
     """Every connected client of the market-data stream."""
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self._feed = DataFeed(exchange.venue.views, exchange.data)
+        self._test_feed = PacaFeed(exchange.venue.config.seed)
         self._sockets: dict[DataSocket, web.WebSocketResponse] = {}
         self._told_ns = exchange.venue.now_ns
 
@@ -116,37 +135,39 @@ class DataStream:
 
     def next_ns(self) -> int | None:
         """Return when there is something to say next, None while nobody listens."""
-        return self._feed.next_ns(self._told_ns) if self.is_heard else None
+        market = self._feed.next_ns(self._told_ns) if self._listeners(is_test=False) else None
+        test = self._test_feed.next_ns(self._told_ns) if self._listeners(is_test=True) else None
+        return min((at_ns for at_ns in (market, test) if at_ns is not None), default=None)
 
     def follow(self, now_ns: int) -> None:
         """Say what happened since the last time."""
         after_ns, self._told_ns = self._told_ns, max(self._told_ns, now_ns)
-        if not self.is_heard or after_ns >= now_ns:
+        if after_ns >= now_ns:
             return
-        for batch in self._feed.batches(after_ns, now_ns, self._wanted()):
-            self._broadcast(batch)
+        feeds: tuple[tuple[DataFeed | PacaFeed, list[DataSocket]], ...] = (
+            (self._feed, self._listeners(is_test=False)),
+            (self._test_feed, self._listeners(is_test=True)),
+        )
+        for feed, sockets in feeds:
+            if sockets:
+                for batch in feed.batches(after_ns, now_ns, self._wanted(sockets)):
+                    _broadcast(batch, sockets)
 
-    def _wanted(self) -> Wanted:
-        everything = frozenset(self._exchange.venue.assets)
+    def _listeners(self, *, is_test: bool) -> list[DataSocket]:
+        """Return who has subscribed to anything of the market, or of the test feed."""
+        return [
+            socket
+            for socket in self._sockets
+            if (socket.feed == TEST_FEED) == is_test and any(socket.wanted.values())
+        ]
+
+    def _wanted(self, sockets: list[DataSocket]) -> Wanted:
+        everything = frozenset({TEST_SYMBOL, *self._exchange.venue.assets})
         symbols: dict[Channel, frozenset[str]] = {}
         for channel, name in _NAME_OF.items():
-            names = set[str]().union(*(s.wanted[name] for s in self._sockets))
+            names = set[str]().union(*(s.wanted[name] for s in sockets))
             symbols[channel] = everything if "*" in names else frozenset(names)
         return Wanted(symbols=symbols)
-
-    def _broadcast(self, batch: list[Message]) -> None:
-        objects: dict[bool, list[Json]] = {}
-        frames: dict[tuple[bool, tuple[int, ...]], bytes] = {}
-        for socket in self._sockets:
-            chosen = tuple(i for i, message in enumerate(batch) if socket.listens(message))
-            if not chosen:
-                continue
-            packs = socket.packs
-            if packs not in objects:
-                objects[packs] = [data_json(message, packs=packs) for message in batch]
-            if (packs, chosen) not in frames:
-                frames[packs, chosen] = encode([objects[packs][i] for i in chosen], packs=packs)
-            socket.queue_frame(frames[packs, chosen])
 
     async def flush(self) -> None:
         """Return once everything queued has been sent."""

@@ -13,7 +13,14 @@ from aiohttp.test_utils import TestClient, TestServer
 from exchange.auth import Credentials
 from exchange.knobs import WireLimits
 from exchange.service import Exchange
-from tests.support.exchanges import KEYS, make_exchange, make_served_app, make_venue, tick_ns
+from tests.support.exchanges import (
+    KEYS,
+    close_ns,
+    make_exchange,
+    make_served_app,
+    make_venue,
+    tick_ns,
+)
 
 Client = TestClient[Any, Any]
 Socket = ClientWebSocketResponse
@@ -180,6 +187,37 @@ async def test_every_feed_is_served(feed: str) -> None:
         await authenticated(socket)
         await socket.send_json({"action": "subscribe", "bars": ["AAA"]})
         assert (await told(socket))[0]["bars"] == ["AAA"]
+
+
+async def test_the_test_feed_trades_while_the_market_is_closed() -> None:
+    exchange = make_exchange(make_venue(at_ns=close_ns() + 3600 * 10**9))
+    async with connected(exchange) as client, client.ws_connect("/v2/test") as socket:
+        await authenticated(socket)
+        wish = {"trades": ["FAKEPACA"], "quotes": ["FAKEPACA"], "bars": ["FAKEPACA"]}
+        await socket.send_json({"action": "subscribe", **wish})
+        await told(socket)
+        await advance(client, "2026-01-05T15:41:00Z")
+        for _ in range(59):
+            assert [message["T"] for message in await told(socket)] == ["t", "q"]
+        trade, quote, bar = await told(socket)
+    assert {message["S"] for message in (trade, quote, bar)} == {"FAKEPACA"}
+    assert (trade["t"], bar["t"]) == ("2026-01-05T15:41:00Z", "2026-01-05T15:40:00Z")
+    assert quote["bp"] < trade["p"] < quote["ap"]
+
+
+async def test_the_market_s_listeners_hear_nothing_of_the_test_feed_nor_the_other_way() -> None:
+    async with (
+        connected(make()) as client,
+        client.ws_connect("/v2/iex") as market,
+        client.ws_connect("/v2/test") as test,
+    ):
+        for socket in (market, test):
+            await authenticated(socket)
+            await socket.send_json({"action": "subscribe", "trades": ["*"]})
+            await told(socket)
+        await advance(client, "2026-01-05T14:31:00Z")
+        assert {message["S"] for message in await told(market)} == {"AAA", "BBB"}
+        assert {message["S"] for message in await told(test)} == {"FAKEPACA"}
 
 
 async def test_who_says_nothing_is_sent_away() -> None:
