@@ -37,7 +37,9 @@ def split(deltas: Sequence[float], total: int) -> list[int]:
     missing = total - sum(parts)
     if missing:
         step = 1 if missing > 0 else -1
-        order = sorted(range(len(parts)), key=lambda i: (step * (parts[i] - deltas[i]), i))
+        # Remainders that differ by float noise are equal: else the order of columns would decide.
+        left = [round(step * (p - d) / LOT_TOLERANCE) for p, d in zip(parts, deltas, strict=True)]
+        order = sorted(range(len(parts)), key=lambda i: (left[i], i))
         for index in order[: abs(missing)]:
             parts[index] += step
     return parts
