@@ -1,5 +1,6 @@
 """Commands that show it trade: the demonstration that `make run` calls, and the view alone."""
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -106,6 +107,11 @@ def _demonstrate(settings: Settings, arguments: list[str], *, plain: bool) -> No
         child.check()
     except KeyboardInterrupt:
         say("")
+    except BrokenPipeError:
+        # Nobody reads any more (`make run | head`): what was started is not left behind.
+        child.stop(lambda line: None)
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - Python flushes it at exit
+        return
     except ChildEnded:
         raise
     except TradewindError as fault:
