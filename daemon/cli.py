@@ -6,7 +6,7 @@ from importlib.metadata import entry_points
 
 import typer
 
-from daemon.commands import control, demo, doctor, reading, running, strategies
+from daemon.commands import control, demo, doctor, reading, running, state, strategies
 from domain.errors import TradewindError
 
 INTERRUPTED = 130
@@ -19,7 +19,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for group in (running, demo, doctor, reading, control, strategies):
+for group in (running, demo, doctor, reading, control, state, strategies):
     group.add_to(app)
 
 

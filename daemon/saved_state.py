@@ -89,8 +89,12 @@ def _state_folders(root: Path) -> Iterator[StateFolder]:
         return
     for path in sorted(root.iterdir())[:DIRECTORIES_MAX]:
         venue, dash, account_id = path.name.partition("-")
-        if dash and account_id and ((path / CURRENT).exists() or (path / "journal").is_dir()):
+        if dash and account_id and _holds_state(path):
             yield StateFolder(path=path, venue=venue, account_id=account_id)
+
+
+def _holds_state(path: Path) -> bool:
+    return any(path.glob("portfolio*.json")) or (path / "journal").is_dir()
 
 
 def _saved_s(path: Path) -> float:

@@ -16,7 +16,8 @@ from daemon.alpaca.stream import StreamEndpoint
 from daemon.alpaca.trading import AlpacaBroker
 from daemon.backoff import Jitter
 from daemon.budget import BudgetLimits, RequestBudget
-from daemon.clock import Pace
+from daemon.clock import ClockPace, LockstepClock, LockstepPace, Pace, SystemClock, VenueClock
+from daemon.embedded import ExchangeIdentity
 from daemon.engine.panels import VOLUME_DAYS
 from daemon.engine.rules import EngineRules, OrderStyle, StrategyEntry
 from daemon.fetcher import PriceFetcher
@@ -72,6 +73,18 @@ class Connection:
     prices: PriceFetcher
     trading_budget: RequestBudget
     data_budget: RequestBudget
+
+
+def venue_time(identity: ExchangeIdentity | None) -> tuple[Clock, Pace]:
+    """Return the clock and pace of the exchange, of the real world without one."""
+    if identity is None:
+        clock = SystemClock()
+        return clock, ClockPace(clock)
+    if identity.lockstep:
+        stepped = LockstepClock(identity.now)
+        return stepped, LockstepPace(stepped)
+    venue_clock = VenueClock(identity.clock)
+    return venue_clock, ClockPace(venue_clock, speed=identity.speed)
 
 
 def connect(

@@ -30,7 +30,7 @@ ROTATE_BYTES = 16 * 1024 * 1024
 """A file this long is followed by a new one at the next checkpoint: start-up reads ≤ 1 s of it."""
 NO_HASH = "0" * 16
 _RESERVED = frozenset({"n", "t", "ts", "prev"})
-_RECORD_BEGINS = re.compile(rb'[0-9a-f]{8} \{"n":')
+RECORD_BEGINS = re.compile(rb'[0-9a-f]{8} \{"n":')
 _OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 _REPAIR = "nothing was changed: run `tradewind state verify`, then `tradewind state repair`"
 
@@ -139,7 +139,7 @@ class JsonLinesJournal:
             self._poison = f"record {self._seq + 1} could not be written ({fault})"
             raise
         self._seq += 1
-        self._hash = _hash(line[:-1])
+        self._hash = line_hash(line[:-1])
         self._records_in_file += 1
         self._bytes_in_file += len(line)
         return self._seq
@@ -183,7 +183,7 @@ class JsonLinesJournal:
     def prune(self, covered_seq: int) -> int:
         """Remove files that hold no record after `covered_seq`, never the last; return how many."""
         self._check_sound()
-        files = _files(self._fs, self._directory)
+        files = journal_files(self._fs, self._directory)
         covered = [
             path for path, following in pairwise(files) if _first_seq(following) <= covered_seq + 1
         ]
@@ -235,7 +235,7 @@ class _Scanner:
         self._hash: str | None = None
 
     def scan(self) -> JournalScan:
-        files = _files(self._fs, self._directory)
+        files = journal_files(self._fs, self._directory)
         torn: TornTail | None = None
         good_bytes = tail_records = 0
         for path in files:
@@ -268,7 +268,7 @@ class _Scanner:
         while offset < len(data):
             end = data.find(b"\n", offset)
             line = data[offset : end if end >= 0 else len(data)]
-            content = _content(line) if end >= 0 else None
+            content = line_content(line) if end >= 0 else None
             if content is None:
                 if _any_good(data, offset + 1):
                     raise _corrupt(path, offset, "unreadable, and good records follow")
@@ -283,18 +283,17 @@ class _Scanner:
             raise _corrupt(path, offset, f"record {content.get('n')!r} where {seq} belongs")
         if self._hash is not None and content.get("prev") != self._hash:
             raise _corrupt(path, offset, f"record {seq} does not follow the one before it")
-        self._seq, self._hash = seq, _hash(line)
+        self._seq, self._hash = seq, line_hash(line)
         if seq > self._after_seq:
             try:
-                at = codec(datetime).decode(content.get("ts"))
-                kind = codec(str).decode(content.get("t"))
+                record = record_of(content)
             except WireFault as fault:
                 raise _corrupt(path, offset, str(fault)) from fault
-            fields = {name: v for name, v in content.items() if name not in _RESERVED}
-            self._records.append(JournalRecord(seq=seq, kind=kind, at=at, fields=fields))
+            self._records.append(record)
 
 
-def _files(fs: FileSystem, directory: Path) -> list[Path]:
+def journal_files(fs: FileSystem, directory: Path) -> list[Path]:
+    """Return a journal's files, oldest first."""
     names = fs.names(directory)
     return [directory / n for n in names if n.startswith("journal-") and n.endswith(".jsonl")]
 
@@ -306,7 +305,7 @@ def _first_seq(path: Path) -> int:
     return int(digits)
 
 
-def _content(line: bytes) -> dict[str, Any] | None:
+def line_content(line: bytes) -> dict[str, Any] | None:
     """Return the JSON of a line whose checksum is right, else None."""
     if line[8:9] != b" " or line[:8] != b"%08x" % zlib.crc32(line[9:]):
         return None
@@ -319,14 +318,23 @@ def _content(line: bytes) -> dict[str, Any] | None:
 
 def _any_good(data: bytes, offset: int) -> bool:
     """Return whether a good record begins anywhere after an offset, even in the midst of a line."""
-    for found in _RECORD_BEGINS.finditer(data, offset):
+    for found in RECORD_BEGINS.finditer(data, offset):
         end = data.find(b"\n", found.start())
-        if end >= 0 and _content(data[found.start() : end]) is not None:
+        if end >= 0 and line_content(data[found.start() : end]) is not None:
             return True
     return False
 
 
-def _hash(line: bytes) -> str:
+def record_of(content: Mapping[str, Any]) -> JournalRecord:
+    """Return the record in a line's content, whose `n` is right. Raises WireFault."""
+    at = codec(datetime).decode(content.get("ts"))
+    kind = codec(str).decode(content.get("t"))
+    fields = {name: v for name, v in content.items() if name not in _RESERVED}
+    return JournalRecord(seq=content["n"], kind=kind, at=at, fields=fields)
+
+
+def line_hash(line: bytes) -> str:
+    """Return what the record after this line carries as `prev`."""
     return hashlib.blake2b(line, digest_size=8).hexdigest()
 
 

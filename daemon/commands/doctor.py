@@ -17,7 +17,6 @@ from rich.text import Text
 from daemon import diagnosis, wiring
 from daemon.alpaca.client import open_session
 from daemon.backoff import seeded_jitter
-from daemon.clock import ClockPace, LockstepClock, LockstepPace, Pace, SystemClock, VenueClock
 from daemon.commands.options import EnvFile
 from daemon.commands.printing import AsJson, StateDir, print_json, print_page, settings_here
 from daemon.diagnosis import Finding, Level, VenueSeen
@@ -203,7 +202,7 @@ async def look_at_venue(settings: Settings, symbols: tuple[Symbol, ...]) -> Venu
                     if identity is None:
                         text = f"no exchange at {settings.exchange_url} yet; a start brings it up"
                         return VenueSeen(problem=text, is_down=True)
-                clock, pace = _time(identity)
+                clock, pace = wiring.venue_time(identity)
                 connection = wiring.connect(
                     settings, session, clock=clock, pace=pace, jitter=seeded_jitter(settings.seed)
                 )
@@ -216,17 +215,6 @@ async def look_at_venue(settings: Settings, symbols: tuple[Symbol, ...]) -> Venu
             return VenueSeen(problem=str(fault))
 
 
-def _time(identity: ExchangeIdentity | None) -> tuple[Clock, Pace]:
-    if identity is None:
-        clock = SystemClock()
-        return clock, ClockPace(clock)
-    if identity.lockstep:
-        stepped = LockstepClock(identity.now)
-        return stepped, LockstepPace(stepped)
-    venue_clock = VenueClock(identity.clock)
-    return venue_clock, ClockPace(venue_clock, speed=identity.speed)
-
-
 async def _asked(
     settings: Settings,
     connection: wiring.Connection,
@@ -236,9 +224,9 @@ async def _asked(
 ) -> VenueSeen:
     account = await connection.broker.account()
     before = clock.now()
-    venue_time = await connection.broker.clock()
+    told = await connection.broker.clock()
     middle = before + (clock.now() - before) / 2
-    skew_s = (venue_time.at - middle).total_seconds() / (identity.speed if identity else 1.0)
+    skew_s = (told.at - middle).total_seconds() / (identity.speed if identity else 1.0)
     quotes: dict[Symbol, float] = {}
     data_problem = ""
     try:
@@ -254,8 +242,8 @@ async def _asked(
         equity_usd=account.equity_usd,
         is_blocked=account.is_blocked,
         skew_s=None if identity and identity.lockstep else skew_s,
-        is_open=venue_time.is_open,
-        next_open_at=venue_time.next_open_at,
+        is_open=told.is_open,
+        next_open_at=told.next_open_at,
         quotes_usd=quotes,
         data_problem=data_problem,
     )
