@@ -76,12 +76,12 @@ async def _retry_under_another_id(self: Submitter, order: Any) -> Any:
     try:
         self._landed(await broker.submit(order))
     except VenueUnavailable:
-        encode = _random_ids()
-        with (
-            patch.object(alpaca_trading, "encode_order", encode),
-            contextlib.suppress(VenueUnavailable, VenueRejected),
-        ):
-            await broker.submit(order)
+        # Not by patching a module: a killed coroutine never leaves its `with`, and two at once
+        # leave theirs in the wrong order.
+        named = f"{order.intent.client_order_id[:36]}-again"
+        again = replace(order, intent=replace(order.intent, client_order_id=named))
+        with contextlib.suppress(VenueUnavailable, VenueRejected):
+            await broker.submit(again)
     except VenueRejected as refusal:
         self._reject(order.intent.client_order_id, refusal)
 
