@@ -1,19 +1,16 @@
 """Which market an operator means by `--market`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from domain.errors import ConfigurationFault
 from domain.instruments import Universe
+from exchange.markets.files import FileMarket
 from exchange.markets.synthetic import SyntheticMarket
-
-if TYPE_CHECKING:
-    from exchange.markets.files import FileMarket
 
 SYNTHETIC = "synthetic"
 
 
-def open_market(spec: str, *, seed: int, universe: Universe) -> "SyntheticMarket | FileMarket":
+def open_market(spec: str, *, seed: int, universe: Universe) -> SyntheticMarket | FileMarket:
     """Return the market of `synthetic`, `synthetic:SEED`, or the path of a file or folder of bars.
 
     A seed in `spec` goes before `seed`. On a file the market's symbols are the universe's that the
@@ -22,9 +19,6 @@ def open_market(spec: str, *, seed: int, universe: Universe) -> "SyntheticMarket
     """
     kind, colon, rest = spec.strip().partition(":")
     if kind != SYNTHETIC:
-        # Reading files takes pandas: a quarter of a second that only those wait for who have some.
-        from exchange.markets.files import FileMarket
-
         return FileMarket(Path(spec.strip()).expanduser(), wanted=universe.symbols, seed=seed)
     if not colon:
         return SyntheticMarket(seed=seed, universe=universe)

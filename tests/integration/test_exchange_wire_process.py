@@ -90,19 +90,6 @@ def test_a_killed_exchange_comes_back_as_it_was(tmp_path: Path) -> None:
         assert new["id"] not in {o["id"] for o in before["orders?status=all"]}
 
 
-def test_a_synthetic_market_starts_without_the_libraries_that_read_files() -> None:
-    script = (
-        "import sys, exchange.__main__\n"
-        "from exchange.assembly import Wishes, assemble\n"
-        "assemble(Wishes())\n"
-        "print(sorted({'pandas', 'pyarrow', 'exchange_calendars'} & set(sys.modules)))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
-    )
-    assert done.stdout.strip() == "[]"
-
-
 def test_a_torn_last_record_is_cut_off(tmp_path: Path) -> None:
     with running("--state-dir", str(tmp_path)) as (process, url):
         call(f"{url}/v2/orders", "POST", order("XOM", "5", limit_price="20"))

@@ -2,10 +2,8 @@
 
 from datetime import UTC, date, datetime
 
-import exchange_calendars
 import pytest
 
-from exchange.holidays import RULED_FROM, RULED_TO
 from exchange.sessions import xnys_calendar
 from tests.support.tapes import tolerates_calendar_library
 
@@ -45,27 +43,6 @@ def test_there_is_no_session_on_a_day_without_trading(closed):
 def test_a_calendar_that_ends_before_it_starts_is_refused():
     with pytest.raises(ValueError, match="before it starts"):
         xnys_calendar(date(2018, 2, 17), date(2018, 2, 16))
-
-
-def test_the_rules_give_the_sessions_of_the_calendar_library():
-    table = exchange_calendars.get_calendar("XNYS", start="2016-01-01", end="2037-01-15").schedule
-    known = [
-        (day.date(), opens.timestamp(), closes.timestamp())
-        for day, opens, closes in zip(table.index, table["open"], table["close"], strict=True)
-        if day.date() <= RULED_TO
-    ]
-    ruled = xnys_calendar(RULED_FROM, RULED_TO).sessions
-    assert [(s.day, s.opens_at.timestamp(), s.closes_at.timestamp()) for s in ruled] == known
-
-
-def test_a_span_across_the_first_ruled_year_has_both_years_sessions():
-    days = [s.day for s in xnys_calendar(date(2015, 12, 31), date(2016, 1, 5)).sessions]
-    assert days == [date(2015, 12, 31), date(2016, 1, 4), date(2016, 1, 5)]
-
-
-def test_a_span_within_a_year_ends_where_it_is_told_to():
-    days = [s.day for s in xnys_calendar(date(2018, 12, 24), date(2018, 12, 26)).sessions]
-    assert days == [date(2018, 12, 24), date(2018, 12, 26)]
 
 
 def test_the_calendar_reaches_years_beyond_today():
