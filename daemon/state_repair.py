@@ -20,7 +20,7 @@ from domain.snapshot import Snapshot, TradingStatus
 from execution.order_states import apply_fill
 from state import ledger, recovery
 from state.filesystem import LocalFileSystem
-from state.journal import JournalRecord
+from state.journal import JournalRecord, journal_files
 from state.json_store import CURRENT, JsonStateStore
 from state.records import KINDS
 from state.salvage import GoodRecord, chained_around, good_records, journal_bytes
@@ -66,9 +66,10 @@ def plan_rewind(folder: StateFolder, age: int | None) -> Plan:
         )
     steps, deed = _promotion(folder, found.generations, chosen, "rewound")
     if found.journal is None:
-        after = f"the journal is damaged, too ({found.journal_fault})"
+        after = f"put the journal right, which is damaged, too: {found.journal_fault}"
     else:
-        after = f"the journal brings it forward to record {found.journal.last_seq}"
+        last = found.journal.last_seq
+        after = f"a start goes on from it: the journal brings it forward to record {last}"
     return Plan(steps=steps, deeds=(deed,), afterwards=after)
 
 
@@ -137,7 +138,7 @@ def plan_repair(folder: StateFolder) -> Plan:
             steps.append(f"{generation.path.name}, which is damaged, is moved aside")
             deeds.append(_moving(generation.path, _aside_suffix(folder.path, "replaced")))
     recut, deed_of_journal = _journal_repair(found, chosen)
-    after = "the next start compares all with the venue, and books what is missing here"
+    after = "start: that compares all with the venue, and books what is missing here"
     return Plan(steps=(*steps, *recut), deeds=(*deeds, *deed_of_journal), afterwards=after)
 
 
@@ -192,6 +193,16 @@ def _salvageable(folder: StateFolder) -> list[GoodRecord]:
         return good_records(_fs, directory)
     staged = sorted(folder.path.glob(f"{STAGED}*"))
     return [good for path in staged for good in good_records(_fs, path)]
+
+
+def _last_number(folder: StateFolder) -> int:
+    """Return the last record's number that anything here speaks of: none is given out twice."""
+    begun = [
+        int(digits) - 1
+        for path in journal_files(_fs, folder.path / "journal")
+        if (digits := path.stem.removeprefix("journal-")).isdecimal()
+    ]
+    return max([0, *begun, *(good.seq for good in _salvageable(folder))])
 
 
 def _that_fits(snapshot: Snapshot, chain: list[GoodRecord]) -> list[GoodRecord]:
@@ -251,7 +262,7 @@ def plan_from_broker(folder: StateFolder, account: AccountReport, trading: Tradi
         raise Refused(
             f"{found.newest_good.path} can be used: run `tradewind state repair`, which keeps more"
         )
-    covered = max((good.seq for good in _salvageable(folder)), default=0)
+    covered = _last_number(folder)
     snapshot = Snapshot(
         venue=folder.venue,
         account_id=folder.account_id,

@@ -162,9 +162,9 @@ def _of_generation(generation: Generation, found: Survey) -> FileFinding:
         return FileFinding(path=generation.path, text="", fault=generation.fault)
     text = (
         f"saved {snapshot.saved_at:%Y-%m-%d %H:%M:%S} UTC, covers record {snapshot.journal_seq}, "
-        f"{len(snapshot.portfolio.positions)} positions"
+        f"{len(snapshot.portfolio.positions)} held"
     )
-    if generation.age and not reaches(found.journal, snapshot):
+    if generation.age and found.journal and not reaches(found.journal, snapshot):
         text += "; the journal does not go on from it"
     return FileFinding(path=generation.path, text=text)
 

@@ -306,7 +306,7 @@ def _tell_or_do(folder: StateFolder, plan: Plan, *, does: bool, as_json: bool) -
         return
     ending = "Done. " if does else "Nothing was changed: --yes does it. "
     steps = [Text(f"- {step}") for step in plan.steps]
-    body = Group(*steps, Text(""), Text(f"{ending}Then {plan.afterwards}."))
+    body = Group(*steps, Text(""), Text(f"{ending}Then: {plan.afterwards}."))
     print_page(str(folder.path), body)
 
 

@@ -313,6 +313,21 @@ def test_a_record_that_contradicts_the_book_ends_the_journal_before_it(
     assert book(root).journal_seq == 6
 
 
+@pytest.mark.parametrize(("line", "kept"), [(5, (1, 4)), (3, (4, 6))])
+def test_a_record_of_another_journal_is_no_part_of_this_one(
+    root: Path, shell: Shell, line: int, kept: tuple[int, int]
+) -> None:
+    path = journal_file(saved(root))
+    journal_with(root / "other", range(11, 17))
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[line - 1] = next((root / "other").iterdir()).read_bytes().splitlines(True)[line - 1]
+    path.write_bytes(b"".join(lines))
+    assert shell("verify")[0] == REFUSED
+    assert shell("repair", "--yes")[0] == 0
+    records = state(root).journal().records
+    assert (records[0].seq, records[-1].seq) == kept
+
+
 def test_a_record_of_a_newer_version_is_not_cut_off(root: Path, shell: Shell) -> None:
     folder = saved(root)
     journal, _ = JsonLinesJournal.open(LocalFileSystem(), folder / "journal", FixedClock())
@@ -387,6 +402,17 @@ def test_a_book_begun_from_the_venue_is_wholly_external_and_halted(
     for name in ("portfolio.json", "portfolio.1.json"):
         assert (folder / f"{name}.replaced-1").read_bytes() == name.encode()
     assert shell("verify")[0] == 0
+
+
+def test_a_beginning_from_the_venue_that_was_interrupted_gives_no_number_twice(
+    root: Path,
+) -> None:
+    folder = without_snapshots(root)
+    (folder / "journal").rename(folder / "journal.replaced-1")
+    (folder / "journal").mkdir()
+    (folder / "journal" / "journal-000000000007.jsonl").touch()
+    plan_from_broker(state(root), an_account(), HALTED).carry_out()
+    assert book(root).journal_seq == 6
 
 
 def test_a_usable_snapshot_is_not_given_up_for_the_venues_account(root: Path) -> None:
