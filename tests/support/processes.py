@@ -209,6 +209,11 @@ class Site:
                 os.kill(process, signal.SIGKILL)
 
 
+def _listen_to_ctrl_c() -> None:
+    """A shell's background job ignores SIGINT, and so would all it starts: CI may be one."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @dataclass(slots=True, kw_only=True)
 class Run:
     """One process of the program, what it says kept in files."""
@@ -234,6 +239,7 @@ class Run:
                 cwd=folder,
                 env=dict(environment),
                 start_new_session=True,
+                preexec_fn=_listen_to_ctrl_c,
             )
         return cls(
             process=process, output_path=output_path, said_path=said_path, started_s=started_s
