@@ -1,6 +1,7 @@
 """Commands that run something: the daemon, the exchange alone, the demonstration."""
 
 import asyncio
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import uvloop
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
+from daemon.assembly import Assembly
 from daemon.clock import SystemClock
 from daemon.commands.options import EnvFile, settings_of
 from daemon.embedded import ExchangeOptions
@@ -96,6 +98,7 @@ def run_command(  # noqa: PLR0913 - the options of design §9
         is_dry_run=dry_run,
         version=version("tradewind"),
         environ=dict(os.environ),
+        on_assembled=_freeze,
         progress=ProgressBar(),
         say=teller(settings),
     )
@@ -106,6 +109,12 @@ def run_command(  # noqa: PLR0913 - the options of design §9
         sys.stdout.buffer.write(orjson.dumps(dict(report.fields)) + b"\n")
     else:
         _say_report(report)
+
+
+def _freeze(assembly: Assembly) -> None:
+    """Spare later collections what start-up made: it lives as long as the process does."""
+    gc.collect()
+    gc.freeze()
 
 
 def exchange_options(
