@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -340,3 +342,21 @@ def test_the_demonstration_ends_with_the_daemons_words_when_that_cannot_start(
     run = ran(nowhere, "demo", "--plain", code=5, HTTP_PORT=taken)
 
     assert f"port {taken}" in run.said()
+
+
+def test_a_demonstration_that_nobody_reads_any_more_leaves_nothing_behind(nowhere: Site) -> None:
+    # `make run | head` once left a daemon and an exchange running: the pipe broke, nobody stopped.
+    shown = subprocess.run(
+        f"{sys.executable} -m daemon.cli demo --plain --speed 600 | head -1",
+        shell=True,
+        cwd=nowhere.folder,
+        env=nowhere.environment(STATE_DIR=str(nowhere.state_dir)),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=60,
+        check=False,
+        text=True,
+    )
+
+    assert "embedded" in shown.stdout
+    nowhere.await_exchange_gone(30.0)
