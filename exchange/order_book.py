@@ -1,10 +1,8 @@
 """Every order of the account, and the open ones by symbol in the order they came."""
 
 from collections.abc import Iterable
-from decimal import Decimal
 
-from domain.money import ZERO
-from exchange.orders import Status, VenueOrder
+from exchange.orders import VenueOrder
 
 
 class OrderBook:
@@ -55,10 +53,3 @@ class OrderBook:
         head = self.by_id[order.parent_id] if order.parent_id else order
         members = [head, *(self.by_id[i] for i in head.leg_ids)]
         return [m for m in members if m.id != order.id]
-
-    def closing_qty(self, symbol: str) -> Decimal:
-        """Return the shares working orders would close."""
-        return sum(
-            (o.held_qty for o in self.open_of(symbol) if o.status is not Status.HELD),
-            ZERO,
-        )
