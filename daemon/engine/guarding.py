@@ -252,19 +252,9 @@ class Guarding:
             held = core.memory.portfolio.shares(symbol)
             if core.has_working(symbol):
                 continue
-            intents.append(
-                self._intent(
-                    symbol,
-                    side=Side.SELL if held > 0 else Side.BUY,
-                    quantity_shares=abs(held),
-                    deltas=ledger.flatten_deltas(core.memory.portfolio, symbol, abs(held)),
-                    leg=Leg.FLATTEN,
-                    reason="flatten",
-                )
-            )
-        if intents:
-            commands += core.commit(intents, lambda verdicts: decision_on(core, verdicts))
-        return commands
+            deltas = ledger.flatten_deltas(core.memory.portfolio, symbol, abs(held))
+            intents.append(self._closing(symbol, held, deltas, leg=Leg.FLATTEN, reason="flatten"))
+        return commands + self._send(intents)
 
     def leave_all(self, reason: str) -> list[Command]:
         """Close every position of ours; what was found at the venue is left alone."""
@@ -280,19 +270,33 @@ class Guarding:
                     commands += cancel(core, order, reason)
             if working:
                 continue
-            intents.append(
-                self._intent(
-                    symbol,
-                    side=Side.SELL if held > 0 else Side.BUY,
-                    quantity_shares=abs(held),
-                    deltas=ledger.exit_deltas(core.memory.portfolio, symbol, abs(held)),
-                    leg=Leg.EXIT,
-                    reason=reason,
-                )
-            )
-        if intents:
-            commands += core.commit(intents, lambda verdicts: decision_on(core, verdicts))
-        return commands
+            deltas = ledger.exit_deltas(core.memory.portfolio, symbol, abs(held))
+            intents.append(self._closing(symbol, held, deltas, leg=Leg.EXIT, reason=reason))
+        return commands + self._send(intents)
+
+    def _closing(
+        self,
+        symbol: Symbol,
+        held_shares: Decimal,
+        deltas: Mapping[str, Decimal],
+        *,
+        leg: Leg,
+        reason: str,
+    ) -> OrderIntent:
+        return self._intent(
+            symbol,
+            side=Side.SELL if held_shares > 0 else Side.BUY,
+            quantity_shares=abs(held_shares),
+            deltas=deltas,
+            leg=leg,
+            reason=reason,
+        )
+
+    def _send(self, intents: list[OrderIntent]) -> list[Command]:
+        core = self._core
+        if not intents:
+            return []
+        return core.commit(intents, lambda verdicts: decision_on(core, verdicts))
 
     def _is_time_to_go_home(self) -> bool:
         core, session = self._core, self._core.memory.session
