@@ -7,28 +7,20 @@ read at the pace of the consumer, who must not keep it waiting longer than a hea
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AsyncExitStack, aclosing
+from contextlib import aclosing
 from dataclasses import dataclass
 
 import aiohttp
 import msgspec
 import structlog
 
-from daemon.alpaca.client import CONNECT_TIMEOUT_S, Credentials
+from daemon.alpaca.client import Credentials
 from daemon.alpaca.codec import UpdateWire, decode, is_known_status, to_report, update_fill
-from daemon.backoff import Backoff, Jitter
+from daemon.alpaca.reconnecting import Crowded, open_socket, receive, reconnecting
+from daemon.backoff import Jitter
 from domain.errors import NotAuthorized, VenueError, VenueUnavailable
 from domain.orders import Fill, OrderReport, OrderUpdate
 from domain.ports import Clock, StreamConnected
-
-RECONNECT_BACKOFF = Backoff(first_s=1.0, longest_s=30.0, least_s=0.1)
-CROWDED_WAIT_S = 5.0
-"""Least wait after a 429 at the handshake: another connection of this account still stands."""
-STABLE_S = 30.0
-"""A connection that lived this long was a good one: the next wait is short again."""
-HANDSHAKE_TIMEOUT_S = 10.0
-HEARTBEAT_S = 10.0
-MESSAGE_MAX_BYTES = 4_000_000
 
 Reread = Callable[[str], Awaitable[OrderReport | None]]
 """Read one order again by its client order id."""
@@ -90,10 +82,6 @@ class StreamEndpoint:
     silence_max_s: float | None = None
 
 
-class _Crowded(VenueUnavailable):
-    """The handshake was refused because of another connection."""
-
-
 class TradeStream:
     """Yields what the venue says of the account's orders; reconnects by itself, for ever."""
 
@@ -116,47 +104,19 @@ class TradeStream:
 
     async def updates(self) -> AsyncGenerator[OrderUpdate | Fill | StreamConnected, None]:
         """Yield StreamConnected at each connection, then what happens. Raises NotAuthorized."""
-        loop = asyncio.get_running_loop()
-        failures = 0
-        while True:
-            since_s = loop.time()
-            least_s = 0.0
-            try:
-                async with await self._connect() as socket, aclosing(self._listen(socket)) as heard:
-                    async for event in heard:
-                        yield event
-            except NotAuthorized:
-                raise
-            except _Crowded as fault:
-                least_s, cause = CROWDED_WAIT_S, str(fault)
-            except (VenueError, aiohttp.ClientError, TimeoutError, OSError) as fault:
-                cause = f"{type(fault).__name__}: {fault}"
-            else:
-                cause = "the venue closed it"
-            finally:
-                self.is_connected = False
-            failures = 1 if loop.time() - since_s >= STABLE_S else failures + 1
-            delay_s = max(least_s, RECONNECT_BACKOFF.delay_s(failures, self._jitter))
-            if failures == 1:
-                _log.warning("stream_lost", cause=cause, retry_in_s=round(delay_s, 1))
-            await asyncio.sleep(delay_s)
+        connections = reconnecting(self._connect, self._listen, name="stream", jitter=self._jitter)
+        async with aclosing(connections) as heard:
+            async for event in heard:
+                yield event
 
     async def _connect(self) -> aiohttp.ClientWebSocketResponse:
         """Return a socket on which trade updates have been acknowledged."""
-        async with asyncio.timeout(HANDSHAKE_TIMEOUT_S), AsyncExitStack() as stack:
-            try:
-                socket = await self._session.ws_connect(
-                    self._endpoint.url,
-                    heartbeat=HEARTBEAT_S,
-                    max_msg_size=MESSAGE_MAX_BYTES,
-                    timeout=aiohttp.ClientWSTimeout(ws_close=CONNECT_TIMEOUT_S),
-                )
-            except aiohttp.WSServerHandshakeError as fault:
-                raise _refused(fault) from fault
-            stack.push_async_callback(socket.close)
-            await self._authenticate(socket)
-            stack.pop_all()  # it stands: closing it is the caller's from here on
-        return socket
+        try:
+            return await open_socket(
+                self._session, self._endpoint.url, authenticate=self._authenticate
+            )
+        except aiohttp.WSServerHandshakeError as fault:
+            raise _refused(fault) from fault
 
     async def _authenticate(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         credentials = self._endpoint.credentials
@@ -184,16 +144,19 @@ class TradeStream:
         self.is_connected = True
         if is_reconnect:
             _log.info("stream_connected", connections=self.connections)
-        yield StreamConnected(at=self._clock.now(), is_reconnect=is_reconnect)
-        while True:
-            async with asyncio.timeout(self._endpoint.silence_max_s):
-                payload = await _receive(socket)
-            if payload is None:
-                return
-            envelope = decode(_envelope, payload)
-            if envelope.stream == "trade_updates":
-                for event in await self._translate(decode(_update, envelope.data)):
-                    yield event
+        try:
+            yield StreamConnected(at=self._clock.now(), is_reconnect=is_reconnect)
+            while True:
+                async with asyncio.timeout(self._endpoint.silence_max_s):
+                    payload = await receive(socket)
+                if payload is None:
+                    return
+                envelope = decode(_envelope, payload)
+                if envelope.stream == "trade_updates":
+                    for event in await self._translate(decode(_update, envelope.data)):
+                        yield event
+        finally:
+            self.is_connected = False
 
     async def _translate(self, wire: UpdateWire) -> list[OrderUpdate | Fill | StreamConnected]:
         """Return what one message means: the fill first, so that it is booked before its order
@@ -230,7 +193,7 @@ def _refused(fault: aiohttp.WSServerHandshakeError) -> VenueError:
     if fault.status in (401, 403):
         return NotAuthorized(text, http_status=fault.status, code=None)
     if fault.status == 429:
-        return _Crowded(text + "; another program uses this account's stream")
+        return Crowded(text + "; another program uses this account's stream")
     return VenueUnavailable(text)
 
 
@@ -238,22 +201,10 @@ async def _send(socket: aiohttp.ClientWebSocketResponse, message: object) -> Non
     await socket.send_str(msgspec.json.encode(message).decode())
 
 
-async def _receive(socket: aiohttp.ClientWebSocketResponse) -> bytes | None:
-    """Return the next message, text or binary; None once the connection has ended."""
-    message = await socket.receive()
-    if message.type is aiohttp.WSMsgType.TEXT:
-        return str(message.data).encode()
-    if message.type is aiohttp.WSMsgType.BINARY:
-        return bytes(message.data)
-    if message.type is aiohttp.WSMsgType.ERROR:
-        raise VenueUnavailable(f"the trading stream broke: {message.data}")
-    return None
-
-
 async def _expect(socket: aiohttp.ClientWebSocketResponse, stream: str) -> msgspec.Raw:
     """Return the data of the next message of a control stream."""
     while True:
-        payload = await _receive(socket)
+        payload = await receive(socket)
         if payload is None:
             raise VenueUnavailable(f"the venue hung up while {stream} was awaited")
         envelope = decode(_envelope, payload)

@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from daemon.alpaca.client import Credentials
-from daemon.alpaca.stream import HEARTBEAT_S
+from daemon.alpaca.reconnecting import HEARTBEAT_S
 from domain.errors import NotAuthorized
 from domain.orders import AtMarket, Fill, OrderStatus, OrderUpdate, Side
 from domain.ports import StreamConnected
