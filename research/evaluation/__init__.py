@@ -1,0 +1,1 @@
+"""What a backtest is worth: deflated figures, honest splits, every trial counted, verdicts."""
