@@ -1,14 +1,11 @@
 """One running daemon, put together: what the program runs and the HTTP interface shows."""
 
 import asyncio
-import hashlib
 import os
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from pathlib import Path
 
 import aiohttp
 import structlog
@@ -16,10 +13,12 @@ from aiohttp import web
 
 from daemon import http_api, settling, startup, views, wiring
 from daemon.alpaca.account_codec import AssetFacts
+from daemon.alpaca.bar_stream import BarStream
 from daemon.asking import Asker
 from daemon.backoff import Jitter
 from daemon.engine import Engine, EngineParts
 from daemon.feeds import BookView, FeedRules, Feeds, Venue
+from daemon.fingerprint import settings_hash
 from daemon.http_api import Access, EventFeed
 from daemon.machine import Machine, ReadableNote
 from daemon.metering import Meter
@@ -30,6 +29,7 @@ from daemon.pacing import Pacing
 from daemon.recording import Recorder
 from daemon.runner import Observers, Runner, Timing
 from daemon.settings import Settings
+from daemon.tokens import control_token
 from daemon.universe import choose_universe, reachable_gross, restrict_to_venue
 from domain.calendar import Calendar
 from domain.errors import Refused
@@ -43,7 +43,6 @@ from state.records import RunBegan
 
 READY_AGE_S_MAX = 120.0
 """No progress for this long (real seconds): not ready any more."""
-TOKEN_BYTES = 32
 
 _log = structlog.get_logger("tradewind")
 Say = Callable[[str], None]
@@ -123,6 +122,7 @@ class Assembly:
         self.feeds.on_poll = self._polled
         self.first_cycle = asyncio.Event()
         """Set once the universe's quotes have been polled and looked at."""
+        self.bar_stream: BarStream | None = None
         self._meter = Meter(self.metrics, ground.connection, lambda: self.feeds.slots_missed)
         self.metrics.universe_chosen(len(engine.core.universe))
         self.metrics.limits_armed(drawdown=float(settings.max_drawdown_percent))
@@ -195,6 +195,11 @@ class Assembly:
         than anyone should wait for: then it goes on beside trading."""
         await settling.settle_doubts(self.engine.memory, self.runner.submitter, self.runner.spawn)
 
+    async def follow_bars(self) -> None:
+        """Keep the bars that the venue sends, where the settings want them so."""
+        if self.bar_stream is not None:
+            await self.bar_stream.run()
+
     def is_quiet(self) -> bool:
         """Return whether no order is being sent. One that is only looked for is in doubt in our
         records, and nothing is adopted while one is."""
@@ -250,18 +255,19 @@ async def assemble(
         now=now,
     )
     engine = Engine(parts, memory, now=now)
-    rules = FeedRules(
-        symbols=universe.symbols,
-        timeframes=parts.rules.timeframes(),
-        settle_s=settings.bar_settle_seconds,
-        poll_s=settings.poll_seconds,
-        order_price_max_age_s=settings.order_price_max_age_seconds,
-        mark_max_age_s=settings.price_ttl_seconds,
-        reconcile_s=reconcile_s,
-        sessions_max=sessions_max,
+    rules = _feed_rules(
+        settings, parts, universe, reconcile_s=reconcile_s, sessions_max=sessions_max
+    )
+    streamed = wiring.streamed_bars(
+        settings,
+        ground.connection,
+        ground.session,
+        universe.symbols,
+        clock=ground.clock,
+        jitter=ground.jitter,
     )
     venue = Venue(
-        prices=ground.connection.prices,
+        prices=ground.connection.prices if streamed is None else streamed,
         broker=ground.connection.broker,
         calendar=calendar,
         take_invalid=ground.connection.prices.take_invalid,
@@ -281,6 +287,7 @@ async def assemble(
         )
 
     assembly = Assembly(ground, engine, feeds_of, settings)
+    assembly.bar_stream = None if streamed is None else streamed.stream
     _continue(assembly, ground, say)
     await _begin_records(assembly, settings, now)
     say(f"Loading history of {len(universe)} symbols")
@@ -293,6 +300,26 @@ async def assemble(
         progress=progress,
     )
     return assembly
+
+
+def _feed_rules(
+    settings: Settings,
+    parts: EngineParts,
+    universe: Universe,
+    *,
+    reconcile_s: float,
+    sessions_max: int | None,
+) -> FeedRules:
+    return FeedRules(
+        symbols=universe.symbols,
+        timeframes=parts.rules.timeframes(),
+        settle_s=settings.bar_settle_seconds,
+        poll_s=settings.poll_seconds,
+        order_price_max_age_s=settings.order_price_max_age_seconds,
+        mark_max_age_s=settings.price_ttl_seconds,
+        reconcile_s=reconcile_s,
+        sessions_max=sessions_max,
+    )
 
 
 def _continue(assembly: Assembly, ground: Ground, say: Say) -> None:
@@ -360,34 +387,6 @@ async def _begin_records(assembly: Assembly, settings: Settings, now: datetime) 
             settings_hash=settings_hash(settings),
         )
     )
-
-
-def settings_hash(settings: Settings) -> str:
-    """Return a short fingerprint of the settings, secrets left out."""
-    shown = settings.model_dump_json(exclude=set(SECRET_FIELDS))
-    return hashlib.sha256(shown.encode()).hexdigest()[:16]
-
-
-SECRET_FIELDS = (
-    "alpaca_api_key",
-    "alpaca_secret_key",
-    "http_token",
-    "http_read_token",
-    "notify_url",
-)
-
-
-def control_token(settings: Settings, directory: Path) -> str:
-    """Return the control token: the settings' own, else one made and kept 0600 beside the state."""
-    if settings.http_token:
-        return settings.http_token.get_secret_value()
-    path = directory / "http-token"
-    if path.exists():
-        return path.read_text().strip()
-    token = secrets.token_urlsafe(TOKEN_BYTES)
-    path.touch(mode=0o600)
-    path.write_text(token + "\n")
-    return token
 
 
 def _recovered_line(snapshot: Snapshot) -> str:

@@ -14,6 +14,7 @@ import structlog
 from daemon.alpaca.client import AlpacaApi, CallLimits
 from daemon.alpaca.division import SPLITS_MAX, Division, ask_dividing
 from daemon.alpaca.market_data import AlpacaMarketData, chunked
+from daemon.alpaca.price_codec import InvalidCounts
 from daemon.clock import Pace
 from domain.calendar import Timeframe
 from domain.errors import NotAuthorized, VenueError
@@ -78,6 +79,11 @@ class PriceFetcher:
     def api(self) -> AlpacaApi:
         """The client that requests go through."""
         return self._source.api
+
+    @property
+    def invalid(self) -> InvalidCounts:
+        """What was thrown away because it cannot be true."""
+        return self._source.invalid
 
     @property
     def invalid_totals(self) -> dict[str, int]:

@@ -316,6 +316,7 @@ class _Program:
                 assembly.on_stream_connected(is_reconnect)
 
             carrying.append(begin(feeds.order_news(on_connected), "order-news"))
+            carrying.append(begin(assembly.follow_bars(), "bar-stream"))
             if time.lockstep is not None:
                 carrying.append(begin(time.lockstep.conduct(), "lockstep"))
             await self._recover(assembly, feeds)

@@ -131,7 +131,9 @@ class Settings(BaseModel):
     bar_source: Annotated[Literal["rest", "stream"], PlainValidator(one_of("rest", "stream"))] = (
         "rest"
     )
-    """rest: one request a slot for the whole universe. (stream, the venue's bars, is to come.)"""
+    """rest: one request a slot for the whole universe. stream: the venue's minute bars over its
+    data websocket (one connection an account); what it has not sent is fetched. Daily and hourly
+    bars are always fetched."""
     bar_settle_seconds: Annotated[float, PlainValidator(number(0, 60, "seconds"))] = 3.0
     """Ask for a slot's bars this long after its close, when late trades are in."""
     decision_max_age_seconds: Annotated[float, PlainValidator(number(1, 3600, "seconds"))] = 300.0
@@ -358,9 +360,6 @@ def _out_of_order(settings: Settings) -> Iterator[Conflict]:
 
 def _not_there_yet(s: Settings) -> Iterator[Conflict]:
     """Refuse what the words allow and no code does: better than a setting that does nothing."""
-    if s.bar_source == "stream":
-        message = "BAR_SOURCE=stream is not there yet; write rest"
-        yield Conflict(keys=("BAR_SOURCE",), message=message)
     if s.extended_hours:
         message = "EXTENDED_HOURS=on is not there yet; write off"
         yield Conflict(keys=("EXTENDED_HOURS",), message=message)

@@ -1,6 +1,6 @@
 """From settings to parts: the only file that chooses what everything is made of."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from allocation.rules import AllocationRules, Combination
 from daemon.alpaca.account_codec import AssetFacts
+from daemon.alpaca.bar_stream import BarStream
 from daemon.alpaca.client import AlpacaApi, Credentials
 from daemon.alpaca.market_data import AlpacaMarketData, DataPlan
 from daemon.alpaca.stream import StreamEndpoint
@@ -23,6 +24,7 @@ from daemon.engine.rules import EngineRules, OrderStyle, StrategyEntry
 from daemon.fetcher import PriceFetcher
 from daemon.registry import SHIPPED_FOLDER, Discovery, EnlistedStrategy, discover, enlist
 from daemon.settings import Settings
+from daemon.streamed_bars import StreamedBars
 from domain.instruments import Symbol, Universe
 from domain.money import FRACTIONAL_LOT, WHOLE_SHARE
 from domain.orders import TimeInForce
@@ -37,6 +39,7 @@ from risk.view import AssetRights
 PAPER_TRADING_URL = "https://paper-api.alpaca.markets"
 PAPER_STREAM_URL = "wss://paper-api.alpaca.markets/stream"
 DATA_URL = "https://data.alpaca.markets"
+DATA_STREAM_URL = "wss://stream.data.alpaca.markets"
 CANCEL_SHARE = 0.2
 """The part of the trading budget that is kept for cancels and closes."""
 APPROVAL_TTL_S = 30.0
@@ -49,20 +52,27 @@ REVERSION = frozenset({"rsi_reversion", "mean_reversion"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VenueUrls:
-    """Where a venue's three interfaces are; REST bases without /v2."""
+    """Where a venue's four interfaces are; REST bases without /v2, the data stream's without
+    its feed."""
 
     trading: str
     data: str
     stream: str
+    data_stream: str
 
 
 def urls_of(settings: Settings) -> VenueUrls:
     """Return the venue's addresses."""
     if settings.venue == "paper":
-        return VenueUrls(trading=PAPER_TRADING_URL, data=DATA_URL, stream=PAPER_STREAM_URL)
+        return VenueUrls(
+            trading=PAPER_TRADING_URL,
+            data=DATA_URL,
+            stream=PAPER_STREAM_URL,
+            data_stream=DATA_STREAM_URL,
+        )
     base = settings.exchange_url.rstrip("/")
-    stream = base.replace("http://", "ws://", 1) + "/stream"
-    return VenueUrls(trading=base, data=base, stream=stream)
+    streams = base.replace("http://", "ws://", 1)
+    return VenueUrls(trading=base, data=base, stream=streams + "/stream", data_stream=streams)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +121,31 @@ def connect(
         trading_budget=trading,
         data_budget=data,
     )
+
+
+def streamed_bars(
+    settings: Settings,
+    connection: Connection,
+    session: aiohttp.ClientSession,
+    symbols: Sequence[Symbol],
+    *,
+    clock: Clock,
+    jitter: Jitter,
+) -> StreamedBars | None:
+    """Return the connection's prices with bars from the data stream, None where the settings want
+    bars fetched; nothing is sent yet."""
+    if settings.bar_source == "rest":
+        return None
+    url = f"{urls_of(settings).data_stream}/v2/{settings.data_feed}"
+    stream = BarStream(
+        session,
+        StreamEndpoint(url=url, credentials=_credentials(settings)),
+        symbols,
+        clock=clock,
+        jitter=jitter,
+        invalid=connection.prices.invalid,
+    )
+    return StreamedBars(connection.prices, stream)
 
 
 def _credentials(settings: Settings) -> Credentials:

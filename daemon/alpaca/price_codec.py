@@ -4,6 +4,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -79,6 +80,17 @@ class _BarsPage(msgspec.Struct):
     next_page_token: str | None = None
 
 
+class _StreamHead(msgspec.Struct):
+    T: str = ""
+    S: str = ""
+    msg: str = ""
+    code: int | None = None
+
+
+_MINUTE_BARS = frozenset({"b", "u"})
+"""New bars, and bars that late trades have changed."""
+_stream_page = msgspec.json.Decoder(list[msgspec.Raw])
+_stream_head = msgspec.json.Decoder(_StreamHead, strict=False)
 _quotes_page = msgspec.json.Decoder(_QuotesPage)
 _bars_page = msgspec.json.Decoder(_BarsPage)
 _quote = msgspec.json.Decoder(_QuoteWire, strict=False)
@@ -112,6 +124,44 @@ def decode_bars(
         else:
             bars.append(outcome)
     return bars, token
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSaid:
+    """A message of the data stream that is no bar: its kind, its words, an error's code."""
+
+    kind: str
+    words: str = ""
+    code: int | None = None
+
+
+def decode_data_stream(
+    payload: bytes, *, now: datetime, invalid: InvalidCounts
+) -> list[Bar | StreamSaid]:
+    """Return what one frame of the data stream says, believable bars of a minute as such.
+
+    Raises VenueUnavailable for a frame that cannot be read.
+    """
+    said: list[Bar | StreamSaid] = []
+    try:
+        messages = _stream_page.decode(payload)
+        heads = [_stream_head.decode(raw) for raw in messages]
+    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+        raise VenueUnavailable(f"the data stream's frame cannot be read: {fault}") from fault
+    for raw, head in zip(messages, heads, strict=True):
+        if head.T not in _MINUTE_BARS:
+            said.append(StreamSaid(head.T, head.msg, head.code))
+            continue
+        try:
+            wire = _bar.decode(raw)
+        except msgspec.DecodeError:
+            wire = None
+        outcome = _to_bar(Symbol(head.S), wire, now + FUTURE_MAX)
+        if isinstance(outcome, Fault):
+            invalid.add(outcome)
+        else:
+            said.append(outcome)
+    return said
 
 
 def _to_quote(symbol: Symbol, wire: _QuoteWire | None, latest_at: datetime) -> Quote | Fault:

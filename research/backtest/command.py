@@ -16,9 +16,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from daemon.assembly import settings_hash
 from daemon.commands.options import settings_of
 from daemon.commands.printing import print_json
+from daemon.fingerprint import settings_hash
 from daemon.settings import Settings
 from daemon.strategy_specs import parse_specs
 from domain.errors import ConfigurationFault
