@@ -1,7 +1,6 @@
 """What the engine hears: everything that happened reaches it as one of these."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -12,26 +11,24 @@ from domain.market import BarRow, Quote
 from domain.orders import Fill, OrderReport, OrderUpdate, Side, Terms, TimeInForce
 from domain.portfolio import AccountReport
 from domain.signals import OpinionFault, Signals, StrategyName
+from domain.values import Value, field
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionOpened:
+class SessionOpened(Value, frozen=True, kw_only=True):
     """The regular session began, or the daemon started inside it."""
 
     at: datetime
     session: Session
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionClosed:
+class SessionClosed(Value, frozen=True, kw_only=True):
     """The regular session ended."""
 
     at: datetime
     session: Session
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BarsClosed:
+class BarsClosed(Value, frozen=True, kw_only=True):
     """The venue's bars that closed at one slot, by timeframe; the first event of a decision.
 
     `late` holds rows of earlier slots that have changed since: they amend, and reopen nothing.
@@ -43,8 +40,7 @@ class BarsClosed:
     late: tuple[tuple[Timeframe, datetime, BarRow], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QuotesPolled:
+class QuotesPolled(Value, frozen=True, kw_only=True):
     """The latest quotes of the universe; symbols that could not be had are missing.
 
     `invalid` counts, by reason, what the border threw away.
@@ -55,8 +51,7 @@ class QuotesPolled:
     invalid: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpinionGiven:
+class OpinionGiven(Value, frozen=True, kw_only=True):
     """A strategy answered an Ask; not yet validated."""
 
     at: datetime
@@ -65,8 +60,7 @@ class OpinionGiven:
     signals: Signals
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpinionFailed:
+class OpinionFailed(Value, frozen=True, kw_only=True):
     """A strategy did not answer an Ask as it must."""
 
     at: datetime
@@ -76,40 +70,35 @@ class OpinionFailed:
     detail: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DecisionDue:
+class DecisionDue(Value, frozen=True, kw_only=True):
     """The slot is to be decided now with what opinions are there."""
 
     at: datetime
     slot_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrderChanged:
+class OrderChanged(Value, frozen=True, kw_only=True):
     """The venue said something about an order of the account, ours or not."""
 
     at: datetime
     update: OrderUpdate
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrderFilled:
+class OrderFilled(Value, frozen=True, kw_only=True):
     """Shares changed hands. May arrive more than once."""
 
     at: datetime
     fill: Fill
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubmitStarted:
+class SubmitStarted(Value, frozen=True, kw_only=True):
     """The first byte of a submission may be on the wire."""
 
     at: datetime
     client_order_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubmitWithheld:
+class SubmitWithheld(Value, frozen=True, kw_only=True):
     """The last check before the wire failed: the order was not sent and is terminal."""
 
     at: datetime
@@ -117,8 +106,7 @@ class SubmitWithheld:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubmitRejected:
+class SubmitRejected(Value, frozen=True, kw_only=True):
     """The venue definitely refused a submission. `code` is the venue's."""
 
     at: datetime
@@ -127,8 +115,7 @@ class SubmitRejected:
     code: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubmitUnresolved:
+class SubmitUnresolved(Value, frozen=True, kw_only=True):
     """A submission's outcome could not be learnt within its limits: quarantine the symbol."""
 
     at: datetime
@@ -136,8 +123,7 @@ class SubmitUnresolved:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountReported:
+class AccountReported(Value, frozen=True, kw_only=True):
     """The account as the venue sees it, for reconciling; taken when nothing was in flight."""
 
     at: datetime
@@ -157,8 +143,7 @@ class Action(StrEnum):
     UNBENCH = "unbench"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OperatorOrder:
+class OperatorOrder(Value, frozen=True, kw_only=True):
     """An order a person gave; it passes the same gate."""
 
     symbol: Symbol
@@ -169,8 +154,7 @@ class OperatorOrder:
     time_in_force: TimeInForce = TimeInForce.DAY
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OperatorAsked:
+class OperatorAsked(Value, frozen=True, kw_only=True):
     """A person asked for something. `subject` is the strategy to unbench, or what a resume
     acknowledges."""
 
@@ -181,8 +165,7 @@ class OperatorAsked:
     order: OperatorOrder | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StateDistrusted:
+class StateDistrusted(Value, frozen=True, kw_only=True):
     """The disk or the venue cannot be trusted (failed fsync, mismatch): HALTED follows."""
 
     at: datetime
@@ -190,16 +173,14 @@ class StateDistrusted:
     evidence: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StrategyHung:
+class StrategyHung(Value, frozen=True, kw_only=True):
     """The last run ended while this strategy was being asked."""
 
     at: datetime
     strategy: StrategyName
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoppingBegan:
+class StoppingBegan(Value, frozen=True, kw_only=True):
     """The daemon is shutting down: nothing new is decided."""
 
     at: datetime

@@ -1,12 +1,12 @@
 """An order's life in values: intended, approved or denied by us, accepted or rejected there."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
 from domain.instruments import Symbol
+from domain.values import Value
 
 BookName = str
 """A strategy's name, or one of the two below."""
@@ -44,27 +44,23 @@ class TimeInForce(StrEnum):
     GTC = "gtc"
 
 
-@dataclass(frozen=True, slots=True)
-class AtMarket:
+class AtMarket(Value, frozen=True):
     """Fill now at whatever the market gives."""
 
 
-@dataclass(frozen=True, slots=True)
-class AtLimit:
+class AtLimit(Value, frozen=True):
     """Fill at this price or better."""
 
     limit_usd: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class AtStop:
+class AtStop(Value, frozen=True):
     """Become a market order once the price trades through the stop."""
 
     stop_usd: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class AtStopLimit:
+class AtStopLimit(Value, frozen=True):
     """Become a limit order once the price trades through the stop."""
 
     stop_usd: Decimal
@@ -106,8 +102,7 @@ _TERMINAL = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrderIntent:
+class OrderIntent(Value, frozen=True, kw_only=True):
     """What we would like to trade, before the gate was asked.
 
     `deltas` are the signed shares each book wants of it; they sum to the signed quantity.
@@ -149,8 +144,7 @@ class Severity(StrEnum):
     CRITICAL = "critical"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Denial:
+class Denial(Value, frozen=True, kw_only=True):
     """One rule's objection: how much it would allow, and what a person needs to understand it.
 
     `setting` is the key in `.env` that holds the limit; `limit`, `value` and `headroom` are
@@ -171,8 +165,7 @@ class Denial:
             raise ValueError(f"a rule allows less than nothing: {self!r}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApprovedOrder:
+class ApprovedOrder(Value, frozen=True, kw_only=True):
     """An intent that passed the gate, perhaps reduced. Made in `risk/gate.py` and nowhere else.
 
     It is void after `expires_at` and once the trading epoch has moved on from `epoch`.
@@ -184,8 +177,7 @@ class ApprovedOrder:
     epoch: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(Value, frozen=True, kw_only=True):
     """The gate's answer: an order (perhaps reduced) or none, and every objection raised.
 
     `notes` say what is odd about an exit that passed all the same (a stale price, a wide collar).
@@ -197,8 +189,7 @@ class Verdict:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrderReport:
+class OrderReport(Value, frozen=True, kw_only=True):
     """The venue's view of one order. `status` is in our words; `filled_shares` only ever grows."""
 
     client_order_id: str
@@ -215,16 +206,14 @@ class OrderReport:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrderUpdate:
+class OrderUpdate(Value, frozen=True, kw_only=True):
     """Something happened to an order of the account, ours or not."""
 
     report: OrderReport
     at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fill:
+class Fill(Value, frozen=True, kw_only=True):
     """Shares that changed hands. Booked once per `fill_id`, however often it arrives."""
 
     fill_id: str
@@ -247,8 +236,7 @@ class Fill:
         return self.side.sign * self.quantity_shares
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class Order(Value, frozen=True, kw_only=True):
     """Our record of an order we decided: what was meant, and how far it has got.
 
     `filled_shares` and `filled_value_usd` come from booked fills alone; `reported_shares` is the

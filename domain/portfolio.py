@@ -1,17 +1,16 @@
 """What we own and owe, by account and by book."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
 from domain.instruments import Symbol
 from domain.money import ZERO
 from domain.orders import BookName
+from domain.values import Value, field
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Position:
+class Position(Value, frozen=True, kw_only=True):
     """Signed shares of one symbol (long > 0 > short) and what they cost on average."""
 
     quantity_shares: Decimal
@@ -22,8 +21,7 @@ class Position:
             raise ValueError(f"not a position: {self!r}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Book:
+class Book(Value, frozen=True, kw_only=True):
     """One strategy's share of the account.
 
     `cash_usd` is the sum of its own trades (negative after buying), so its profit is exactly
@@ -41,8 +39,7 @@ class Book:
         return position.quantity_shares if position else ZERO
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Portfolio:
+class Portfolio(Value, frozen=True, kw_only=True):
     """Cash and positions of the account, and the books they are divided into.
 
     Σ books' shares = the account's shares, symbol by symbol. `flows_usd` sums deposits less
@@ -62,8 +59,7 @@ class Portfolio:
         return position.quantity_shares if position else ZERO
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountReport:
+class AccountReport(Value, frozen=True, kw_only=True):
     """The account as the venue sees it."""
 
     account_id: str

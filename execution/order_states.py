@@ -1,12 +1,12 @@
 """An order's life: which status may follow which, and what each piece of news makes of an order."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
 from domain.errors import VenueError
 from domain.orders import Fill, Order, OrderReport, OrderStatus
+from domain.values import replace
 
 
 class ImpossibleUpdate(VenueError):

@@ -1,12 +1,13 @@
 """The gate: asks every rule, lets through what the strictest allows, and mints ApprovedOrder."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 
 from domain.money import FRACTIONAL_LOT, WHOLE_SHARE, ZERO, to_quantity
 from domain.orders import ApprovedOrder, BookName, Denial, OrderIntent, Verdict
+from domain.values import replace
 from risk.prices import ExitPricing
 from risk.rule import RiskRule
 from risk.view import RiskView

@@ -8,13 +8,13 @@ Averages and realized profit are for showing and are kept to AVERAGE_DECIMALS.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from decimal import ROUND_DOWN, Decimal
 
 from domain.instruments import Symbol
 from domain.money import CENT, ZERO
 from domain.orders import EXTERNAL, BookName, Fill
 from domain.portfolio import AccountReport, Book, Portfolio, Position
+from domain.values import replace
 from state.apportion import apportion
 
 AVERAGE_DECIMALS = Decimal("1e-10")

@@ -4,7 +4,6 @@ Every fact is absolute (what is so now, not what to do), so that applying it twi
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -15,12 +14,12 @@ from domain.orders import ApprovedOrder, BookName, Fill, Order, OrderIntent, Ord
 from domain.portfolio import AccountReport
 from domain.signals import StrategyName
 from domain.snapshot import Benching, DayStart, Decision, SavedOpinion, TradingStatus
+from domain.values import Value, field
 from state.journal import JournalRecord
 from state.wire import WireFault, codec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunBegan:
+class RunBegan(Value, frozen=True, kw_only=True):
     """A process took over this journal."""
 
     at: datetime
@@ -30,8 +29,7 @@ class RunBegan:
     settings_hash: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApprovedIntent:
+class ApprovedIntent(Value, frozen=True, kw_only=True):
     """An order the gate approved, in full: what is sent again is what stands here."""
 
     intent: OrderIntent
@@ -41,31 +39,27 @@ class ApprovedIntent:
     repricings: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decided:
+class Decided(Value, frozen=True, kw_only=True):
     """One slot's decision with all its orders, or none: the slot is never decided again."""
 
     decision: Decision
     orders: tuple[ApprovedIntent, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ordered:
+class Ordered(Value, frozen=True, kw_only=True):
     """Orders approved outside a slot's decision: re-pricings, exits, the operator's."""
 
     orders: tuple[ApprovedIntent, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Submitting:
+class Submitting(Value, frozen=True, kw_only=True):
     """The first byte of an order may be on the wire."""
 
     at: datetime
     client_order_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrderMoved:
+class OrderMoved(Value, frozen=True, kw_only=True):
     """Where an order of ours stands now, but for what its fills say."""
 
     client_order_id: str
@@ -94,15 +88,13 @@ class OrderMoved:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filled:
+class Filled(Value, frozen=True, kw_only=True):
     """A fill was booked."""
 
     fill: Fill
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Crossed:
+class Crossed(Value, frozen=True, kw_only=True):
     """Books traded with each other; nothing was ordered."""
 
     at: datetime
@@ -111,8 +103,7 @@ class Crossed:
     price_usd: Decimal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Flowed:
+class Flowed(Value, frozen=True, kw_only=True):
     """Money came (> 0) or went without being earned or lost."""
 
     at: datetime
@@ -120,8 +111,7 @@ class Flowed:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Earned:
+class Earned(Value, frozen=True, kw_only=True):
     """A dividend, interest, or (< 0) a charge."""
 
     at: datetime
@@ -130,8 +120,7 @@ class Earned:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Adopted:
+class Adopted(Value, frozen=True, kw_only=True):
     """The venue's positions and cash replaced ours; what differed is EXTERNAL's."""
 
     account: AccountReport
@@ -139,8 +128,7 @@ class Adopted:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StatusChanged:
+class StatusChanged(Value, frozen=True, kw_only=True):
     """The trading state as it is from now on."""
 
     at: datetime
@@ -148,8 +136,7 @@ class StatusChanged:
     detail: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Noted:
+class Noted(Value, frozen=True, kw_only=True):
     """Other parts of the state as they are from now on, each whole; None = as it was."""
 
     at: datetime
@@ -163,8 +150,7 @@ class Noted:
     daily_loss_days: tuple[date, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpinionKept:
+class OpinionKept(Value, frozen=True, kw_only=True):
     """The latest accepted opinion of a strategy."""
 
     strategy: StrategyName

@@ -1,17 +1,16 @@
 """What the engine asks for: everything that is to be done leaves it as one of these."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from domain.market import Market
 from domain.orders import ApprovedOrder, Severity
 from domain.signals import StrategyName
+from domain.values import Value, field
 from state.records import Fact
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class Ask(Value, frozen=True, kw_only=True):
     """Have a strategy decide on this market and post its answer."""
 
     strategy: StrategyName
@@ -19,37 +18,32 @@ class Ask:
     market: Market
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScheduleDecision:
+class ScheduleDecision(Value, frozen=True, kw_only=True):
     """Post DecisionDue(slot_at) at `due_at`."""
 
     slot_at: datetime
     due_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Record(Value, frozen=True, kw_only=True):
     """Write a fact to the journal; the venue could tell it again, so no fsync is waited for."""
 
     fact: Fact
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordDurably:
+class RecordDurably(Value, frozen=True, kw_only=True):
     """Write a fact to the journal; what follows in the same answer waits until it is durable."""
 
     fact: Fact
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubmitOrder:
+class SubmitOrder(Value, frozen=True, kw_only=True):
     """Send the order, if it is still valid when the first byte would leave."""
 
     order: ApprovedOrder
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CancelOrder:
+class CancelOrder(Value, frozen=True, kw_only=True):
     """Ask the venue to cancel. `venue_order_id` may be empty for an order not yet acknowledged."""
 
     client_order_id: str
@@ -57,13 +51,11 @@ class CancelOrder:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Save:
+class Save(Value, frozen=True, kw_only=True):
     """Save a snapshot soon."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notify:
+class Notify(Value, frozen=True, kw_only=True):
     """Tell a person. `key` names the edge, so that one edge is told once."""
 
     key: str
