@@ -30,6 +30,7 @@ from daemon.strategy_specs import (
     parse_specs,
     spec_of,
 )
+from daemon.time_limit import OutOfTime, at_most
 from domain.calendar import Timeframe
 from domain.errors import ConfigurationFault
 from domain.market import Reads
@@ -55,6 +56,8 @@ __all__ = [
 
 SHIPPED_FOLDER = Path(strategies.__file__).parent
 FILES_PER_FOLDER_MAX = 500
+LOAD_S_MAX = 30.0
+"""Real time for running one strategy file: heavy libraries take seconds, a loop takes for ever."""
 Result = TypeVar("Result")
 
 
@@ -130,11 +133,11 @@ def attempt(call: Callable[[], Result]) -> Result | Raised:
 # --- finding -------------------------------------------------------------------------------------
 
 
-def discover(folders: Sequence[Path]) -> Discovery:
+def discover(folders: Sequence[Path], *, limit_s: float = LOAD_S_MAX) -> Discovery:
     """Return every strategy in the folders; folders that do not exist hold none.
 
     A file with the name of one in an earlier folder is an error, so that a user's file never
-    silently takes the place of a shipped one. Runs the files.
+    silently takes the place of a shipped one. Runs the files, each for `limit_s` at most.
     """
     files: dict[str, StrategyFile] = {}
     errors: list[LoadError] = []
@@ -143,13 +146,22 @@ def discover(folders: Sequence[Path]) -> Discovery:
             reason = f"{path.stem} is already the name of {files[path.stem].path}; rename this file"
             errors.append(LoadError(path=path, reason=reason))
             continue
-        loaded = attempt(lambda path=path: load_file(path))  # type: ignore[misc]
+        loaded = _loaded(path, limit_s)
         if isinstance(loaded, StrategyFile):
             files[path.stem] = loaded
         elif loaded is not None:
             reason = str(loaded) if isinstance(loaded, Raised) else loaded.reason
             errors.append(LoadError(path=path, reason=" ".join(reason.split())))
     return Discovery(files=files, errors=tuple(errors))
+
+
+def _loaded(path: Path, limit_s: float) -> StrategyFile | LoadError | Raised | None:
+    try:
+        with at_most(limit_s):
+            return attempt(lambda: load_file(path))
+    except OutOfTime:
+        reason = f"it did not finish loading within {limit_s:g} s; nothing may run at its import"
+        return LoadError(path=path, reason=reason)
 
 
 def load_file(path: Path) -> StrategyFile | LoadError | None:

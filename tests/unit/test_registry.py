@@ -1,5 +1,6 @@
 """Finding strategy files, reading specs, making strategies of them."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,43 @@ def folder_with(tmp_path: Path, **files: str) -> Path:
 
 def errors_of(found: Discovery) -> dict[str, str]:
     return {error.path.stem: error.reason for error in found.errors}
+
+
+# --- files that do not return --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "loop",
+    [
+        "while True: pass",
+        "import threading\nwhile True:\n"
+        "    try: threading.Event().wait()\n"
+        "    except Exception: pass",
+    ],
+    ids=["busy", "waiting and holding on to errors"],
+)
+def test_a_file_that_never_finishes_loading_is_named_and_the_others_load(
+    tmp_path: Path, loop: str
+) -> None:
+    """Once it hung the start: the watchdog begins after the strategies are loaded."""
+    folder = folder_with(tmp_path, endless=loop, bare=BARE)
+    found = discover([folder], limit_s=0.05)
+    assert list(found.files) == ["bare"]
+    assert "did not finish loading within 0.05 s" in errors_of(found)["endless"]
+
+
+def test_a_timer_that_was_running_goes_on_after_loading(tmp_path: Path) -> None:
+    rang: list[int] = []
+    before = signal.signal(signal.SIGALRM, lambda number, frame: rang.append(number))
+    left_s, _ = signal.setitimer(signal.ITIMER_REAL, 3600.0)
+    try:
+        discover([folder_with(tmp_path, bare=BARE)])
+        remains_s, _ = signal.setitimer(signal.ITIMER_REAL, left_s)
+        assert 3500.0 < remains_s <= 3600.0
+        signal.raise_signal(signal.SIGALRM)
+        assert rang == [signal.SIGALRM]
+    finally:
+        signal.signal(signal.SIGALRM, before)
 
 
 # --- finding -------------------------------------------------------------------------------------
