@@ -13,16 +13,10 @@ import aiohttp
 import structlog
 
 from daemon import startup, wiring
-from daemon.assembly import Assembly, Ground, assemble
+from daemon.assembling import assemble
+from daemon.assembly import Assembly, Ground
 from daemon.backoff import seeded_jitter
-from daemon.clock import (
-    ClockPace,
-    LockstepClock,
-    LockstepPace,
-    Pace,
-    SystemClock,
-    VenueClock,
-)
+from daemon.clock import ClockPace, LockstepClock, LockstepPace, Pace, SystemClock, VenueClock
 from daemon.embedded import EmbeddedExchange, ExchangeOptions, find_or_start
 from daemon.feeds import Feeds
 from daemon.http_server import serve
@@ -32,12 +26,7 @@ from daemon.pacing import ClockPacing, LockstepPacing, Pacing, VenuePacing
 from daemon.report import RunReport, report_of
 from daemon.sdnotify import ServiceManager
 from daemon.settings import WHERE_TO_GET_KEYS, Settings
-from domain.errors import (
-    ConfigurationFault,
-    NotAuthorized,
-    TradewindError,
-    VenueError,
-)
+from domain.errors import ConfigurationFault, NotAuthorized, TradewindError, VenueError
 from domain.events import StoppingBegan, StrategyHung
 from domain.portfolio import AccountReport
 from domain.ports import Clock
@@ -398,3 +387,4 @@ class _Program:
         self._options.say("Stopping: saving")
         await assembly.notifier.drain()
         await runner.final_save()
+        await assembly.taper.close()

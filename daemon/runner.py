@@ -50,6 +50,8 @@ class Observers:
 
     on_event: Callable[[Event, list[Command], float], None]
     on_notify: Callable[[Notify], None]
+    on_arrival: Callable[[Event], None] = lambda event: None
+    """Hears of an event before it is handled."""
 
 
 class Runner:
@@ -76,6 +78,7 @@ class Runner:
         self._is_draining = False
         self._jobs: set[asyncio.Task[None]] = set()
         self._save_due = False
+        self._save_timer: asyncio.TimerHandle | None = None
         self._durable: asyncio.Future[int] | None = None
         self._fatal: asyncio.Future[BaseException] | None = None
         self.before_decision: Callable[[], Coroutine[Any, Any, None]] | None = None
@@ -107,6 +110,7 @@ class Runner:
             self._is_draining = False
 
     def _handle(self, event: Event) -> None:
+        self._observers.on_arrival(event)
         started_s = self._stopwatch_s()
         commands = self._engine.handle(event)
         self._observers.on_event(event, commands, self._stopwatch_s() - started_s)
@@ -186,7 +190,7 @@ class Runner:
     def _save_soon(self) -> None:
         if not self._save_due and not self._recorder.is_failed:
             self._save_due = True
-            asyncio.get_running_loop().call_later(SAVE_EVERY_S, self._save)
+            self._save_timer = asyncio.get_running_loop().call_later(SAVE_EVERY_S, self._save)
 
     def _save(self) -> "asyncio.Future[None] | None":
         self._save_due = False
@@ -258,6 +262,8 @@ class Runner:
         """Stage 3: write everything that is left and let go of the files."""
         for task in list(self._jobs):
             task.cancel()
+        if self._save_timer is not None:
+            self._save_timer.cancel()
         try:
             async with asyncio.timeout(FINAL_SAVE_S_MAX):
                 saved = self._save()

@@ -252,6 +252,9 @@ class Settings(BaseModel):
         Literal["cancel", "leave"], PlainValidator(one_of("cancel", "leave"))
     ] = "cancel"
     """What a clean stop does with working orders."""
+    tape_max_mb: Annotated[int, PlainValidator(whole(0, 1_000_000))] = 512
+    """Megabytes that what a replay needs may take in the state directory, oldest dropped first;
+    0 records nothing."""
     seed: Annotated[int, PlainValidator(whole(0, 2**31 - 1))] = 1
     """Seed of everything random (back-off jitter, synthetic markets)."""
 

@@ -9,7 +9,6 @@ import structlog
 
 from daemon.engine import Engine
 from daemon.engine.commands import Notify
-from daemon.engine.rules import EngineRules
 from daemon.feeds import midnight_before
 from daemon.machine import Lock, Machine
 from daemon.memory import Memory
@@ -38,6 +37,8 @@ CALENDAR_AHEAD = timedelta(days=200)
 _log = structlog.get_logger(__name__)
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and of how much."""
+Warmed = Callable[[Timeframe, Mapping[Symbol, Sequence[Bar]], Sequence[datetime]], None]
+"""Told with which bars and slots the engine was warmed."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -118,11 +119,12 @@ async def warm_up(
     prices: PriceSource,
     calendar: Calendar,
     *,
-    rules: EngineRules,
     now: datetime,
     progress: Progress,
+    on_warmed: Warmed = lambda timeframe, history, slots: None,
 ) -> None:
     """Load history for every timeframe, so that the first decision need not wait for it."""
+    rules = engine.core.rules
     timeframes = rules.timeframes()
     for done, timeframe in enumerate(timeframes):
         progress("history", done, len(timeframes))
@@ -136,6 +138,7 @@ async def warm_up(
             _log.warning("history_missing", timeframe=timeframe.value, reason=str(fault))
             continue
         engine.warm(timeframe, history, slots[-wanted:])
+        on_warmed(timeframe, history, slots[-wanted:])
         _log.info("warmed_up", timeframe=timeframe.value, slots=min(len(slots), wanted))
     progress("history", len(timeframes), len(timeframes))
 

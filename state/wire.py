@@ -15,12 +15,23 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from functools import cache
-from typing import Any, Generic, NewType, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Any,
+    Generic,
+    Literal,
+    NewType,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 T = TypeVar("T")
 _DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _INFINITIES = {"Infinity": math.inf, "-Infinity": -math.inf}
 _NO_OFFSET = timedelta(0)
+_NONE: Mapping[str, Any] = types.MappingProxyType({})
 
 
 class WireFault(ValueError):
@@ -130,12 +141,14 @@ def codec(kind: Any) -> Codec[Any]:
         return codec(kind.__supertype__)
     if kind in _PLAIN:
         return _PLAIN[kind]
+    if get_origin(kind) is Literal:
+        return _literal_codec(get_args(kind))
     if get_origin(kind) is not None:
         return _generic_codec(get_origin(kind), get_args(kind))
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         return _enum_codec(kind)
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        return _dataclass_codec(kind)
+        return dataclass_codec(kind)
     raise TypeError(f"{kind!r} has no written form")
 
 
@@ -158,6 +171,15 @@ def _enum_codec(kind: type[StrEnum]) -> Codec[Any]:
         return members[data]
 
     return Codec(lambda member: member.value, decode)
+
+
+def _literal_codec(texts: tuple[Any, ...]) -> Codec[Any]:
+    def decode(data: Any) -> Any:
+        if data not in texts:
+            raise WireFault(f"not one of {', '.join(texts)}: {data!r}")
+        return data
+
+    return Codec(_same, decode)
 
 
 def _tuple_codec(item: Codec[Any]) -> Codec[Any]:
@@ -209,7 +231,7 @@ def _union_codec(arguments: tuple[Any, ...]) -> Codec[Any]:
 
 
 def _tagged_codec(kinds: list[Any]) -> Codec[Any]:
-    by_name = {kind.__name__: _dataclass_codec(kind) for kind in kinds}
+    by_name = {kind.__name__: dataclass_codec(kind) for kind in kinds}
 
     def encode(value: Any) -> dict[str, Any]:
         name = type(value).__name__
@@ -223,9 +245,11 @@ def _tagged_codec(kinds: list[Any]) -> Codec[Any]:
     return Codec(encode, decode)
 
 
-def _dataclass_codec(kind: type[Any]) -> Codec[Any]:
+def dataclass_codec(kind: type[Any], given: Mapping[str, Codec[Any]] = _NONE) -> Codec[Any]:
+    """Return how a dataclass is written and read; `given` are the codecs of fields whose types
+    have no form here. Raises TypeError for any other such field."""
     hints = get_type_hints(kind)
-    parts = {f.name: codec(hints[f.name]) for f in dataclasses.fields(kind)}
+    parts = {f.name: given.get(f.name) or codec(hints[f.name]) for f in dataclasses.fields(kind)}
     writers = tuple((name, part.encode) for name, part in parts.items())
     needed = frozenset(
         f.name

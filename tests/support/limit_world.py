@@ -410,7 +410,7 @@ async def _assembled(
     session: aiohttp.ClientSession,
     wire: list[str],
 ) -> World:
-    """Put a daemon together as `daemon.assembly` does."""
+    """Put a daemon together as `daemon.assembling` does."""
     clock, jitter = LockstepClock(from_ns(exchange.venue.now_ns)), seeded_jitter(settings.seed)
     pace = ClockPace(clock)
     connection = wiring.connect(settings, session, clock=clock, pace=pace, jitter=jitter)
@@ -438,7 +438,6 @@ async def _assembled(
         engine,
         connection.prices,
         parts.calendar,
-        rules=parts.rules,
         now=now,
         progress=lambda what, done, total: None,
     )

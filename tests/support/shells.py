@@ -144,6 +144,8 @@ class Shell:
         self.events: list[Event] = []
         self.commands: list[Command] = []
         self.notices: list[Notify] = []
+        self.on_arrival: Callable[[Event], None] = lambda event: None
+        self.on_handled: Callable[[Event, list[Command], float], None] = self._heard
         self._open_state()
 
     def _open_state(self) -> None:
@@ -180,7 +182,11 @@ class Shell:
             ),
             broker=self.broker,
             recorder=self.recorder,
-            observers=Observers(on_event=self._heard, on_notify=self.notices.append),
+            observers=Observers(
+                on_event=lambda event, commands, took_s: self.on_handled(event, commands, took_s),
+                on_notify=self.notices.append,
+                on_arrival=lambda event: self.on_arrival(event),
+            ),
             timing=Timing(
                 clock=self.clock,
                 pacing=self.pacing,
