@@ -24,7 +24,7 @@ from allocation.rebalance import (
     worth_trading,
 )
 from allocation.rules import AllocationRules
-from allocation.targets import Targets, TargetSetter
+from allocation.targets import Targets, TargetSetter, Wishes
 from domain.instruments import Universe
 from domain.market import Flags, Floats
 from domain.orders import Leg, Side
@@ -56,7 +56,7 @@ class _Slot:
     gap: Floats
     value_usd: Floats
     band: Floats
-    works: Flags
+    works: Flags | None
     acts: Flags
     outcomes: Codes
     reasons: dict[int, tuple[str, ...]]
@@ -96,14 +96,17 @@ class Allocator:
         self._note_quiet(slot)
         if np.count_nonzero(slot.acts):
             planned, crossings = self._acted_on(slot)
-        if np.count_nonzero(slot.works):
-            cancel = self._judge_working(slot)
+        if slot.works is not None:
+            cancel = self._judge_working(slot, slot.works)
         targets = slot.targets
-        decided = targets.wishes.decided
+        weight, combined = slot.value_usd / (inputs.equity_usd or 1.0), targets.combined
+        if not targets.wishes.all_decided:
+            decided = targets.wishes.decided
+            weight, combined = np.where(decided, (weight, combined), np.nan)
         return Allocation(
-            target_weight=_where(decided, slot.value_usd / (inputs.equity_usd or 1.0)),
-            combined_strength=_where(decided, targets.combined),
-            book_targets=dict(zip(targets.wishes.names, targets.shares, strict=True)),
+            target_weight=weight,
+            combined_strength=combined,
+            book_targets=dict(zip(targets.wishes.books.names, targets.shares, strict=True)),
             outcomes=slot.outcomes,
             planned=planned,
             crossings=crossings,
@@ -112,29 +115,36 @@ class Allocator:
         )
 
     def _weighed(self, inputs: AllocationInputs, targets: Targets) -> _Slot:
-        held, shares = targets.wishes.held, targets.shares
+        wishes, shares = targets.wishes, targets.shares
+        books, decided = wishes.books, wishes.decided
         mids = inputs.mids_usd
-        deltas = shares - held
-        own, total = targets.wishes.own, np.add.reduce(shares, 0)
-        gap = total - own
+        deltas = shares - books.held
+        total = np.add.reduce(shares, 0)
+        gap = total - books.own
         value_usd = total * mids
         band = band_usd(value_usd, self._rules)
-        works = inputs.working_shares != 0
-        acts = worth_trading(deltas, gap, mids, band) | leaving(shares, held)
-        acts &= targets.wishes.decided
-        acts &= ~works
+        acts = worth_trading(deltas, gap, mids, band)
+        emptied = leaving(shares, books.holds)
+        if emptied is not None:
+            acts |= emptied
+        if not wishes.all_decided:
+            acts &= decided
+        works = None
+        if np.count_nonzero(inputs.working_shares):
+            works = inputs.working_shares != 0.0
+            acts &= ~works
         return _Slot(
             inputs=inputs,
             targets=targets,
             deltas=deltas,
-            own=own,
+            own=books.own,
             total=total,
             gap=gap,
             value_usd=value_usd,
             band=band,
             works=works,
             acts=acts,
-            outcomes=_QUIET[2 * targets.wishes.decided + np.logical_or(own, total)],
+            outcomes=_quiet_outcomes(wishes, np.logical_or(books.own, total)),
             reasons={},
         )
 
@@ -156,7 +166,9 @@ class Allocator:
         wanted_usd = np.abs(slot.targets.combined) * slot.targets.size * slot.inputs.equity_usd
         band = np.maximum(wanted_usd * self._rules.band_of_target, self._rules.band_usd)
         missed = wanted_usd - np.abs(slot.value_usd) > band
-        missed &= slot.targets.wishes.decided & ~slot.works
+        missed &= slot.targets.wishes.decided
+        if slot.works is not None:
+            missed &= ~slot.works
         if not np.count_nonzero(missed):
             return
         for limit in sorted(slot.targets.limits, key=lambda found: found.outcome is _BY_SECTOR):
@@ -181,7 +193,7 @@ class Allocator:
 
     def _divided(self, slot: _Slot, column: int, lots: int) -> tuple[list[int], Decimal]:
         """Return what each book trades, in whole units of the grid returned with it."""
-        held = slot.targets.wishes.held[:, column].tolist()
+        held = slot.targets.wishes.books.held[:, column].tolist()
         wanted = slot.deltas[:, column].tolist()
         grid = grid_for(held, self._rules.lot_shares)
         unit = float(grid)
@@ -210,7 +222,7 @@ class Allocator:
             side=Side.BUY if total > 0 else Side.SELL,
             quantity_shares=abs(total) * grid,
             leg=Leg.OPEN if abs(after) > abs(account) else Leg.CLOSE,
-            deltas=_by_book(slot.targets.wishes.names, parts, grid),
+            deltas=_by_book(slot.targets.wishes.books.names, parts, grid),
             reason=f"strength {strength:+.2f}, target {weight:.2%} of equity: from "
             f"{slot.own[column]:g} to {round(slot.total[column], 2):g} shares",
         )
@@ -220,7 +232,7 @@ class Allocator:
         return Crossing(
             column=column,
             symbol=self._symbols[column],
-            deltas=_by_book(slot.targets.wishes.names, parts, grid),
+            deltas=_by_book(slot.targets.wishes.books.names, parts, grid),
             reason="opposite wishes of the books cancel out",
         )
 
@@ -247,12 +259,12 @@ class Allocator:
             slot.note(order.column, _ORDERED)
         return (*first, *then)
 
-    def _judge_working(self, slot: _Slot) -> tuple[int, ...]:
+    def _judge_working(self, slot: _Slot, works: Flags) -> tuple[int, ...]:
         """Note columns with a working order; return those whose order no longer fits."""
         inputs, locked = slot.inputs, slot.inputs.locked
         lots = whole_lots(slot.gap, self._lot)
         cancel: list[int] = []
-        for column in np.flatnonzero(slot.works).tolist():
+        for column in np.flatnonzero(works).tolist():
             working = float(inputs.working_shares[column])
             slot.note(column, _WORKING, f"an order for {working:+g} shares is working")
             if not slot.targets.wishes.decided[column] or (locked is not None and locked[column]):
@@ -278,12 +290,11 @@ def allocate(inputs: AllocationInputs, rules: AllocationRules) -> Allocation:
     return Allocator(inputs.universe, rules).allocate(inputs)
 
 
-def _where(decided: Flags, values: Floats) -> Floats:
-    """Return the values, NaN where nothing was decided."""
-    if np.count_nonzero(decided) == decided.shape[0]:
-        return values
-    known: Floats = np.where(decided, values, np.nan)
-    return known
+def _quiet_outcomes(wishes: Wishes, occupied: Flags) -> Codes:
+    """Return the outcomes `[n]` without an order; `occupied`: something is held or wanted."""
+    if wishes.all_decided:
+        return _QUIET[2:].take(occupied)
+    return _QUIET.take(2 * wishes.decided + occupied)
 
 
 def _by_book(names: tuple[str, ...], parts: list[int], grid: Decimal) -> dict[str, Decimal]:

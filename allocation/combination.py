@@ -17,8 +17,8 @@ _NO_VOTES = 1e-300
 
 def weighted(stances: Floats, votes: Floats) -> Floats:
     """Return weight × strength over the weight of all that have an opinion, the flat ones too."""
-    total = np.add.reduce(votes, 0)
-    contributions: Floats = stances * votes / np.maximum(total, _NO_VOTES)
+    shares = votes / np.maximum(np.add.reduce(votes, 0), _NO_VOTES)
+    contributions: Floats = stances * shares
     return contributions
 
 

@@ -36,9 +36,12 @@ def whole_lots(shares: Floats, lot: float) -> Floats:
     return toward
 
 
-def leaving(target_shares: Floats, held_shares: Floats) -> Flags:
-    """Return where `[n]` some book is to be emptied; arrays `[s, n]`."""
-    emptied = np.logical_and(np.logical_not(target_shares), held_shares)
+def leaving(target_shares: Floats, holds: Flags) -> Flags | None:
+    """Return where `[n]` some book that `holds` `[s, n]` is to be emptied; None for nowhere."""
+    emptied = target_shares == 0.0
+    emptied &= holds
+    if not np.count_nonzero(emptied):
+        return None
     out: Flags = np.logical_or.reduce(emptied, 0)
     return out
 

@@ -36,21 +36,35 @@ MEMO_MAX = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Wishes:
-    """What the opinions ask for before any cap; rows `[s, n]` in the order of `names`.
+class Books:
+    """What the enabled strategies' books hold: signed shares `held` `[s, n]`, rows by `names`.
 
-    held: signed shares of each book; own: their sum `[n]`. contributions: signed, Σ over books in
-    [−1, +1]. moves: where a book follows its contribution; elsewhere it stays as it is. decided:
-    where an opinion counts and there is a price `[n]`. silent: where there is an opinion but no
-    price; kept: where the minimum holding time holds somebody in (None = nowhere).
+    holds: where that is not 0; own: the books' sum `[n]`; outside: what the account holds beyond
+    them, None when nothing.
     """
 
     names: tuple[StrategyName, ...]
     held: Floats
+    holds: Flags
     own: Floats
+    outside: Floats | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Wishes:
+    """What the opinions ask for before any cap; rows `[s, n]` in the order of the books.
+
+    books: what they hold. contributions: signed, Σ over books in [−1, +1]. moves: where a book
+    follows its contribution, elsewhere it stays as it is (None = everywhere). decided: where an
+    opinion counts and there is a price `[n]`. silent: where there is an opinion but no price; kept:
+    where the minimum holding time holds somebody in (None = nowhere).
+    """
+
+    books: Books
     contributions: Floats
-    moves: Flags
+    moves: Flags | None
     decided: Flags
+    all_decided: bool
     silent: Flags | None
     kept: Flags | None
 
@@ -97,6 +111,10 @@ class TargetSetter:
         self._enabled = lru_cache(maxsize=MEMO_MAX)(self._strategies)
         self._none = np.zeros(len(universe))
         self._silence = np.full(len(universe), np.nan)
+        self._books_of: tuple[AllocationInputs, Books] | None = None
+        self._sized: tuple[Floats, Floats] | None = None
+        self._clustered: tuple[Ints, Groups | None] | None = None
+        self._voting: tuple[Mapping[StrategyName, float], _Voters] | None = None
 
     def reachable_gross(self) -> float:
         """Return the gross exposure if every name were wanted at full strength."""
@@ -108,21 +126,19 @@ class TargetSetter:
         """Return what each enabled strategy's book should hold. Shapes as in `Targets`."""
         prices = _prices(inputs)
         wishes = self._wishes(inputs, prices.usable)
-        held, moves = wishes.held, wishes.moves
-        all_move = np.count_nonzero(moves) == moves.size
-        movable = wishes.own if all_move else np.add.reduce(held * moves, 0)
-        fixed_shares = inputs.account_shares - movable
-        if np.count_nonzero(wishes.decided) < fixed_shares.shape[0]:
-            fixed_shares += np.where(wishes.decided, 0.0, inputs.working_shares)
-        fixed = np.abs(fixed_shares) * prices.weight_per_share
+        held, moves = wishes.books.held, wishes.moves
+        fixed_shares = _fixed(inputs, wishes)
+        fixed = None
+        if fixed_shares is not None:
+            fixed = np.abs(fixed_shares) * prices.weight_per_share
         combined = np.add.reduce(wishes.contributions, 0)
-        size = self._size_of(inputs.volatility.tobytes())
+        size = self._size(inputs.volatility)
         wanted = np.abs(combined) * size
         limits: list[Limit] = []
         allowed = self._under_caps(wanted, fixed, inputs.cluster_of, limits)
         scale = _rescaled(size, wanted, allowed) if limits else size
         shares = wishes.contributions * (scale * prices.shares_per_weight)
-        if not all_move:
+        if moves is not None:
             shares = np.where(moves, shares, held)
         if np.count_nonzero(inputs.blocked):
             # after the caps: a block on one name takes or gives no other any room
@@ -134,73 +150,117 @@ class TargetSetter:
 
     def _wishes(self, inputs: AllocationInputs, priced: Flags) -> Wishes:
         rules = self._rules
-        names, weights = self._enabled(tuple(inputs.weights.items()))
+        names, weights, votes = self._voters(inputs.weights)
+        books = self._books(inputs, names)
         strengths = _stacked(names, inputs.strengths, self._silence)
-        held = _stacked(names, inputs.book_shares, self._none)
         opined = strengths == strengths  # NaN differs from itself
-        silent = kept = None
-        if np.count_nonzero(priced) < priced.shape[0]:
+        silent = kept = moves = None
+        decided, all_decided = priced, True
+        said, usable = np.count_nonzero(opined), np.count_nonzero(priced)
+        if not names or said < opined.size or usable < priced.size:
             silent = np.logical_or.reduce(opined, 0) & ~priced
+            silent = silent if np.count_nonzero(silent) else None
             opined &= priced
-        decided = np.logical_or.reduce(opined, 0)
-        stances = self._stances(strengths, held, enter=rules.enter, exit_=rules.exit)
-        contributions = self._combine(stances, weights * opined)
-        moves = opined
+            decided = np.logical_or.reduce(opined, 0)
+            all_decided = np.count_nonzero(decided) == decided.size
+            moves, votes = opined, weights * opined
+        stances = self._stances(strengths, books.held, enter=rules.enter, exit_=rules.exit)
+        contributions = self._combine(stances, votes)
         if np.count_nonzero(inputs.bars_held < rules.hold_bars_min):
             staying = opined & held_by_minimum(
-                contributions, held, inputs.bars_held, bars_min=rules.hold_bars_min
+                contributions, books.held, inputs.bars_held, bars_min=rules.hold_bars_min
             )
             kept = np.logical_or.reduce(staying, 0)
             contributions = np.where(staying, 0.0, contributions)
             moves = opined & ~staying
         return Wishes(
-            names=names,
-            held=held,
-            own=np.add.reduce(held, 0),
+            books=books,
             contributions=contributions,
             moves=moves,
             decided=decided,
+            all_decided=all_decided,
             silent=silent,
             kept=kept,
         )
 
+    def _books(self, inputs: AllocationInputs, names: tuple[StrategyName, ...]) -> Books:
+        """Return what the books hold; the same mapping and account are the same books."""
+        if self._books_of is not None:
+            before, books = self._books_of
+            if (
+                before.book_shares is inputs.book_shares
+                and before.account_shares is inputs.account_shares
+                and books.names == names
+            ):
+                return books
+        held = _stacked(names, inputs.book_shares, self._none)
+        own = np.add.reduce(held, 0)
+        outside = inputs.account_shares - own
+        books = Books(
+            names=names,
+            held=held,
+            holds=held != 0.0,
+            own=own,
+            outside=outside if np.count_nonzero(outside) else None,
+        )
+        self._books_of = inputs, books
+        return books
+
     def _under_caps(
-        self, wanted: Floats, fixed: Floats, cluster_of: Ints, limits: list[Limit]
+        self, wanted: Floats, fixed: Floats | None, cluster_of: Ints, limits: list[Limit]
     ) -> Floats:
         """Return |weights| `[n]` under every cap, and add the caps that bound to `limits`.
 
-        fixed: |weight| that counts and does not move.
+        fixed: |weight| that counts and does not move, None = nowhere any.
         """
         allowed = wanted
-        over = allowed + fixed > self._rules.max_position
+        over = (allowed if fixed is None else allowed + fixed) > self._rules.max_position
+        stays = self._none if fixed is None else fixed
         if np.count_nonzero(over):
             limits.append(_limit(_POSITION, over))
-            allowed = np.minimum(allowed, np.maximum(self._rules.max_position - fixed, 0.0))
-        clusters = self._clusters_of(cluster_of.tobytes())
+            allowed = np.minimum(allowed, np.maximum(self._rules.max_position - stays, 0.0))
+        clusters = self._grouped(cluster_of)
         if clusters is not None:
-            allowed, bound = shrink(allowed, fixed, clusters)
+            allowed, bound = shrink(allowed, stays, clusters)
             limits += bound
-        allowed, bound = self._under_groups(allowed, fixed)
+        allowed, bound = self._under_groups(allowed, stays)
         limits += bound
         return allowed
 
     def _under_groups(self, magnitude: Floats, fixed: Floats) -> tuple[Floats, list[Limit]]:
         """Return magnitudes under tiers, then sectors, then gross, each seeing the ones before."""
         limits: list[Limit] = []
-        used = (magnitude + fixed) @ self._all_loads
+        load = magnitude if fixed is self._none else magnitude + fixed
+        used = load @ self._all_loads
         if np.count_nonzero(used > self._all_caps):
             for groups in (self._tiers, self._sectors, self._gross):
                 magnitude, bound = shrink(magnitude, fixed, groups)
                 limits += bound
         return magnitude, limits
 
-    def _strategies(
-        self, weights: tuple[tuple[StrategyName, float], ...]
-    ) -> tuple[tuple[StrategyName, ...], Floats]:
-        """Return the enabled strategies, sorted, and their weights as a column `[s, 1]`."""
+    def _voters(self, weights: Mapping[StrategyName, float]) -> "_Voters":
+        if self._voting is None or self._voting[0] is not weights:
+            self._voting = weights, self._enabled(tuple(weights.items()))
+        return self._voting[1]
+
+    def _strategies(self, weights: tuple[tuple[StrategyName, float], ...]) -> "_Voters":
+        """Return the enabled strategies, sorted, their weights `[s, 1]`, and the votes `[s, n]`
+        when all have an opinion on everything."""
         enabled = sorted((name, weight) for name, weight in weights if weight > 0)
-        column = np.array([weight for _, weight in enabled], dtype=np.float64)
-        return tuple(name for name, _ in enabled), column[:, None]
+        column = np.array([weight for _, weight in enabled], dtype=np.float64)[:, None]
+        votes = np.repeat(column, self._none.shape[0], axis=1)
+        return tuple(name for name, _ in enabled), column, votes
+
+    def _size(self, volatility: Floats) -> Floats:
+        # The day's statistics are the same array all day long; else equal ones are found again.
+        if self._sized is None or self._sized[0] is not volatility:
+            self._sized = volatility, self._size_of(volatility.tobytes())
+        return self._sized[1]
+
+    def _grouped(self, cluster_of: Ints) -> Groups | None:
+        if self._clustered is None or self._clustered[0] is not cluster_of:
+            self._clustered = cluster_of, self._clusters_of(cluster_of.tobytes())
+        return self._clustered[1]
 
     def _sizes(self, volatility_bytes: bytes) -> Floats:
         rules = self._rules
@@ -222,6 +282,7 @@ class TargetSetter:
         return groups if groups.names else None
 
 
+_Voters = tuple[tuple[StrategyName, ...], Floats, Floats]
 _BLOCKED = "entry is blocked: cooldown or quarantine"
 _POSITION = "position limit, counting what other books hold"
 
@@ -239,6 +300,17 @@ def _stacked(
     return np.array([rows.get(name, missing) for name in names], dtype=np.float64)
 
 
+def _fixed(inputs: AllocationInputs, wishes: Wishes) -> Floats | None:
+    """Return the signed shares `[n]` that count and do not move, None when there are none."""
+    fixed = wishes.books.outside
+    if wishes.moves is not None:
+        fixed = inputs.account_shares - np.add.reduce(wishes.books.held * wishes.moves, 0)
+    if not wishes.all_decided:
+        waiting = np.where(wishes.decided, 0.0, inputs.working_shares)
+        fixed = waiting if fixed is None else fixed + waiting
+    return fixed
+
+
 def _rescaled(size: Floats, wanted: Floats, allowed: Floats) -> Floats:
     shrunk = np.divide(allowed, wanted, out=np.ones_like(wanted), where=wanted > 0)
     scale: Floats = size * shrunk
@@ -247,8 +319,9 @@ def _rescaled(size: Floats, wanted: Floats, allowed: Floats) -> Floats:
 
 def _prices(inputs: AllocationInputs) -> _Prices:
     mids, equity_usd = inputs.mids_usd, inputs.equity_usd
-    usable = (mids > 0) & np.isfinite(mids)
-    if equity_usd > 0 and np.count_nonzero(usable) == usable.shape[0]:
+    usable = mids > 0.0
+    usable &= mids < np.inf
+    if equity_usd > 0 and np.count_nonzero(usable) == usable.size:
         return _Prices(
             usable=usable, weight_per_share=mids / equity_usd, shares_per_weight=equity_usd / mids
         )

@@ -13,7 +13,7 @@ from domain.market import Floats
 from domain.money import ZERO
 from domain.orders import Fill, Leg, Order
 from domain.portfolio import Portfolio
-from domain.signals import Opinion, StrategyName
+from domain.signals import Opinion, Signals, StrategyName
 from domain.snapshot import (
     FINISHED_ORDERS_MAX,
     RECENT_FILLS_MAX,
@@ -232,15 +232,29 @@ class _BySymbol(Mapping[Symbol, float]):
         return self._spelled()[symbol]
 
 
+class _Evidence(Mapping[str, Mapping[Symbol, float]]):
+    """Evidence arrays by name, each by symbol; spelled out only when looked at, as `_BySymbol`."""
+
+    def __init__(self, symbols: tuple[Symbol, ...], signals: Signals) -> None:
+        self._symbols, self._signals = symbols, signals
+
+    def __len__(self) -> int:
+        return len(self._signals.evidence)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._signals.evidence)
+
+    def __getitem__(self, name: str) -> _BySymbol:
+        signals = self._signals
+        return _BySymbol(self._symbols, signals.evidence[name], signals.strength)
+
+
 def save_opinion(opinion: Opinion, symbols: tuple[Symbol, ...]) -> SavedOpinion:
     """Return an opinion by symbol; columns without one are left out."""
-    strength = opinion.signals.strength
+    signals = opinion.signals
     return SavedOpinion(
         slot_at=opinion.slot_at,
         timeframe=opinion.timeframe,
-        strengths=_BySymbol(symbols, strength, strength),
-        evidence={
-            name: _BySymbol(symbols, values, strength)
-            for name, values in opinion.signals.evidence.items()
-        },
+        strengths=_BySymbol(symbols, signals.strength, signals.strength),
+        evidence=_Evidence(symbols, signals),
     )

@@ -15,6 +15,9 @@ from domain.market import Floats
 
 WEIGHTS_CACHED_MAX = 64
 """How many weight columns (one per period and row count) are remembered."""
+WIDE_COLUMNS_MAX = 1_024
+"""Up to so many columns weights are kept spelled out for each: one long loop instead of one for
+every row."""
 
 
 def sum_rows(values: Floats) -> Floats:
@@ -105,7 +108,7 @@ def wilder_rsi(close: Floats, period_bars: int) -> Floats:
     """
     if close.shape[0] < period_bars + 1:
         return _unknown(close)
-    weights = smoothing_weights(close.shape[0] - 1, period_bars, 1.0 / period_bars)
+    weights = _wide_weights(close.shape[0] - 1, period_bars, 1.0 / period_bars, close.shape[1])
     # With w > 0: Σ w·gain = (Σ|w·change| + Σ w·change) / 2, and Σ w·(gain + loss) = Σ|w·change|.
     changes = close[1:] - close[:-1]
     changes *= weights
@@ -191,8 +194,18 @@ def lowest(values: Floats, period_bars: int) -> Floats:
 
 def ratio(above: Floats, below: Floats) -> Floats:
     """Return above / below, NaN (and no warning) where below is not a positive number."""
-    quotient: Floats = np.divide(above, below, out=np.full_like(below, np.nan), where=below > 0.0)
+    quotient: Floats = np.empty_like(below)
+    quotient.fill(np.nan)
+    np.divide(above, below, out=quotient, where=below > 0.0)
     return quotient
+
+
+def clipped(values: Floats, least: float, most: float) -> Floats:
+    """Return values no less than `least` and no more than `most`, NaN where they are NaN."""
+    # np.clip is the same and, on short arrays, three times as slow.
+    bounded: Floats = np.maximum(values, least)
+    np.minimum(bounded, most, out=bounded)
+    return bounded
 
 
 @lru_cache(maxsize=WEIGHTS_CACHED_MAX)
@@ -208,6 +221,17 @@ def smoothing_weights(rows: int, period_bars: int, factor: float) -> Floats:
     column: Floats = weights[:, None]
     column.flags.writeable = False
     return column
+
+
+@lru_cache(maxsize=WEIGHTS_CACHED_MAX // 8)
+def _wide_weights(rows: int, period_bars: int, factor: float, columns: int) -> Floats:
+    """Return `smoothing_weights`, `[rows, columns]` where that is not too wide."""
+    weights = smoothing_weights(rows, period_bars, factor)
+    if columns > WIDE_COLUMNS_MAX:
+        return weights
+    wide: Floats = np.repeat(weights, columns, axis=1)
+    wide.flags.writeable = False
+    return wide
 
 
 def _unknown(values: Floats) -> Floats:

@@ -122,6 +122,10 @@ class Panel:
         """The slots held, oldest first."""
         return tuple(self._slots)
 
+    def latest_slots(self, count: int) -> list[datetime]:
+        """Return the last `count` slots held, or as many as there are, oldest first."""
+        return self._slots[-count:]
+
     def append(
         self,
         slot_at: datetime,
@@ -151,9 +155,14 @@ class Panel:
         target[_CLOSE] = row.close
         target[_VOLUME] = row.volume
         self._starts[end] = session_start and self.timeframe.is_intraday
-        if halted is not None:
-            self._halted[end] = halted
-        self._settle(end, has_bar=np.isfinite(target).all(axis=0))
+        known = np.isfinite(target)
+        if halted is None and np.count_nonzero(known) == known.size:
+            # The usual slot: every symbol has its bar, and nothing is carried.
+            self._traded[end] = True
+        else:
+            if halted is not None:
+                self._halted[end] = halted
+            self._settle(end, has_bar=known.all(axis=0))
         self._slots.append(slot_at)
         self._end = end + 1
 

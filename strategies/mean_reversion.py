@@ -7,7 +7,7 @@ import numpy as np
 
 from domain.calendar import Timeframe
 from domain.market import Market, Reads
-from domain.numerics import mean_and_deviation, ratio
+from domain.numerics import clipped, mean_and_deviation, ratio
 from domain.signals import Signals
 
 
@@ -52,5 +52,5 @@ class MeanReversion:
         close = market.bars.close
         average, spread = mean_and_deviation(close, self.window_bars)
         score = ratio(close[-1] - average, spread)
-        strength = np.clip(score / -self.entry_z, -1.0, 1.0)
+        strength = clipped(score / -self.entry_z, -1.0, 1.0)
         return Signals(strength=strength, evidence={"z_deviations": score, "average_usd": average})

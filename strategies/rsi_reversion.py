@@ -7,7 +7,7 @@ import numpy as np
 
 from domain.calendar import Timeframe
 from domain.market import Market, Reads
-from domain.numerics import wilder_rsi
+from domain.numerics import clipped, wilder_rsi
 from domain.signals import Signals
 
 MIDDLE = 50.0
@@ -65,5 +65,5 @@ class RsiReversion:
         rsi = wilder_rsi(close[-self.lookback_bars :], self.period_bars)
         below = MIDDLE - rsi
         reach = np.where(below > 0.0, MIDDLE - self.oversold, self.overbought - MIDDLE)
-        strength = np.clip(below * STRENGTH_AT_LEVEL / reach, -1.0, 1.0)
+        strength = clipped(below * STRENGTH_AT_LEVEL / reach, -1.0, 1.0)
         return Signals(strength=strength, evidence={"rsi_index": rsi})

@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import numpy as np
@@ -41,6 +41,7 @@ from risk.exits import lift_cooldowns
 from state import ledger
 from state.records import Crossed
 
+NEVER = datetime.min.replace(tzinfo=UTC)
 BARS_HELD_UNKNOWN = 1_000_000
 """Long enough for any minimum hold: entered before anything we remember."""
 
@@ -49,7 +50,7 @@ BARS_HELD_UNKNOWN = 1_000_000
 class _Holdings:
     """The portfolio as arrays `[n]`, remade only when it has changed.
 
-    `bars_held` counts up to and with the slot `counted_at`.
+    `bars_held` counts up to and with the slot `counted_at`; `entered_at` is the latest entry.
     """
 
     portfolio: Portfolio
@@ -57,6 +58,7 @@ class _Holdings:
     books: dict[BookName, Floats]
     bars_held: Ints
     counted_at: datetime | None
+    entered_at: datetime
 
 
 class Deciding:
@@ -73,6 +75,12 @@ class Deciding:
         self._column_of = core.universe.column_of()
         self._weights = {n: e.weight for n, e in core.rules.strategies.items() if e.weight > 0}
         self._holdings: _Holdings | None = None
+        count = len(core.universe)
+        self._nothing = np.zeros(count)
+        self._nowhere = np.zeros(count, dtype=np.bool_)
+        self._all_old = np.full(count, BARS_HELD_UNKNOWN, dtype=np.int64)
+        for unchanging in (self._nothing, self._nowhere, self._all_old):
+            unchanging.flags.writeable = False
 
     def decide(self, slot_at: datetime, timeframes: Sequence[Timeframe]) -> list[Command]:
         """Return everything that follows from a slot: one record, its orders, its cancels."""
@@ -147,9 +155,13 @@ class Deciding:
                 books={n: self._shares_of(b.positions) for n, b in portfolio.books.items()},
                 bars_held=self._bars_held(),
                 counted_at=self._base.last_slot_at,
+                entered_at=max(self._core.memory.entered_at.values(), default=NEVER),
             )
         elif self._holdings.counted_at != self._base.last_slot_at:
-            self._holdings.bars_held = self._bars_held()
+            if self._holdings.entered_at >= self._oldest_at():
+                self._holdings.bars_held = self._bars_held()
+            else:
+                self._holdings.bars_held = self._all_old
             self._holdings.counted_at = self._base.last_slot_at
         return self._holdings
 
@@ -163,6 +175,8 @@ class Deciding:
 
     def _working(self) -> tuple[Floats, Flags]:
         """Return shares still to fill `[n]`, and where they are not allocation's to cancel."""
+        if not self._core.memory.working:
+            return self._nothing, self._nowhere
         shares = np.zeros(len(self._core.universe))
         locked = np.zeros(len(self._core.universe), dtype=np.bool_)
         for order in self._core.memory.working.values():
@@ -175,9 +189,9 @@ class Deciding:
     def _bars_held(self) -> Ints:
         """Return the base slots closed since each symbol was entered; many for older ones than
         the panel tells of."""
-        held = np.full(len(self._core.universe), BARS_HELD_UNKNOWN, dtype=np.int64)
-        slots = self._base.slots[-1 - self._hold_bars_min :]
-        oldest_at = slots[0] if slots else self._core.now
+        held = self._all_old.copy()
+        slots = self._base.latest_slots(1 + self._hold_bars_min)
+        oldest_at = self._oldest_at()
         entered_at = self._core.memory.entered_at
         for symbol, at in [(s, at) for s, at in entered_at.items() if at >= oldest_at]:
             column = self._column_of.get(symbol)
@@ -185,9 +199,16 @@ class Deciding:
                 held[column] = len(slots) - bisect_right(slots, at)
         return held
 
+    def _oldest_at(self) -> datetime:
+        """Return the slot before which an entry is old enough for any minimum hold."""
+        slots = self._base.latest_slots(1 + self._hold_bars_min)
+        return slots[0] if slots else self._core.now
+
     def _blocked(self) -> Flags:
-        blocked = np.zeros(len(self._core.universe), dtype=np.bool_)
         memory = self._core.memory
+        if not memory.quarantined and not memory.cooldowns:
+            return self._nowhere
+        blocked = np.zeros(len(self._core.universe), dtype=np.bool_)
         for symbol in (*memory.quarantined, *memory.cooldowns):
             column = self._column_of.get(symbol)
             if column is not None:

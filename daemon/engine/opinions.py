@@ -1,6 +1,7 @@
 """Who is asked, what counts as an answer, and who is benched for not giving one."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
@@ -12,7 +13,7 @@ from daemon.engine.rules import EngineRules, StrategyEntry
 from daemon.memory import Memory, save_opinion
 from domain.calendar import Timeframe
 from domain.events import OpinionFailed, OpinionGiven, StrategyHung
-from domain.instruments import Universe
+from domain.instruments import Symbol, Universe
 from domain.market import Bars, Floats, Market, Quotes, Reads
 from domain.orders import Severity
 from domain.signals import Opinion, OpinionFault, Signals, StrategyName
@@ -21,8 +22,31 @@ from state.records import Noted, OpinionKept
 
 LATE_IN_A_ROW_MAX = 3
 """One late answer may be the machine's fault; this many in a row are the strategy's."""
+_BARS_ONLY = frozenset({Reads.BARS})
 _NUMBERS = "fiub"
 """Kinds of numpy's types that read as float64."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """A strategy that may be asked, and what it declares: looked up once."""
+
+    name: StrategyName
+    timeframe: Timeframe
+    lookback_bars: int
+    reads: frozenset[Reads]
+    heavy: bool
+
+    @staticmethod
+    def of(name: StrategyName, entry: StrategyEntry) -> "_Asked":
+        strategy = entry.strategy
+        return _Asked(
+            name=name,
+            timeframe=strategy.timeframe,
+            lookback_bars=strategy.lookback_bars,
+            reads=frozenset(strategy.reads),
+            heavy=bool(getattr(strategy, "heavy", False)),
+        )
 
 
 class Opinions:
@@ -36,6 +60,8 @@ class Opinions:
         self._rules = rules
         self._panels = panels
         self._memory = memory
+        self._asked = tuple(_Asked.of(n, e) for n, e in rules.strategies.items() if not e.abstains)
+        self._shape = (len(universe),)
         self._open: dict[datetime, set[StrategyName]] = {}
         self._late: dict[StrategyName, int] = {}
         self._restore()
@@ -68,19 +94,15 @@ class Opinions:
         self, slot_at: datetime, timeframes: Iterable[Timeframe], board: Board, as_of: datetime
     ) -> list[Command]:
         """Return an Ask for every strategy on these timeframes that is neither benched nor mute."""
-        closed = frozenset(timeframes)
-        commands: list[Command] = []
-        asked: set[StrategyName] = set()
-        for name, entry in self._rules.strategies.items():
-            if entry.abstains or name in self._memory.benched:
-                continue
-            if entry.strategy.timeframe in closed:
-                market = self._market(name, entry, board, as_of)
-                commands.append(Ask(strategy=name, slot_at=slot_at, market=market))
-                asked.add(name)
-        if asked:
-            self._open[slot_at] = asked
-        return commands
+        closed = tuple(timeframes)
+        benched = self._memory.benched
+        chosen = [a for a in self._asked if a.timeframe in closed and a.name not in benched]
+        if chosen:
+            self._open[slot_at] = {asked.name for asked in chosen}
+        return [
+            Ask(strategy=a.name, slot_at=slot_at, market=self._market(a, board, as_of))
+            for a in chosen
+        ]
 
     def catch_up(self, board: Board, as_of: datetime) -> list[Command]:
         """Return an Ask for every strategy that has no opinion on its latest bar yet.
@@ -90,37 +112,34 @@ class Opinions:
         slot weighs them.
         """
         commands: list[Command] = []
-        for name, entry in self._rules.strategies.items():
-            last_at = self._panels.last_slot_at(entry.strategy.timeframe)
-            known = self._memory.opinions.get(name)
+        for asked in self._asked:
+            last_at = self._panels.last_slot_at(asked.timeframe)
+            known = self._memory.opinions.get(asked.name)
             is_known = known is not None and last_at is not None and known.slot_at >= last_at
-            if entry.abstains or name in self._memory.benched or last_at is None or is_known:
+            if asked.name in self._memory.benched or last_at is None or is_known:
                 continue
-            market = self._market(name, entry, board, as_of)
-            commands.append(Ask(strategy=name, slot_at=last_at, market=market))
+            market = self._market(asked, board, as_of)
+            commands.append(Ask(strategy=asked.name, slot_at=last_at, market=market))
         return commands
 
-    def _market(
-        self, name: StrategyName, entry: StrategyEntry, board: Board, as_of: datetime
-    ) -> Market:
-        strategy = entry.strategy
-        bars = self._panels.window(strategy.timeframe, strategy.lookback_bars)
-        reads = strategy.reads
+    def _market(self, asked: _Asked, board: Board, as_of: datetime) -> Market:
+        reads = asked.reads
         quotes = weights = None
-        if Reads.QUOTES in reads or Reads.WEIGHTS in reads:
+        if reads != _BARS_ONLY:
             quotes = board.arrays(as_of)
-            weights = self._weights(name, quotes) if Reads.WEIGHTS in reads else None
-        windows: Mapping[Timeframe, Bars] = self._panels.windows(strategy.lookback_bars)
-        if getattr(strategy, "heavy", False):
+            weights = self._weights(asked.name, quotes) if Reads.WEIGHTS in reads else None
+            quotes = quotes if Reads.QUOTES in reads else None
+        windows: Mapping[Timeframe, Bars] = self._panels.windows(asked.lookback_bars)
+        if asked.heavy:
             # It looks from a thread, when bars may have closed that were not there at the ask.
             windows = dict(windows)
         return Market(
             as_of=as_of,
             symbols=self._symbols,
-            bars=bars,
+            bars=self._panels.window(asked.timeframe, asked.lookback_bars),
             panels=windows,
             reads=reads,
-            quotes_or_none=quotes if Reads.QUOTES in reads else None,
+            quotes_or_none=quotes,
             weights_or_none=weights,
         )
 
@@ -147,7 +166,7 @@ class Opinions:
     def accept(self, given: OpinionGiven) -> list[Command]:
         """Take an answer in, or bench the strategy when it is out of bounds."""
         self._answered(given.slot_at, given.strategy)
-        fault = self._fault_of(given.signals)
+        fault = fault_of(given.signals, self._shape, self._symbols)
         if fault:
             return self._bench(given.strategy, OpinionFault.INVALID.value, fault, given.at)
         self._late[given.strategy] = 0
@@ -204,22 +223,6 @@ class Opinions:
         if waiting is not None:
             waiting.discard(name)
 
-    def _fault_of(self, signals: Signals) -> str:
-        if not isinstance(signals, Signals):
-            return f"answered {type(signals).__name__}, not Signals"
-        shape = (len(self._symbols),)
-        strength = signals.strength
-        if not isinstance(strength, np.ndarray) or strength.shape != shape:
-            found = getattr(strength, "shape", type(strength).__name__)
-            return f"strength has shape {found}, not {shape}"
-        if strength.dtype.kind != "f":
-            return f"strength is of {strength.dtype}, not of float64"
-        if np.count_nonzero(np.abs(strength) > 1.0):
-            column = int(np.nanargmax(np.abs(strength)))
-            symbol = self._symbols[column]
-            return f"strength of {symbol} is {strength[column]}, outside [-1, 1]"
-        return _evidence_fault(signals.evidence, shape)
-
     def _bench(self, name: StrategyName, fault: str, detail: str, at: datetime) -> list[Command]:
         self._memory.benched[name] = Benching(since_at=at, fault=fault, detail=detail)
         return [
@@ -233,10 +236,30 @@ class Opinions:
         ]
 
 
+def fault_of(signals: Signals, shape: tuple[int, ...], symbols: Sequence[Symbol]) -> str:
+    """Return what makes an answer unusable, "" for nothing; its arrays must have the shape.
+
+    Of many instants at once, `[t, n]`, the symbol named is the column's.
+    """
+    if not isinstance(signals, Signals):
+        return f"answered {type(signals).__name__}, not Signals"
+    strength = signals.strength
+    if not isinstance(strength, np.ndarray) or strength.shape != shape:
+        found = getattr(strength, "shape", type(strength).__name__)
+        return f"strength has shape {found}, not {shape}"
+    if strength.dtype.kind != "f":
+        return f"strength is of {strength.dtype}, not of float64"
+    size = np.abs(strength)
+    if np.count_nonzero(size > 1.0):
+        at = np.unravel_index(int(np.nanargmax(size)), shape)
+        return f"strength of {symbols[int(at[-1])]} is {strength[at]}, outside [-1, 1]"
+    return _evidence_fault(signals.evidence, shape)
+
+
 def _evidence_fault(evidence: object, shape: tuple[int, ...]) -> str:
     """Return what makes evidence unusable, "" for nothing: it is shown and written, so it must be
     numbers under names."""
-    if not isinstance(evidence, Mapping):
+    if type(evidence) is not dict and not isinstance(evidence, Mapping):
         return f"evidence is a {type(evidence).__name__}, not a mapping"
     for key, values in evidence.items():
         if not isinstance(key, str):
@@ -251,6 +274,6 @@ def _evidence_fault(evidence: object, shape: tuple[int, ...]) -> str:
 def _kept(signals: Signals) -> Signals:
     """Return the answer in arrays of our own: the strategy may use its buffers again."""
     return Signals(
-        strength=np.array(signals.strength, dtype=np.float64),
-        evidence={k: np.array(v, dtype=np.float64) for k, v in signals.evidence.items()},
+        strength=signals.strength.astype(np.float64),
+        evidence={k: v.astype(np.float64) for k, v in signals.evidence.items()},
     )
