@@ -31,6 +31,7 @@ IDLE_S = 1.0
 BUSY_S = 0.005
 """How long it sleeps at least: fills of a fast market come in batches of this much real time."""
 SHUTDOWN_S = 2.0
+_SWITCH = {None: None, "on": True, "off": False}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -132,6 +133,7 @@ def _wishes(options: argparse.Namespace) -> Wishes:
         market=options.market,
         seed=options.seed,
         start=options.start,
+        corporate_actions=_SWITCH[options.corporate_actions],
         cash_usd=options.cash,
         speed=options.speed,
         skip_closed=options.skip_closed,
@@ -143,7 +145,9 @@ def _wishes(options: argparse.Namespace) -> Wishes:
             data_per_minute=options.data_rate_limit,
             sip_realtime=options.sip,
         ),
-        knobs=Knobs(fills=LIKE_PAPER) if options.like_paper else DEFAULT_KNOBS,
+        knobs=Knobs(fills=LIKE_PAPER, pays_dividends=False)
+        if options.like_paper
+        else DEFAULT_KNOBS,
     )
 
 
@@ -160,6 +164,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=_seed, help="seed of ids and, without its own, of the market (default: 1)")
     add("--start", type=_day, metavar="DATE", help="first session, as 2026-01-05")
     add("--cash", type=_cash, metavar="USD", help="what a new account begins with (100000)")
+    add(
+        "--corporate-actions",
+        choices=[word for word in _SWITCH if word],
+        help="splits and dividends (default: off on the synthetic market, on where a file of them"
+        " lies beside the bars)",
+    )
     add("--speed", type=float, default=1.0, help="market seconds a real second (default: 1)")
     add(
         "--skip-closed",

@@ -105,6 +105,13 @@ class Account:
         self.holdings[symbol] = Holding(qty=after, cost_usd=cost, lastday_qty=before.lastday_qty)
         return after
 
+    def put_holding(self, symbol: str, holding: Holding | None) -> None:
+        """Replace a holding, whatever it was; None: nothing is held any more."""
+        if holding is None:
+            self.holdings.pop(symbol, None)
+        else:
+            self.holdings[symbol] = holding
+
     def claim(self, before: VenueOrder | None, after: VenueOrder) -> None:
         """Replace what an order tied up before by what it ties up now."""
         reserved_before, held_before = _claims(before)

@@ -6,9 +6,11 @@ from datetime import date, timedelta
 from enum import Enum, auto
 
 from domain.calendar import Calendar, Session
-from exchange.instants import MINUTE_NS, from_ns, to_ns, wall_ns
+from exchange.instants import MINUTE_NS, from_ns, new_york_day, to_ns, wall_ns
 
 NEVER_NS = 1 << 62
+WAKE_HOUR = 4
+"""New York's hour at which a day begins: splits take effect, and orders that waited."""
 SWEEP_DELAY_NS = 15 * MINUTE_NS
 """Old gtc orders are cancelled this long after the close: 16:15 on a full day."""
 
@@ -38,7 +40,7 @@ def moments(session: Session) -> list[Appointment]:
     """Return a session's appointments in order."""
     close_ns = to_ns(session.closes_at)
     instants = (
-        (wall_ns(session.day, 4), Moment.WAKE),
+        (wall_ns(session.day, WAKE_HOUR), Moment.WAKE),
         (to_ns(session.opens_at), Moment.OPEN),
         (close_ns, Moment.CLOSE),
         (close_ns + SWEEP_DELAY_NS, Moment.SWEEP),
@@ -88,7 +90,13 @@ def trading_day(calendar: Calendar, at_ns: int) -> tuple[Session, bool]:
     next session's 04:00. Raises LookupError after the calendar's end.
     """
     session = calendar.current_or_next(from_ns(at_ns))
-    return session, wall_ns(session.day, 4) <= at_ns
+    return session, wall_ns(session.day, WAKE_HOUR) <= at_ns
+
+
+def begun_day(at_ns: int) -> date:
+    """Return the New York date whose splits and dividends have taken effect by an instant."""
+    today = new_york_day(at_ns)
+    return today if at_ns >= wall_ns(today, WAKE_HOUR) else today - timedelta(days=1)
 
 
 def gtc_expiry_ns(day: date, days: int) -> int:

@@ -4,7 +4,15 @@ import asyncio
 
 from aiohttp import web
 
-from exchange import control, errors, rest_data, rest_orders, rest_trading
+from exchange import (
+    control,
+    errors,
+    rest_actions,
+    rest_activities,
+    rest_data,
+    rest_orders,
+    rest_trading,
+)
 from exchange.data_stream import DATA_STREAM, DataStream, serve_data_stream
 from exchange.limits import TokenBucket
 from exchange.service import Exchange
@@ -40,7 +48,9 @@ def make_app(exchange: Exchange) -> web.Application:
     app.add_routes(control.routes())
     app.add_routes(rest_trading.routes())
     app.add_routes(rest_orders.routes())
+    app.add_routes(rest_activities.routes())
     app.add_routes(rest_data.routes())
+    app.add_routes(rest_actions.routes())
     app.router.add_get("/stream", serve_stream)
     for path in DATA_STREAM_PATHS:
         app.router.add_get(path, serve_data_stream)

@@ -33,6 +33,8 @@ class Wishes:
     market: str | None = None
     seed: int | None = None
     start: date | None = None
+    corporate_actions: bool | None = None
+    """None: none on the synthetic market, those beside the bars on a file."""
     cash_usd: Decimal | None = None
     speed: float = 1.0
     skip_closed: bool | None = None
@@ -89,6 +91,7 @@ def _build(wishes: Wishes, store: Store | None) -> Exchange:
             "seed": identity.seed,
             "start": identity.start,
             "cash_usd": identity.cash_usd,
+            "corporate_actions": identity.corporate_actions,
         },
     )
 
@@ -97,7 +100,10 @@ def _open(wishes: Wishes, stored: Identity | None) -> Market:
     spec = wishes.market or (stored.market if stored else DEFAULT_MARKET)
     seed = wishes.seed if wishes.seed is not None else (stored.seed if stored else DEFAULT_SEED)
     known = Universe(tuple(shipped_instruments().values()))
-    return open_market(spec, seed=seed, universe=known)
+    wanted = wishes.corporate_actions
+    if wanted is None and stored is not None:
+        wanted = stored.corporate_actions
+    return open_market(spec, seed=seed, universe=known, with_actions=wanted)
 
 
 def _identity(wishes: Wishes, market: Market, stored: Identity | None) -> Identity:
@@ -108,13 +114,19 @@ def _identity(wishes: Wishes, market: Market, stored: Identity | None) -> Identi
         start = stored.start if stored else market.default_start_day().isoformat()
     cash_usd = wishes.cash_usd or (Decimal(stored.cash_usd) if stored else DEFAULT_CASH_USD)
     seed = wishes.seed if wishes.seed is not None else (stored.seed if stored else DEFAULT_SEED)
-    return Identity(market=market.name, seed=seed, start=start, cash_usd=str(cash_usd))
+    return Identity(
+        market=market.name,
+        seed=seed,
+        start=start,
+        cash_usd=str(cash_usd),
+        corporate_actions=len(market.actions) > 0,
+    )
 
 
 def _difference(folder: Path, stored: Identity, wished: Identity) -> str:
     parts = [
         f"{name} {getattr(stored, name)} there, {getattr(wished, name)} asked for"
-        for name in ("market", "seed", "start", "cash_usd")
+        for name in ("market", "seed", "start", "cash_usd", "corporate_actions")
         if getattr(stored, name) != getattr(wished, name)
     ]
     return (

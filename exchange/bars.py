@@ -107,9 +107,15 @@ class BarBlock:
         """How many numbers it holds."""
         return self.open.size * BAR_COLUMNS
 
-    def points(self, row: int, indices: Integers) -> Iterator[tuple[int, dict[str, object]]]:
-        """Yield (start, bar as the wire writes it) of a symbol's bars at `indices`."""
-        columns = [column[row, indices].tolist() for column in _columns(self)]
+    def points(
+        self, row: int, indices: Integers, scale: "Scale | None" = None
+    ) -> Iterator[tuple[int, dict[str, object]]]:
+        """Yield (start, bar as the wire writes it) of a symbol's bars at `indices`, adjusted by
+        `scale` if given."""
+        arrays = [column[row, indices] for column in _columns(self)]
+        if scale is not None:
+            arrays = scale(self.at_ns[indices], arrays)
+        columns = [array.tolist() for array in arrays]
         starts = self.at_ns[indices].tolist()
         for at_ns, o, h, low, c, v, n, vw in zip(starts, *columns, strict=True):
             yield (
@@ -140,6 +146,11 @@ class BarBlock:
         }
 
 
+Adjuster = Callable[[BarBlock], BarBlock]
+Scale = Callable[[Integers, list[Floats]], list[Floats]]
+"""Starts and columns of one symbol's raw bars → columns adjusted."""
+
+
 class BarHistory:
     """Bars of a market up to an instant."""
 
@@ -160,13 +171,26 @@ class BarHistory:
         opened = bisect_right(self._opens, from_ns(now_ns))
         return list(self._market.calendar.sessions[start : min(end, opened)])
 
-    def blocks(self, length: BarLength, first: date, last: date, now_ns: int) -> "Blocks":
-        """Return the blocks of bars of the days in [first, last], one a session if intraday."""
+    def blocks(
+        self,
+        length: BarLength,
+        days: tuple[date, date],
+        now_ns: int,
+        adjusted: Adjuster | None = None,
+    ) -> "Blocks":
+        """Return the blocks of bars of the days in a span, one a session if intraday.
+
+        `adjusted` is applied to days before they are summed up to longer bars; intraday blocks
+        are raw.
+        """
+        first, last = days
         if length.is_intraday:
             sessions = self.sessions(first, last, now_ns)
             makers = [self._lazily(s, length.minutes, now_ns) for s in sessions]
             return Blocks(makers)
         block = self.daily(first, last, now_ns)
+        if adjusted is not None:
+            block = adjusted(block)
         if length.unit is not Unit.DAY:
             block = _by_period(block, length)
         return Blocks([lambda: block])

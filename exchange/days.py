@@ -3,6 +3,7 @@
 import math
 
 from exchange.agenda import Appointment, Moment
+from exchange.corporate_days import CorporateDays
 from exchange.instants import to_ns
 from exchange.knobs import Knobs
 from exchange.matching import exact_usd
@@ -20,19 +21,24 @@ class DayRules:
     """Keeps the agenda's appointments."""
 
     def __init__(
-        self, register: Register, prices: Prices, trading: Trading, views: TapeViews, knobs: Knobs
+        self,
+        register: Register,
+        prices: Prices,
+        trading: Trading,
+        corporate: CorporateDays,
+        terms: tuple[TapeViews, Knobs],
     ) -> None:
         self._register = register
+        self._corporate = corporate
         self._prices = prices
         self._trading = trading
-        self._views = views
-        self._knobs = knobs
+        self._views, self._knobs = terms
 
     def keep(self, appointment: Appointment) -> None:
         """Do what is due."""
         match appointment.moment:
             case Moment.WAKE:
-                self._wake()
+                self._wake(appointment)
             case Moment.OPEN:
                 self.open(appointment)
             case Moment.CLOSE:
@@ -52,7 +58,8 @@ class DayRules:
         if view is not None and view.session.day == appointment.session.day:
             self._trading.open_session(view)
 
-    def _wake(self) -> None:
+    def _wake(self, appointment: Appointment) -> None:
+        self._corporate.begin(appointment.session.day)
         self._register.record_begin()
         for order in self._register.book.open_orders():
             if order.status is Status.ACCEPTED:

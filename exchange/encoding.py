@@ -11,6 +11,7 @@ from decimal import Decimal
 from domain.calendar import Session
 from domain.money import ZERO
 from exchange.account import Account, Holding, Totals, to_cents
+from exchange.activities import Activity, ActivityKind
 from exchange.admission import Configuration
 from exchange.assets import Asset
 from exchange.ids import asset_id, ulid_text
@@ -227,7 +228,7 @@ def activity_json(execution: Execution) -> Json:
     """Return an execution as an account activity."""
     return {
         "activity_type": "FILL",
-        "id": activity_id(execution),
+        "id": stamped_id(execution.at_ns, execution.id),
         "cum_qty": decimal_text(execution.cum_qty),
         "leaves_qty": decimal_text(execution.leaves_qty),
         "order_id": execution.order_id,
@@ -241,10 +242,31 @@ def activity_json(execution: Execution) -> Json:
     }
 
 
-def activity_id(execution: Execution) -> str:
-    """Return an execution's activity id: New York's wall time, then its own id."""
-    local = from_ns(execution.at_ns).astimezone(NEW_YORK)
-    return f"{local:%Y%m%d%H%M%S}{local.microsecond // 1000:03d}::{execution.id}"
+def entry_json(activity: Activity) -> Json:
+    """Return an activity that is no trade."""
+    body: Json = {
+        "activity_type": activity.kind.value,
+        "id": stamped_id(activity.at_ns, activity.id),
+        "date": activity.day.isoformat(),
+        "created_at": rfc3339_micro(activity.at_ns),
+        "net_amount": decimal_text(activity.net_amount),
+        "description": activity.description,
+        "status": "executed",
+    }
+    if activity.symbol is not None:
+        body["symbol"] = activity.symbol
+    if activity.qty is not None:
+        body["qty"] = decimal_text(activity.qty)
+    if activity.price_usd is not None:
+        is_dividend = activity.kind is ActivityKind.DIVIDEND
+        body["per_share_amount" if is_dividend else "price"] = decimal_text(activity.price_usd)
+    return body
+
+
+def stamped_id(at_ns: int, own_id: str) -> str:
+    """Return an activity's id: New York's wall time, then its own id."""
+    local = from_ns(at_ns).astimezone(NEW_YORK)
+    return f"{local:%Y%m%d%H%M%S}{local.microsecond // 1000:03d}::{own_id}"
 
 
 def clock_json(at_ns: int, *, is_open: bool, next_open_ns: int, next_close_ns: int) -> Json:
@@ -283,6 +305,7 @@ STREAMED = frozenset(
         EventKind.EXPIRED,
         EventKind.REJECTED,
         EventKind.REPLACED,
+        EventKind.RESTATED,
     }
 )
 

@@ -1,7 +1,7 @@
 """The account's equity through time, for `GET /v2/account/portfolio/history`.
 
-Recomputed from the executions and the tape: cash and shares as they stood at each instant, at the
-prices of that instant. No point is later than now.
+Recomputed from executions, activities and the tape: cash and shares as they stood at each
+instant, at the prices of that instant. No point is later than now.
 """
 
 import re
@@ -83,16 +83,43 @@ def _instants(venue: Venue, timeframe: str, first: date, last: date) -> list[int
     return instants
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Movement:
+    """Cash and shares that came or went at an instant."""
+
+    at_ns: int
+    cash: Decimal
+    symbol: str | None
+    qty: Decimal
+
+
+def _movements(venue: Venue) -> list[_Movement]:
+    moved = [
+        _Movement(
+            at_ns=e.at_ns,
+            cash=-e.side.sign * e.qty * e.price_usd,
+            symbol=e.symbol,
+            qty=e.side.sign * e.qty,
+        )
+        for e in venue.register.executions
+    ]
+    entries = [
+        _Movement(at_ns=a.at_ns, cash=a.net_amount, symbol=a.symbol, qty=a.moved_qty)
+        for a in venue.register.activities
+    ]
+    return sorted(moved + entries, key=lambda m: m.at_ns) if entries else moved
+
+
 def _equities(venue: Venue, instants: list[int]) -> Iterator[Decimal]:
     cash, held = venue.config.cash_usd, dict[str, Decimal]()
-    executions = iter(venue.register.executions)
-    upcoming = next(executions, None)
+    movements = iter(_movements(venue))
+    upcoming = next(movements, None)
     for at_ns in instants:
         while upcoming is not None and upcoming.at_ns <= at_ns:
-            moved = upcoming.side.sign * upcoming.qty
-            cash -= moved * upcoming.price_usd
-            held[upcoming.symbol] = held.get(upcoming.symbol, ZERO) + moved
-            upcoming = next(executions, None)
+            cash += upcoming.cash
+            if upcoming.symbol is not None:
+                held[upcoming.symbol] = held.get(upcoming.symbol, ZERO) + upcoming.qty
+            upcoming = next(movements, None)
         price_of = venue.prices.at(at_ns)
         values = (to_cents(qty * price_of(symbol)) for symbol, qty in held.items() if qty)
         yield to_cents(cash) + sum(values, ZERO)

@@ -47,6 +47,16 @@ class Knobs:
     maintenance_rate: Decimal = Decimal("0.30")
     initial_rate: Decimal = Decimal("0.50")
     gtc_days: int = 90
+    pays_dividends: bool = True
+    """Off with `--like-paper`: the paper service pays none."""
+    pays_on_ex_date: bool = False
+    """Dividends on the ex-date instead of the payment date."""
+    cash_in_lieu: bool = False
+    """Fractions that a split leaves are paid out, of fractionable assets too."""
+    adjusts_orders_for_splits: bool = True
+    """Open orders follow a forward split; otherwise it ends them, as a reverse one always does."""
+    reduces_orders_for_dividends: bool = True
+    """Buy limits and sell stops that are open over an ex-date are lowered by the dividend."""
     recancel_accepted: bool = False
     quiet_leg_cancel: bool = True
 

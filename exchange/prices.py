@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Callable
+from datetime import date
 from decimal import Decimal
 
 from exchange.account import Account
 from exchange.admission import Touch
+from exchange.agenda import begun_day
 from exchange.instants import to_ns
 from exchange.matching import exact_usd
 from exchange.tape_view import TapeView, TapeViews
@@ -17,6 +19,7 @@ class Prices:
     def __init__(self, views: TapeViews, account: Account) -> None:
         self._views = views
         self._account = account
+        self._ratios: tuple[tuple[date, date], dict[str, Decimal]] | None = None
 
     def at(self, at_ns: int) -> Callable[[str], Decimal]:
         """Return symbol → price of its last trade by an instant (after a close, the official one).
@@ -28,11 +31,14 @@ class Prices:
             return self._at_cost
         tick = view.tick_at(at_ns)
         is_over = at_ns >= to_ns(view.session.closes_at)
+        ratios = self._split_since(view, at_ns)
 
         def price_of(symbol: str) -> Decimal:
             row = self._views.column_of[symbol]
             price = _known(view, row, tick, is_over=is_over)
-            return self._at_cost(symbol) if price is None else price
+            if price is None:
+                return self._at_cost(symbol)
+            return _on_footing(price, ratios.get(symbol))
 
         return price_of
 
@@ -42,6 +48,7 @@ class Prices:
         `has_begun`: the day after the latest session's has already begun (04:00 New York).
         """
         view = self._views.latest(at_ns)
+        ratios = self._split_since(view, at_ns) if view is not None else {}
 
         def price_of(symbol: str) -> Decimal | None:
             if view is None:
@@ -50,7 +57,9 @@ class Prices:
             tape = view.tape
             source = tape.official_close_usd if has_begun else tape.previous_close_usd
             value = float(source[row])
-            return exact_usd(value) if math.isfinite(value) else None
+            if not math.isfinite(value):
+                return None
+            return _on_footing(exact_usd(value), ratios.get(symbol))
 
         return price_of
 
@@ -67,11 +76,32 @@ class Prices:
         bid, ask = float(view.bid[row, tick]), float(view.ask[row, tick])
         if not math.isfinite(bid) or not math.isfinite(ask):
             return None
-        return Touch(bid_usd=exact_usd(bid), ask_usd=exact_usd(ask))
+        ratio = self._split_since(view, at_ns).get(symbol)
+        return Touch(
+            bid_usd=_on_footing(exact_usd(bid), ratio), ask_usd=_on_footing(exact_usd(ask), ratio)
+        )
+
+    def _split_since(self, view: TapeView, at_ns: int) -> dict[str, Decimal]:
+        """Return symbol → shares that one share of the view's day has become by an instant."""
+        actions = self._views.market.actions
+        if not actions:
+            return {}
+        day, until = view.session.day, begun_day(at_ns)
+        if until <= day:
+            return {}
+        if self._ratios is None or self._ratios[0] != (day, until):
+            found = {s: actions.split_ratio(s, day, until) for s in actions.symbols()}
+            self._ratios = ((day, until), {s: r for s, r in found.items() if r != 1})
+        return self._ratios[1]
 
     def _at_cost(self, symbol: str) -> Decimal:
         holding = self._account.holdings.get(symbol)
         return holding.average_entry_usd if holding else Decimal(0)
+
+
+def _on_footing(price_usd: Decimal, ratio: Decimal | None) -> Decimal:
+    """Return the price of a share of before a split as that of one after it."""
+    return price_usd if ratio is None else exact_usd(float(price_usd / ratio))
 
 
 def _known(view: TapeView, row: int, tick: int, *, is_over: bool) -> Decimal | None:

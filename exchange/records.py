@@ -6,6 +6,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from exchange.account import Holding
+from exchange.activities import Activity, DividendDue
 from exchange.admission import DEFAULT_CONFIGURATION, Configuration
 from exchange.orders import Execution, VenueOrder
 
@@ -23,11 +24,17 @@ class EventKind(StrEnum):
     EXPIRED = "expired"
     REJECTED = "rejected"
     REPLACED = "replaced"
+    RESTATED = "restated"
+    """A split or dividend changed an order's quantity or prices."""
     QUIET = "quiet"
     """An order changed without a word on the stream."""
     DAY_CLOSED = "day_closed"
     DAY_BEGUN = "day_begun"
     CONFIGURED = "configured"
+    DIVIDEND_OWED = "dividend_owed"
+    DIVIDEND_PAID = "dividend_paid"
+    REORGANIZED = "reorganized"
+    """A split changed a position."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +50,8 @@ class DayClose:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VenueEvent:
-    """One mutation, complete enough to redo it: the order's new version, the execution, and the
-    cash and holding they left behind. `seq` counts from 1 without gaps."""
+    """One mutation, complete enough to redo it: the order's new version, the execution or the
+    activities, and the cash and holding they left behind. `seq` counts from 1 without gaps."""
 
     seq: int
     at_ns: int
@@ -55,6 +62,8 @@ class VenueEvent:
     holding: Holding | None = None
     close: DayClose | None = None
     configuration: Configuration | None = None
+    activities: tuple[Activity, ...] = ()
+    due: DividendDue | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,3 +84,5 @@ class VenueState:
     closes: list[DayClose] = field(default_factory=list)
     begun: date | None = None
     configuration: Configuration = DEFAULT_CONFIGURATION
+    activities: list[Activity] = field(default_factory=list)
+    dues: list[DividendDue] = field(default_factory=list)

@@ -7,14 +7,27 @@ comes back.
 from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Decimal
+from typing import TypedDict, Unpack
 
-from exchange.account import Account
+from exchange.account import Account, Holding
+from exchange.activities import Activity, DividendDue
 from exchange.admission import Configuration
 from exchange.ids import uuid_text
 from exchange.matching import Fill
 from exchange.order_book import OrderBook
 from exchange.orders import Execution, Status, VenueOrder
 from exchange.records import DayClose, EventKind, VenueEvent, VenueState
+
+
+class _Parts(TypedDict, total=False):
+    """What an event may carry beside its kind."""
+
+    order: VenueOrder
+    execution: Execution
+    close: DayClose
+    configuration: Configuration
+    activities: tuple[Activity, ...]
+    due: DividendDue
 
 
 class Register:
@@ -29,6 +42,9 @@ class Register:
         self.configuration = state.configuration
         self.executions: list[Execution] = list(state.executions)
         self.closes: list[DayClose] = list(state.closes)
+        self.activities: list[Activity] = list(state.activities)
+        self.dues: list[DividendDue] = list(state.dues)
+        self.activities_made = len(self.activities)
         self.book = OrderBook(state.orders)
         self.account = Account(
             id=state.account_id,
@@ -54,6 +70,11 @@ class Register:
     def client_id_for(self, ordinal: int) -> str:
         """Return the client order id of an order that came without one."""
         return uuid_text(self.seed, "client", ordinal)
+
+    def next_activity_id(self) -> tuple[str, int]:
+        """Return the id and ordinal of the next activity, and count it."""
+        self.activities_made += 1
+        return uuid_text(self.seed, "activity", self.activities_made), self.activities_made
 
     def record(self, kind: EventKind, order: VenueOrder) -> VenueOrder:
         """Store an order's new version and say so."""
@@ -85,6 +106,30 @@ class Register:
         kind = EventKind.FILL if execution.completes else EventKind.PARTIAL_FILL
         self._emit(kind, order=after, execution=execution)
         return after
+
+    def record_due(self, due: DividendDue) -> None:
+        """Remember a dividend that a position is entitled to."""
+        self.dues.append(due)
+        self._emit(EventKind.DIVIDEND_OWED, due=due)
+
+    def record_payment(self, due: DividendDue, activity: Activity) -> None:
+        """Book a dividend that was due."""
+        self.dues.remove(due)
+        self._book(activity)
+        self._emit(EventKind.DIVIDEND_PAID, due=due, activities=(activity,))
+
+    def record_reorganized(
+        self, symbol: str, holding: Holding | None, activities: tuple[Activity, ...]
+    ) -> None:
+        """Put what a split made of a holding in its place, with the entries that say so."""
+        self.account.put_holding(symbol, holding)
+        for activity in activities:
+            self._book(activity)
+        self._emit(EventKind.REORGANIZED, activities=activities)
+
+    def _book(self, activity: Activity) -> None:
+        self.activities.append(activity)
+        self.account.cash += activity.net_amount
 
     def record_close(self, close: DayClose) -> None:
         """Remember the account as it stood at a close."""
@@ -122,6 +167,8 @@ class Register:
             closes=list(self.closes),
             begun=self.begun,
             configuration=self.configuration,
+            activities=list(self.activities),
+            dues=list(self.dues),
         )
 
     def redo(self, events: Iterable[VenueEvent]) -> None:
@@ -140,44 +187,44 @@ class Register:
             self.orders_made = max(self.orders_made, event.order.ordinal)
         if event.execution is not None:
             self.executions.append(event.execution)
-            if event.holding is None:
-                self.account.holdings.pop(event.execution.symbol, None)
-            else:
-                self.account.holdings[event.execution.symbol] = event.holding
+            self.account.put_holding(event.execution.symbol, event.holding)
         if event.close is not None:
             self.closes.append(event.close)
         if event.configuration is not None:
             self.configuration = event.configuration
+        self._redo_activities(event)
         self.account.cash = event.cash
         if event.kind is EventKind.DAY_BEGUN and self.closes:
             self.begun = self.closes[-1].day
             last = self.closes[-1]
             self.account.close_day(last.equity, last.maintenance_margin)
 
+    def _redo_activities(self, event: VenueEvent) -> None:
+        self.activities += event.activities
+        self.activities_made = len(self.activities)
+        if event.kind is EventKind.REORGANIZED:
+            assert event.activities[0].symbol is not None
+            self.account.put_holding(event.activities[0].symbol, event.holding)
+        if event.kind is EventKind.DIVIDEND_OWED and event.due is not None:
+            self.dues.append(event.due)
+        if event.kind is EventKind.DIVIDEND_PAID and event.due is not None:
+            self.dues.remove(event.due)
+
     def _store(self, order: VenueOrder) -> None:
         self.account.claim(self.book.put(order), order)
 
-    def _emit(
-        self,
-        kind: EventKind,
-        *,
-        order: VenueOrder | None = None,
-        execution: Execution | None = None,
-        close: DayClose | None = None,
-        configuration: Configuration | None = None,
-    ) -> None:
+    def _emit(self, kind: EventKind, **parts: Unpack[_Parts]) -> None:
         self.seq += 1
-        holding = self.account.holdings.get(execution.symbol) if execution else None
+        execution, activities = parts.get("execution"), parts.get("activities")
+        symbol = execution.symbol if execution else activities[0].symbol if activities else None
+        holding = self.account.holdings.get(symbol) if symbol else None
         event = VenueEvent(
             seq=self.seq,
             at_ns=self.now_ns,
             kind=kind,
             cash=self.account.cash,
-            order=order,
-            execution=execution,
             holding=holding,
-            close=close,
-            configuration=configuration,
+            **parts,
         )
         self._events.append(event)
 

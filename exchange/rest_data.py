@@ -11,7 +11,8 @@ from aiohttp import web
 from numpy.typing import NDArray
 
 from exchange import errors
-from exchange.bars import BarBlock, Blocks, parse_length
+from exchange.adjusting import BarAdjuster, read_adjustment
+from exchange.bars import BarBlock, Blocks, Scale, parse_length
 from exchange.instants import (
     MINUTE_NS,
     midnight_ns,
@@ -29,7 +30,6 @@ TURN_S = 0.002
 """How long others have their turn between two sessions of history that must be made."""
 SIP_DELAY_NS = 15 * MINUTE_NS
 FEEDS = frozenset({"", "sip", "iex", "boats", "otc", "delayed_sip", "overnight"})
-ADJUSTMENTS = frozenset({"", "raw", "split", "dividend", "spin-off", "all"})
 _SYMBOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9./\-]{0,19}")
 Latest = Callable[[MarketData, list[str], int], Mapping[str, Point]]
 TimedPoint = tuple[int, Point]
@@ -139,14 +139,13 @@ async def get_bars(request: web.Request) -> web.Response:
     exchange = request.app[EXCHANGE]
     try:
         length = parse_length(request.query.get("timeframe", "1Min"))
+        adjustment = read_adjustment(request.query.get("adjustment", ""))
     except ValueError as fault:
         raise errors.bad_data_request(str(fault)) from fault
-    for adjustment in query_list(request.query, "adjustment"):
-        if adjustment not in ADJUSTMENTS:
-            raise errors.bad_data_request(f"invalid adjustment: {adjustment[:40]}")
-    window = _window(request, exchange)
-    first, last = new_york_day(window.start_ns), new_york_day(window.end_ns)
-    blocks = exchange.data.bars.blocks(length, first, last, exchange.venue.now_ns)
+    window, now_ns = _window(request, exchange), exchange.venue.now_ns
+    days = new_york_day(window.start_ns), new_york_day(window.end_ns)
+    adjuster = BarAdjuster(exchange.venue.market, adjustment, now_ns)
+    blocks = exchange.data.bars.blocks(length, days, now_ns, adjuster.whole)
     columns, bars = exchange.venue.views.column_of, exchange.data.bars
     wanted = window.first_of(columns)
     if wanted is not None:
@@ -156,7 +155,10 @@ async def get_bars(request: web.Request) -> web.Response:
 
     def points_of(symbol: str) -> Iterable[TimedPoint]:
         row = exchange.venue.views.column_of.get(symbol)
-        return () if row is None else _bars_of(row, blocks, window)
+        if row is None:
+            return ()
+        scale = adjuster.scale_of(symbol) if length.is_intraday else None
+        return _bars_of(row, blocks, window, scale)
 
     return _paged(request, "bars", window, points_of)
 
@@ -223,10 +225,12 @@ def _paged(
     )
 
 
-def _bars_of(row: int, blocks: Blocks, window: _Window) -> Iterator[TimedPoint]:
+def _bars_of(
+    row: int, blocks: Blocks, window: _Window, scale: Scale | None
+) -> Iterator[TimedPoint]:
     for block in blocks.backward() if window.descending else blocks.forward():
         found = _found(row, block, window)
-        yield from block.points(row, found[::-1] if window.descending else found)
+        yield from block.points(row, found[::-1] if window.descending else found, scale)
 
 
 def _found(row: int, block: BarBlock, window: _Window) -> NDArray[np.int64]:

@@ -1,9 +1,9 @@
-"""The trading API: account, clock, calendar, assets, positions, activities."""
+"""The trading API: account, clock, calendar, assets, positions."""
 
 from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import timedelta
 from decimal import Decimal
 
 from aiohttp import web
@@ -14,8 +14,6 @@ from exchange.encoding import (
     Json,
     Marks,
     account_json,
-    activity_id,
-    activity_json,
     asset_json,
     clock_json,
     configuration_json,
@@ -26,20 +24,17 @@ from exchange.encoding import (
 from exchange.equity import equity_history, first_day, period_days
 from exchange.instants import from_ns, new_york_day, to_ns
 from exchange.numbers import has_places, read_decimal
-from exchange.orders import Execution
 from exchange.service import Exchange
 from exchange.venue import Outcome, Venue
 from exchange.wire import (
     EXCHANGE,
-    query_count,
+    query_day,
     query_flag,
     query_instant,
-    query_list,
     read_object,
     reply,
 )
 
-ACTIVITY_PAGE_MAX = 100
 DAYS_OF_MINUTES = 7
 """Periods up to this long are shown within the day unless asked otherwise."""
 CALENDAR_DAYS_MAX = 20_000
@@ -52,8 +47,6 @@ def routes() -> list[web.RouteDef]:
         web.get("/v2/account/configurations", get_configuration),
         web.patch("/v2/account/configurations", patch_configuration),
         web.get("/v2/account/portfolio/history", get_portfolio_history),
-        web.get("/v2/account/activities", get_activities),
-        web.get("/v2/account/activities/{kind}", get_activities),
         web.get("/v2/clock", get_clock),
         web.get("/v2/calendar", get_calendar),
         web.get("/v2/assets", get_assets),
@@ -151,19 +144,14 @@ async def get_calendar(request: web.Request) -> web.Response:
     """Serve the sessions between two dates."""
     sessions = request.app[EXCHANGE].venue.market.calendar.sessions
     days = [s.day for s in sessions]
-    start = _day(request, "start") or days[0]
-    end = _day(request, "end") or days[-1]
+    start = query_day(request.query, "start") or days[0]
+    end = query_day(request.query, "end") or days[-1]
     first, last = bisect_left(days, start), bisect_left(days, end + timedelta(days=1))
     rows = []
     for index in range(first, last):
         settles = days[min(index + 1, len(days) - 1)]
         rows.append(session_json(sessions[index], settles.isoformat()))
     return reply(rows[:CALENDAR_DAYS_MAX])
-
-
-def _day(request: web.Request, name: str) -> date | None:
-    at_ns = query_instant(request.query, name)
-    return None if at_ns is None else min(new_york_day(at_ns), date(9000, 1, 1))
 
 
 async def get_assets(request: web.Request) -> web.Response:
@@ -302,35 +290,3 @@ async def get_portfolio_history(request: web.Request) -> web.Response:
             "cashflow": {},
         }
     )
-
-
-async def get_activities(request: web.Request) -> web.Response:
-    """Serve executions as activities; every other kind of activity is empty."""
-    kinds = query_list(request.query, "activity_types") or [request.match_info.get("kind", "")]
-    if kinds != [""] and "FILL" not in kinds:
-        return reply([])
-    size = query_count(request.query, "page_size", ACTIVITY_PAGE_MAX, ACTIVITY_PAGE_MAX)
-    rows = _chosen(request, request.app[EXCHANGE].venue.register.executions)
-    return reply([activity_json(execution) for execution in rows[:size]])
-
-
-def _chosen(request: web.Request, executions: list[Execution]) -> list[Execution]:
-    query = request.query
-    order_id, day = query.get("order_id"), _day(request, "date")
-    after = query_instant(query, "after")
-    until = query_instant(query, "until")
-    token = query.get("page_token")
-    rows = [
-        e
-        for e in executions
-        if (not order_id or e.order_id == order_id)
-        and (day is None or new_york_day(e.at_ns) == day)
-        and (after is None or e.at_ns > after)
-        and (until is None or e.at_ns < until)
-    ]
-    if query.get("direction", "desc").lower() != "asc":
-        rows.reverse()
-    if token:
-        found = next((i for i, e in enumerate(rows) if activity_id(e) == token), len(rows) - 1)
-        rows = rows[found + 1 :]
-    return rows

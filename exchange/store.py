@@ -38,6 +38,7 @@ class Identity:
     seed: int
     start: str
     cash_usd: str
+    corporate_actions: bool = False
 
 
 class Store:

@@ -15,6 +15,7 @@ from exchange.account import Account, Totals
 from exchange.admission import Admission, Configuration, Surroundings, Touch, admit
 from exchange.agenda import NEVER_NS, Agenda, trading_day
 from exchange.assets import Asset
+from exchange.corporate_days import CorporateDays
 from exchange.days import DayRules
 from exchange.ids import uuid_text
 from exchange.intake import Desk, head_request, with_trail, write_legs, write_order
@@ -74,7 +75,12 @@ class Venue:
         self._register = Register(state or first_state(market, config), config.seed)
         self.prices = Prices(self.views, self._register.account)
         self._trading = Trading(self._register, self.views, config.knobs)
-        self._days = DayRules(self._register, self.prices, self._trading, self.views, config.knobs)
+        corporate = CorporateDays(
+            self._register, self._trading, self.prices, self.assets, (market.actions, config.knobs)
+        )
+        self._days = DayRules(
+            self._register, self.prices, self._trading, corporate, (self.views, config.knobs)
+        )
         self._agenda = Agenda(market.calendar, self.now_ns)
         self._days.resume()
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import date
 from decimal import Decimal
 from email.utils import formatdate
 from typing import Any
@@ -10,12 +11,13 @@ import orjson
 from aiohttp import web
 
 from exchange import errors
-from exchange.instants import SECOND_NS, parse_instant
+from exchange.instants import SECOND_NS, new_york_day, parse_instant
 from exchange.service import Exchange
 
 EXCHANGE: web.AppKey[Exchange] = web.AppKey("exchange", Exchange)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 JSON_TYPE = "application/json; charset=UTF-8"
+LAST_DATE = date(9000, 1, 1)
 BODY_MAX_BYTES = 1_000_000
 UNAUTHORIZED_PAGE = (
     "<html>\r\n<head><title>401 Authorization Required</title></head>\r\n<body>\r\n"
@@ -85,6 +87,12 @@ def query_instant(query: Mapping[str, str], name: str, *, day_ends: bool = False
         return parse_instant(text.replace(" ", "+"), day_ends=day_ends)
     except ValueError as fault:
         raise errors.invalid(f"invalid {name}: {text[:60]}") from fault
+
+
+def query_day(query: Mapping[str, str], name: str) -> date | None:
+    """Return a New York date from a query, None without one. Raises the Refusal of a bad one."""
+    at_ns = query_instant(query, name)
+    return None if at_ns is None else min(new_york_day(at_ns), LAST_DATE)
 
 
 def http_date(at_ns: int) -> str:

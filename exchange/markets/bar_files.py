@@ -99,7 +99,9 @@ def read_bar_files(path: Path) -> list[BarFile]:
 
 
 def _is_bar_file(path: Path) -> bool:
-    return not path.name.startswith(".") and path.name.lower().endswith(PARQUET + CSV)
+    name = path.name.lower()
+    is_action_file = ".corporate_actions." in f".{name}"
+    return not name.startswith(".") and name.endswith(PARQUET + CSV) and not is_action_file
 
 
 def _is_parquet(path: Path) -> bool:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from domain.calendar import Calendar, Session
 from domain.market import Floats
+from exchange.corporate_actions import ActionTable
 
 Instants = NDArray[np.int64]
 
@@ -34,7 +35,8 @@ class SessionTape:
     nothing is known of the symbol); `tick_shares` `[n, m*K]` sums to the minute's volume.
     A minute's first tick is its open, its last tick its close, its extreme ticks its high and low.
     `half_spread_usd` `[n, m]`: half the quoted spread. `previous_close_usd` `[n]` is the official
-    close of the session before (NaN before a symbol's first), `official_close_usd` `[n]` this
+    close of the session before (NaN before a symbol's first), on the footing of this session's
+    shares where it has a split, `official_close_usd` `[n]` this
     one's: the last tick of a symbol that traded, which carries the closing auction's shares.
     Prices lie on the grid of Reg NMS Rule 612 (cents from $1 up, hundredths of a cent below);
     arrays are read-only.
@@ -106,6 +108,11 @@ class Market(Protocol):
     @property
     def last_day(self) -> date | None:
         """The last session it knows; None when there is no last but the calendar's."""
+        ...
+
+    @property
+    def actions(self) -> ActionTable:
+        """Splits and dividends; raw prices show them from their ex-dates on."""
         ...
 
     def default_start_day(self, warmup_sessions: int | None = None) -> date:

@@ -10,20 +10,28 @@ from exchange.markets.synthetic import SyntheticMarket
 SYNTHETIC = "synthetic"
 
 
-def open_market(spec: str, *, seed: int, universe: Universe) -> SyntheticMarket | FileMarket:
+def open_market(
+    spec: str, *, seed: int, universe: Universe, with_actions: bool | None = None
+) -> SyntheticMarket | FileMarket:
     """Return the market of `synthetic`, `synthetic:SEED`, or the path of a file or folder of bars.
 
     A seed in `spec` goes before `seed`. On a file the market's symbols are the universe's that the
-    file holds, in the universe's order; its `symbols_all` are all it holds. Raises
-    ConfigurationFault for what cannot be opened.
+    file holds, in the universe's order; its `symbols_all` are all it holds. `with_actions`
+    None: a synthetic market without splits and dividends, files with those that lie beside them.
+    Raises ConfigurationFault for what cannot be opened.
     """
     kind, colon, rest = spec.strip().partition(":")
     if kind != SYNTHETIC:
-        return FileMarket(Path(spec.strip()).expanduser(), wanted=universe.symbols, seed=seed)
+        return FileMarket(
+            Path(spec.strip()).expanduser(),
+            wanted=universe.symbols,
+            seed=seed,
+            with_actions=with_actions is not False,
+        )
     if not colon:
-        return SyntheticMarket(seed=seed, universe=universe)
+        return SyntheticMarket(seed=seed, universe=universe, with_actions=bool(with_actions))
     if not (rest.isascii() and rest.isdigit()):
         raise ConfigurationFault(
             f"market {spec!r}: the seed is no whole number from 0 up; write synthetic:7"
         )
-    return SyntheticMarket(seed=int(rest), universe=universe)
+    return SyntheticMarket(seed=int(rest), universe=universe, with_actions=bool(with_actions))

@@ -8,6 +8,8 @@ import numpy as np
 
 from domain.errors import ConfigurationFault
 from domain.market import Floats
+from exchange.corporate_actions import NO_ACTIONS, ActionTable, with_references
+from exchange.markets.action_files import action_path, adjusted_closes, read_actions
 from exchange.markets.bar_table import BarTable, load_bars
 from exchange.markets.base import DailyBars, SessionTape
 from exchange.markets.replayed import daily_tape, minute_tape
@@ -26,10 +28,13 @@ class FileMarket:
 
     `symbols` are the wanted symbols that the files hold, `symbols_all` every one they hold.
     `seed` decides what files do not say: how prices move inside a bar. A symbol's price on a
-    day without its bar is its last one.
+    day without its bar is its last one. Splits and dividends come from a file of their own beside
+    the bars (`action_files`), if there is one and `with_actions`.
     """
 
-    def __init__(self, path: Path, *, wanted: Sequence[str], seed: int) -> None:
+    def __init__(
+        self, path: Path, *, wanted: Sequence[str], seed: int, with_actions: bool = True
+    ) -> None:
         self._table: BarTable = load_bars(path, wanted)
         self._seed = seed
         self.name = str(path)
@@ -43,6 +48,10 @@ class FileMarket:
         self._row_of = {day: row for row, day in enumerate(self._table.days)}
         self._daily = _aggregated(self._table)
         self._official = carried(self._daily.close, np.full(len(self.symbols), np.nan))
+        self.actions: ActionTable = NO_ACTIONS
+        beside = action_path(path) if with_actions else None
+        if beside is not None:
+            self._read_actions(beside)
         self._dollar_volume = _median_dollar_volume(self._daily)
         self._tapes = TapeCache(self._make_tape)
 
@@ -89,18 +98,31 @@ class FileMarket:
             volume=whole.volume[:, part],
         )
 
+    def _read_actions(self, path: Path) -> None:
+        days, rows = self._table.days, {s: row for row, s in enumerate(self.symbols)}
+        table = read_actions(path, days, self.symbols)
+        traded = np.isfinite(self._daily.close)
+        adjusted_closes(self._official, traded, days, rows, table)
+        self.actions = with_references(table, days, self._daily.close, rows)
+
+    def _closes_before(self, row: int) -> Floats:
+        """Return the official closes before session `row`, on the footing of its shares."""
+        if row == 0:
+            return np.full(len(self.symbols), np.nan)
+        closes: Floats = self._official[:, row - 1].copy()
+        for action in self.actions.on(self._table.days[row]):
+            if action.is_split:
+                closes[self.symbols.index(action.symbol)] /= float(action.ratio)
+        return closes
+
     def _make_tape(self, day: date) -> SessionTape:
         row = self._row_of[day]
-        unknown = np.full(len(self.symbols), np.nan)
         play = daily_tape if self.is_daily else minute_tape
         return play(
             self._table,
             row,
             self._seed,
-            closes_usd=(
-                self._official[:, row - 1].copy() if row else unknown,
-                self._official[:, row].copy(),
-            ),
+            closes_usd=(self._closes_before(row), self._official[:, row].copy()),
             dollar_volume_usd=self._dollar_volume,
         )
 

@@ -13,7 +13,9 @@ from domain.calendar import Calendar
 from domain.errors import ConfigurationFault
 from domain.instruments import Sector, Universe
 from domain.market import Floats
+from exchange.corporate_actions import NO_ACTIONS, ActionTable
 from exchange.markets import intraday
+from exchange.markets.action_plans import plan_actions, shifted
 from exchange.markets.base import TICKS_PER_MINUTE, DailyBars, SessionTape
 from exchange.markets.factors import OVERNIGHT_SHARE, History, draw_history, loadings_of, summed
 from exchange.markets.paths import on_grid, pinned, ticks_between
@@ -33,11 +35,19 @@ SHARES_MIN = 20_000.0
 class SyntheticMarket:
     """Every session from `first_day` to `last_day`, for any seed and any instruments.
 
-    `liveliness` multiplies every volatility. Seed, instrument, first day and liveliness determine
-    a symbol's prices; which other symbols there are does not.
+    `liveliness` multiplies every volatility; `with_actions` lets companies split and pay
+    dividends, which shows in raw prices and volumes only. These, seed, instrument and first day
+    determine a symbol's prices; which other symbols there are does not.
     """
 
-    def __init__(self, *, seed: int, universe: Universe, liveliness: float = 1.0) -> None:
+    def __init__(
+        self,
+        *,
+        seed: int,
+        universe: Universe,
+        liveliness: float = 1.0,
+        with_actions: bool = False,
+    ) -> None:
         if not 0.0 < liveliness <= 10.0:
             raise ConfigurationFault(f"liveliness {liveliness}: write a number above 0, up to 10")
         self.name = f"synthetic:{seed}"
@@ -59,7 +69,21 @@ class SyntheticMarket:
             base_row=self._row_of[START_DAY],
             liveliness=liveliness,
         )
+        self.actions: ActionTable = NO_ACTIONS
+        if with_actions:
+            self._plan(universe)
         self._tapes = TapeCache(self._make_tape)
+
+    def _plan(self, universe: Universe) -> None:
+        plan = plan_actions(
+            universe.instruments,
+            self._history,
+            [s.day for s in self.calendar.sessions],
+            seed=self.seed,
+            base_row=self._row_of[START_DAY],
+        )
+        self._history = shifted(self._history, plan)
+        self.actions = plan.table
 
     def default_start_day(self, warmup_sessions: int | None = None) -> date:
         """Return `START_DAY`, or the first session with so many before it if that is later."""

@@ -18,6 +18,7 @@ from exchange.app import make_app
 from exchange.assets import Asset, list_assets
 from exchange.auth import Credentials
 from exchange.clock import SteppedTime
+from exchange.corporate_actions import NO_ACTIONS, ActionTable
 from exchange.data_stream import DATA_STREAM, DataStream
 from exchange.instants import to_ns
 from exchange.knobs import FillModel, Knobs, WireLimits
@@ -72,6 +73,7 @@ class HandMarket:
     ticks: dict[date, dict[str, Sequence[float]]] = field(default_factory=dict)
     shares: dict[date, dict[str, Sequence[float]]] = field(default_factory=dict)
     name: str = "hand"
+    actions: ActionTable = NO_ACTIONS
 
     def __post_init__(self) -> None:
         after = [self.days[-1] + timedelta(days=n) for n in range(1, 400)]
@@ -112,7 +114,9 @@ class HandMarket:
         if index == 0:
             return np.full(len(self.symbols), self.flat_usd)
         before = self.days[index - 1]
-        return np.array([self._row(self.ticks, before, s, self.flat_usd)[-1] for s in self.symbols])
+        closes = [self._row(self.ticks, before, s, self.flat_usd)[-1] for s in self.symbols]
+        ratios = [float(self.actions.split_ratio(s, before, day)) for s in self.symbols]
+        return np.array(closes) / np.array(ratios)
 
     def _row(
         self,
