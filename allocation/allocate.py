@@ -1,6 +1,5 @@
 """From opinions to planned orders: the one call the engine makes at a slot."""
 
-from dataclasses import dataclass
 from decimal import Decimal
 
 import numpy as np
@@ -29,6 +28,7 @@ from domain.instruments import Universe
 from domain.market import Flags, Floats
 from domain.orders import Leg, Side
 from domain.snapshot import Outcome
+from domain.values import Value
 
 _NO_SIGNAL = OUTCOME_CODES[Outcome.NO_SIGNAL]
 _HOLDING = OUTCOME_CODES[Outcome.HOLDING]
@@ -44,8 +44,7 @@ _QUIET = np.array([_NO_SIGNAL, _HOLDING, _NO_SIGNAL, OUTCOME_CODES[Outcome.IN_BA
 """Outcome without an order, by 2 × decided + (holds or wants something)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Slot:
+class _Slot(Value, frozen=True, kw_only=True, eq=False):
     """One slot half way: arrays `[n]` in shares unless named otherwise, and what is filled in."""
 
     inputs: AllocationInputs

@@ -1,7 +1,6 @@
 """What allocation is given at a slot and what it answers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 
 import numpy as np
@@ -12,6 +11,7 @@ from domain.market import Flags, Floats
 from domain.orders import BookName, Leg, Side
 from domain.signals import StrategyName
 from domain.snapshot import Outcome
+from domain.values import Value
 
 Ints = NDArray[np.int64]
 Codes = NDArray[np.int8]
@@ -21,8 +21,7 @@ OUTCOMES: tuple[Outcome, ...] = tuple(Outcome)
 OUTCOME_CODES: Mapping[Outcome, int] = {outcome: code for code, outcome in enumerate(OUTCOMES)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class AllocationInputs:
+class AllocationInputs(Value, frozen=True, kw_only=True, eq=False):
     """Everything one slot is decided on. Arrays `[n]` in the universe's column order.
 
     strengths: latest accepted opinion of each strategy, NaN = none. weights: of the enabled
@@ -54,8 +53,7 @@ class AllocationInputs:
     marks_usd: Floats | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedOrder:
+class PlannedOrder(Value, frozen=True, kw_only=True):
     """One net order. `deltas` are what each book wants of it and sum to the signed quantity;
     opposite ones among them cross inside at its fill price."""
 
@@ -68,8 +66,7 @@ class PlannedOrder:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Crossing:
+class Crossing(Value, frozen=True, kw_only=True):
     """Shares that change books at the slot's mid, with no order: `deltas` sum to zero."""
 
     column: int
@@ -78,8 +75,7 @@ class Crossing:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Allocation:
+class Allocation(Value, frozen=True, kw_only=True, eq=False):
     """What is wanted at one slot, and why not more. Arrays `[n]`.
 
     target_weight: signed share of equity for all enabled strategies' books together, NaN = hold

@@ -1,7 +1,6 @@
 """From opinions to what each book should hold."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -30,13 +29,13 @@ from domain.instruments import Universe
 from domain.market import Flags, Floats
 from domain.signals import StrategyName
 from domain.snapshot import Outcome
+from domain.values import Value
 
 MEMO_MAX = 8
 """Volatilities and clusters change once a day; what follows from them is kept for so many."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Books:
+class Books(Value, frozen=True, kw_only=True, eq=False):
     """What the enabled strategies' books hold: signed shares `held` `[s, n]`, rows by `names`.
 
     holds: where that is not 0; own: the books' sum `[n]`; outside: what the account holds beyond
@@ -50,8 +49,7 @@ class Books:
     outside: Floats | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Wishes:
+class Wishes(Value, frozen=True, kw_only=True, eq=False):
     """What the opinions ask for before any cap; rows `[s, n]` in the order of the books.
 
     books: what they hold. contributions: signed, Σ over books in [−1, +1]. moves: where a book
@@ -69,8 +67,7 @@ class Wishes:
     kept: Flags | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Targets:
+class Targets(Value, frozen=True, kw_only=True, eq=False):
     """What each enabled strategy's book should hold: signed `shares` `[s, n]`.
 
     combined: `[n]` in [−1, +1]. size: share of equity at full strength, before caps `[n]`.
@@ -84,8 +81,7 @@ class Targets:
     limits: tuple[Limit, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Prices:
+class _Prices(Value, frozen=True, kw_only=True, eq=False):
     """Conversions `[n]` between shares and shares of equity. usable: there is a mid; without
     one, `weight_per_share` is by the last good price (0 = never seen)."""
 

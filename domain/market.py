@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
@@ -12,13 +11,13 @@ from numpy.typing import NDArray
 from domain.calendar import Timeframe
 from domain.errors import InvalidMarketData
 from domain.instruments import Symbol
+from domain.values import Value
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quote:
+class Quote(Value, frozen=True, kw_only=True):
     """Best bid and ask of one symbol; `quoted_at` is the venue's time, never a cache's.
 
     Cannot exist crossed, non-positive or non-finite: raises InvalidMarketData.
@@ -45,8 +44,7 @@ class Quote:
         return (self.bid_usd + self.ask_usd) / 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bar:
+class Bar(Value, frozen=True, kw_only=True):
     """One symbol's trading between two instants. Raises InvalidMarketData if it cannot be true."""
 
     symbol: Symbol
@@ -67,8 +65,7 @@ class Bar:
             raise InvalidMarketData(f"{self.symbol}: bar volume is not a number from 0 up")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class BarRow:
+class BarRow(Value, frozen=True, kw_only=True, eq=False):
     """One slot of bars across the universe: arrays `[n]` in column order; NaN = no bar."""
 
     open: Floats
@@ -78,8 +75,7 @@ class BarRow:
     volume: Floats
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Bars:
+class Bars(Value, frozen=True, kw_only=True, eq=False):
     """The last slots of bars: arrays `[lookback, n]`, oldest first, read-only, NaN = unknown.
 
     `traded` is False where a slot had no trade and the previous close stands in.
@@ -96,8 +92,7 @@ class Bars:
         return int(self.close.shape[0])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Quotes:
+class Quotes(Value, frozen=True, kw_only=True, eq=False):
     """Best bid and ask across the universe: arrays `[n]`; NaN = none. Ages in seconds."""
 
     bid: Floats
@@ -124,8 +119,7 @@ class UndeclaredRead(AttributeError):
     """A strategy read a part of the market that it did not declare in `reads`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Market:
+class Market(Value, frozen=True, kw_only=True, eq=False):
     """The whole universe at one instant: nothing in it is later than `as_of`.
 
     `bars` is the window of the asking strategy's timeframe; `panels` maps each of its timeframes

@@ -1,18 +1,17 @@
 """What strategies say and what allocation makes of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from domain.calendar import Timeframe
 from domain.market import Floats
+from domain.values import Value, field
 
 StrategyName = str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Signals:
+class Signals(Value, frozen=True, kw_only=True, eq=False):
     """A strategy's answer: `strength` `[n]` in [−1, +1], NaN = no opinion; `evidence` arrays `[n]`
     say what it was based on (names end in their unit)."""
 
@@ -20,8 +19,7 @@ class Signals:
     evidence: Mapping[str, Floats] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Opinion:
+class Opinion(Value, frozen=True, kw_only=True, eq=False):
     """The latest accepted Signals of one strategy, and the slot they were formed on."""
 
     strategy: StrategyName

@@ -11,6 +11,7 @@ from domain.instruments import Symbol
 from domain.orders import Denial, Fill, Order, Severity
 from domain.portfolio import Portfolio
 from domain.signals import StrategyName
+from domain.values import Value
 
 
 class TradingState(StrEnum):
@@ -71,8 +72,7 @@ class SymbolOutcome:
     evidence: Mapping[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(Value, frozen=True, kw_only=True):
     """All outcomes of one slot: one record in the journal, judged once."""
 
     slot_at: datetime
@@ -98,8 +98,7 @@ class Benching:
     detail: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SavedOpinion:
+class SavedOpinion(Value, frozen=True, kw_only=True):
     """The latest accepted opinion of a strategy, by symbol (so that universes may change)."""
 
     slot_at: datetime
