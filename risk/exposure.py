@@ -18,6 +18,7 @@ from domain.orders import (
     Side,
 )
 from domain.portfolio import Portfolio
+from domain.values import Value
 
 SHORT_SALE_MARGIN = 1.03
 """Alpaca reserves a short sale at 3 % above the ask."""
@@ -63,9 +64,10 @@ class Reach(NamedTuple):
 
         `external` of the held shares are not the order's to close (zero for a person's order).
         """
-        if side is Side.SELL:
-            return max(ZERO, min(self.lowest, self.lowest - external))
-        return max(ZERO, min(-self.highest, external - self.highest))
+        free = self.lowest if side is Side.SELL else -self.highest
+        if external:
+            free = min(free, free - external if side is Side.SELL else free + external)
+        return max(ZERO, free)
 
     def plus(self, side: Side, shares: Decimal) -> "Reach":
         """Return the reach with one more order working."""
@@ -78,20 +80,17 @@ def held_reach(portfolio: Portfolio, symbol: Symbol) -> Reach:
     """Return the reach of a symbol without working orders."""
     position = portfolio.positions.get(symbol)
     outside = portfolio.books.get(EXTERNAL)
-    if position is None and outside is None:
-        return NOTHING
-    return Reach(
-        position.quantity_shares if position else ZERO,
-        outside.shares(symbol) if outside else ZERO,
-    )
+    external = outside.shares(symbol) if outside else ZERO
+    if position is None:
+        return Reach(external=external) if external else NOTHING
+    return Reach(position.quantity_shares, external)
 
 
 NOTHING = Reach()
 """The reach of a symbol neither held nor ordered."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Commitment:
+class Commitment(Value, frozen=True, kw_only=True):
     """One order that may still fill, valued: what is added to an Exposure."""
 
     symbol: Symbol
@@ -130,6 +129,17 @@ def commitment(intent: OrderIntent, shares: Decimal, mark_usd: float | None) -> 
 def is_a_persons(intent: OrderIntent) -> bool:
     """Whether an order may touch what we did not open: a person gave it, or it flattens."""
     return intent.leg is Leg.FLATTEN or intent.deltas.keys() <= _A_PERSONS
+
+
+def closing_shares(intent: OrderIntent, shares: Decimal, reach: Reach) -> Decimal:
+    """Return how many of an order's `shares` only close, whatever works fills or not.
+
+    A strategy closes only what its own side opened; a person's order may close all.
+    """
+    if reach is NOTHING:
+        return ZERO
+    external = ZERO if not reach.external or is_a_persons(intent) else reach.external
+    return min(shares, reach.closing(intent.side, external=external))
 
 
 def cash_needed_usd(reach: Reach, side: Side, shares: float, price_usd: float) -> float:
@@ -186,11 +196,13 @@ class Exposure:
             cluster_of=self.cluster_of,
             ordered=dict(self.ordered),
             values=dict(self.value_usd),
-            sectors=dict(self.by_sector_usd),
-            clusters=dict(self.by_cluster_usd),
-            gross_usd=self.gross_usd,
+            totals=Totals(
+                gross_usd=self.gross_usd,
+                etf_usd=self.etf_usd,
+                by_sector_usd=dict(self.by_sector_usd),
+                by_cluster_usd=dict(self.by_cluster_usd),
+            ),
             net_usd=self.net_usd,
-            etf_usd=self.etf_usd,
             reserved_usd=self.reserved_usd,
             turnover_usd=self.turnover_usd,
         )
@@ -222,49 +234,23 @@ def exposure_of(
 
 
 @dataclass(slots=True, kw_only=True)
-class _Tally:
-    """An Exposure while it is being added up."""
+class Totals:
+    """Sums of symbols' worst sizes in USD while they are being added up, as Exposure has them."""
 
-    portfolio: Portfolio
-    instruments: Mapping[Symbol, Instrument]
-    cluster_of: Mapping[Symbol, str]
-    ordered: dict[Symbol, Reach] = field(default_factory=dict)
-    values: dict[Symbol, float] = field(default_factory=dict)
-    sectors: dict[Sector, float] = field(default_factory=dict)
-    clusters: dict[str, float] = field(default_factory=dict)
     gross_usd: float = 0.0
-    net_usd: float = 0.0
     etf_usd: float = 0.0
-    reserved_usd: float = 0.0
-    turnover_usd: float = 0.0
+    by_sector_usd: dict[Sector, float] = field(default_factory=dict)
+    by_cluster_usd: dict[str, float] = field(default_factory=dict)
 
-    def hold(self, mark_of: Callable[[Symbol], float | None]) -> None:
-        # One pass of plain arithmetic: this runs over the whole book before a slot's first order.
-        values, net_usd = self.values, 0.0
-        for symbol, position in self.portfolio.positions.items():
-            mark_usd = mark_of(symbol)
-            if mark_usd is None:
-                mark_usd = float(position.average_entry_usd)
-            held_usd = float(position.quantity_shares) * mark_usd
-            net_usd += held_usd
-            values[symbol] = abs(held_usd)
-        self.net_usd = net_usd
-        self._group(values.items())
-
-    def add(self, added: Commitment) -> None:
-        shares = float(added.shares)
-        before = self.ordered.get(added.symbol) or held_reach(self.portfolio, added.symbol)
-        self.reserved_usd += cash_needed_usd(before, added.side, shares, added.worst_usd)
-        if added.is_turnover:
-            self.turnover_usd += shares * added.mark_usd
-        after = self.ordered[added.symbol] = before.plus(added.side, added.shares)
-        by_usd = float(after.worst - before.worst) * added.mark_usd
-        self.values[added.symbol] = self.values.get(added.symbol, 0.0) + by_usd
-        self._group(((added.symbol, by_usd),))
-
-    def _group(self, grown: Iterable[tuple[Symbol, float]]) -> None:
-        sectors, clusters, cluster_of = self.sectors, self.clusters, self.cluster_of
-        instrument_of, etf = self.instruments.get, Kind.ETF
+    def group(
+        self,
+        grown: Iterable[tuple[Symbol, float]],
+        instruments: Mapping[Symbol, Instrument],
+        cluster_of: Mapping[Symbol, str],
+    ) -> None:
+        """Add what symbols have grown by to the groups they belong to."""
+        sectors, clusters = self.by_sector_usd, self.by_cluster_usd
+        instrument_of, etf = instruments.get, Kind.ETF
         for symbol, by_usd in grown:
             self.gross_usd += by_usd
             instrument = instrument_of(symbol)
@@ -280,6 +266,55 @@ class _Tally:
             if cluster is not None:
                 clusters[cluster] = clusters.get(cluster, 0.0) + by_usd
 
+
+def held_values_usd(
+    portfolio: Portfolio, mark_of: Callable[[Symbol], float | None]
+) -> dict[Symbol, float]:
+    """Return each held symbol's signed value; what nobody can price counts at its entry."""
+    values = {}
+    # One pass of plain arithmetic: this runs over the whole book before a slot's first order.
+    for symbol, position in portfolio.positions.items():
+        mark_usd = mark_of(symbol)
+        if mark_usd is None:
+            mark_usd = float(position.average_entry_usd)
+        values[symbol] = float(position.quantity_shares) * mark_usd
+    return values
+
+
+@dataclass(slots=True, kw_only=True)
+class _Tally:
+    """An Exposure while it is being added up."""
+
+    portfolio: Portfolio
+    instruments: Mapping[Symbol, Instrument]
+    cluster_of: Mapping[Symbol, str]
+    ordered: dict[Symbol, Reach] = field(default_factory=dict)
+    values: dict[Symbol, float] = field(default_factory=dict)
+    totals: Totals = field(default_factory=Totals)
+    net_usd: float = 0.0
+    reserved_usd: float = 0.0
+    turnover_usd: float = 0.0
+
+    def hold(self, mark_of: Callable[[Symbol], float | None]) -> None:
+        signed = held_values_usd(self.portfolio, mark_of)
+        self.net_usd = sum(signed.values())
+        self.values = {symbol: abs(value_usd) for symbol, value_usd in signed.items()}
+        self._group(self.values.items())
+
+    def add(self, added: Commitment) -> None:
+        shares = float(added.shares)
+        before = self.ordered.get(added.symbol) or held_reach(self.portfolio, added.symbol)
+        self.reserved_usd += cash_needed_usd(before, added.side, shares, added.worst_usd)
+        if added.is_turnover:
+            self.turnover_usd += shares * added.mark_usd
+        after = self.ordered[added.symbol] = before.plus(added.side, added.shares)
+        by_usd = float(after.worst - before.worst) * added.mark_usd
+        self.values[added.symbol] = self.values.get(added.symbol, 0.0) + by_usd
+        self._group(((added.symbol, by_usd),))
+
+    def _group(self, grown: Iterable[tuple[Symbol, float]]) -> None:
+        self.totals.group(grown, self.instruments, self.cluster_of)
+
     def exposure(self) -> Exposure:
         return Exposure(
             portfolio=self.portfolio,
@@ -287,11 +322,11 @@ class _Tally:
             cluster_of=self.cluster_of,
             ordered=self.ordered,
             value_usd=self.values,
-            by_sector_usd=self.sectors,
-            by_cluster_usd=self.clusters,
-            gross_usd=self.gross_usd,
+            by_sector_usd=self.totals.by_sector_usd,
+            by_cluster_usd=self.totals.by_cluster_usd,
+            gross_usd=self.totals.gross_usd,
             net_usd=self.net_usd,
-            etf_usd=self.etf_usd,
+            etf_usd=self.totals.etf_usd,
             reserved_usd=self.reserved_usd,
             turnover_usd=self.turnover_usd,
         )

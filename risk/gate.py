@@ -10,6 +10,7 @@ from domain.orders import ApprovedOrder, BookName, Denial, OrderIntent, Verdict
 from domain.values import replace
 from risk.prices import ExitPricing
 from risk.rule import RiskRule
+from risk.screening import Sketch, always, screen_of
 from risk.view import RiskView
 
 
@@ -28,13 +29,63 @@ class RiskGate:
 
     def judge(self, intent: OrderIntent, view: RiskView) -> Verdict:
         """Return the order that may be sent, perhaps reduced, or none, with every objection."""
-        asked, closing = intent.quantity_shares, view.closing_shares(intent)
-        only_closes = closing >= asked
-        allowed = bound = asked
+        return self.judge_all((intent,), view)[0]
+
+    def judge_all(self, intents: Iterable[OrderIntent], view: RiskView) -> list[Verdict]:
+        """Return the verdicts in the order asked; each approved order counts as working for the
+        next."""
+        judgement = _Judgement(self, view)
+        return [judgement.verdict(intent) for intent in intents]
+
+
+class _Judgement:
+    """Orders judged together. Rules are asked about those only that their screens doubt."""
+
+    def __init__(self, gate: RiskGate, view: RiskView) -> None:
+        self._exits = gate.exits
+        self._view = view
+        self._sketch = Sketch(view)
+        screened = [(rule, screen_of(rule, view)) for rule in gate.rules]
+        self._asked = [(rule, screen) for rule, screen in screened if screen is not always]
+        self._asked_of_closing = [(r, screen) for r, screen in self._asked if r.binds_closing]
+        self._expires_at = view.as_of + timedelta(seconds=gate.approval_ttl_s)
+        self._uncounted: list[tuple[OrderIntent, bool]] = []
+
+    def verdict(self, intent: OrderIntent) -> Verdict:
+        """Judge an order; when it passes, those judged after it find it working."""
+        sketch, asked_shares = self._sketch, intent.quantity_shares
+        sketch.turn_to(intent)
+        closing = sketch.closing
+        asked = self._asked_of_closing if closing >= asked_shares else self._asked
+        is_known = sketch.is_known
+        doubting = [rule for rule, screen in asked if not (is_known and screen(sketch))]
+        passed, sent, denials = asked_shares, intent, _NO_DENIALS
+        if doubting:
+            passed, denials = self._strictest(doubting, intent)
+            if passed < asked_shares:
+                passed = to_quantity(passed, self._view.lot_shares(intent.symbol))
+                if passed <= 0:
+                    return Verdict(intent=intent, approved=None, denials=denials)
+                sent = reduced(intent, passed)
+        notes = self._notes(sent) if passed <= closing else ()
+        approved = ApprovedOrder(
+            intent=sent,
+            approved_at=self._view.as_of,
+            expires_at=self._expires_at,
+            epoch=self._view.trading.epoch,
+        )
+        sketch.count(sent)
+        self._uncounted.append((sent, closing < passed))
+        return Verdict(intent=intent, approved=approved, denials=denials, notes=notes)
+
+    def _strictest(
+        self, rules: Iterable[RiskRule], intent: OrderIntent
+    ) -> tuple[Decimal, tuple[Denial, ...]]:
+        """Return how many shares these rules let pass, and their objections."""
+        view, closing = self._latest(), self._sketch.closing
+        allowed = bound = intent.quantity_shares
         denials: list[Denial] = []
-        for rule in self.rules:
-            if only_closes and not rule.binds_closing:
-                continue
+        for rule in rules:
             denial = rule.check(intent, view)
             if denial is not None:
                 denials.append(denial)
@@ -42,44 +93,22 @@ class RiskGate:
                 if rule.binds_closing:
                     bound = min(bound, denial.allowed_shares)
         # Of an order that closes and then opens, the part that only closes is free.
-        passed = min(bound, max(allowed, closing))
-        return self._verdict(intent, view, (passed, closing), tuple(denials))
+        return min(bound, max(allowed, closing)), tuple(denials)
 
-    def judge_all(self, intents: Iterable[OrderIntent], view: RiskView) -> list[Verdict]:
-        """Return the verdicts in the order asked; each approved order counts as working for the
-        next."""
-        verdicts = []
-        asked = list(intents)
-        for intent in asked:
-            verdict = self.judge(intent, view)
-            if verdict.approved is not None and intent is not asked[-1]:
-                passed = verdict.approved.intent
-                closing = view.closing_shares(intent)
-                view = view.counting(passed, is_entry=closing < passed.quantity_shares)
-            verdicts.append(verdict)
-        return verdicts
+    def _notes(self, sent: OrderIntent) -> tuple[str, ...]:
+        if self._exits.is_plain(self._sketch, self._view):
+            return ()
+        return self._exits.notes(sent, self._latest())
 
-    def _verdict(
-        self,
-        intent: OrderIntent,
-        view: RiskView,
-        shares: tuple[Decimal, Decimal],
-        denials: tuple[Denial, ...],
-    ) -> Verdict:
-        passed, closing = shares
-        if passed < intent.quantity_shares:
-            passed = to_quantity(passed, view.lot_shares(intent.symbol))
-        if passed <= 0:
-            return Verdict(intent=intent, approved=None, denials=denials)
-        sent = reduced(intent, passed) if passed < intent.quantity_shares else intent
-        approved = ApprovedOrder(
-            intent=sent,
-            approved_at=view.as_of,
-            expires_at=view.as_of + timedelta(seconds=self.approval_ttl_s),
-            epoch=view.trading.epoch,
-        )
-        notes = self.exits.notes(sent, view) if passed <= closing else ()
-        return Verdict(intent=intent, approved=approved, denials=denials, notes=notes)
+    def _latest(self) -> RiskView:
+        """Return the view with what has passed counted as working."""
+        for passed, is_entry in self._uncounted:
+            self._view = self._view.counting(passed, is_entry=is_entry)
+        self._uncounted.clear()
+        return self._view
+
+
+_NO_DENIALS: tuple[Denial, ...] = ()
 
 
 def reduced(intent: OrderIntent, quantity_shares: Decimal) -> OrderIntent:

@@ -1,16 +1,17 @@
 """Which prices may be believed, and what is said of an exit priced on less than a fresh one."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 
-from domain.instruments import Symbol
 from domain.market import Quote
 from domain.money import Rounding, tick_for, to_price
 from domain.orders import OrderIntent, Side
 from risk.exposure import LIMITED
+from risk.screening import Sketch
 from risk.view import RiskView
 
+_NO_AGE = timedelta(0)
 FUTURE_TOLERANCE_S = 1.0
 """A quote dated further ahead of our clock than this is a bad one, not a fresh one."""
 JUMP_CONFIRMATIONS = 12
@@ -63,6 +64,24 @@ def is_fresh(quote: Quote | None, view: RiskView, max_age_s: float) -> bool:
     return quote is not None and -FUTURE_TOLERANCE_S <= quote_age_s(quote, view) <= max_age_s
 
 
+def is_surely_fresh(quote: Quote, view: RiskView, max_age_s: float) -> bool:
+    """Return whether a quote is fresh, not to the microsecond; when in doubt, not."""
+    age = view.as_of - quote.quoted_at
+    return _NO_AGE <= age < timedelta(seconds=max_age_s)
+
+
+def is_surely_inside(order: Sketch, collar_bps: float) -> bool:
+    """Return whether an order's limit lies inside a collar before the collar is rounded."""
+    limit = order.limit_usd
+    if limit is None:
+        return True
+    if order.is_buy:
+        ask_usd = order.quote.ask_usd
+        return limit < ask_usd + ask_usd * collar_bps / 10_000
+    bid_usd = order.quote.bid_usd
+    return limit > bid_usd - bid_usd * collar_bps / 10_000
+
+
 def limit_usd(intent: OrderIntent) -> Decimal | None:
     """Return the order's limit price, None when it has none."""
     terms = intent.terms
@@ -88,6 +107,14 @@ class ExitPricing:
 
     price_max_age_s: float = 5.0
     collar_bps: float = 50.0
+
+    def is_plain(self, order: Sketch, view: RiskView) -> bool:
+        """Whether nothing is to be said of an order that only closes; when in doubt, not."""
+        if not order.is_known or view.session is None or order.opposite_shares:
+            return False
+        return is_surely_fresh(order.quote, view, self.price_max_age_s) and is_surely_inside(
+            order, self.collar_bps
+        )
 
     def notes(self, intent: OrderIntent, view: RiskView) -> tuple[str, ...]:
         """Return what a person should know of an order that only closes and is let through."""
@@ -121,8 +148,3 @@ def _touch_usd(quote: Quote | None, intent: OrderIntent, view: RiskView) -> floa
     if quote is None:
         return view.mark_usd(intent.symbol)
     return quote.ask_usd if intent.side is Side.BUY else quote.bid_usd
-
-
-def good_mids(known: Mapping[Symbol, KnownPrice]) -> dict[Symbol, float]:
-    """Return the last good mids, as RiskView wants them."""
-    return {symbol: price.mid_usd for symbol, price in known.items()}

@@ -1,6 +1,6 @@
 """Everything a rule may look at, as one value of one instant."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -12,7 +12,15 @@ from domain.money import WHOLE_SHARE, ZERO
 from domain.orders import Order, OrderIntent, Side
 from domain.portfolio import Portfolio
 from domain.snapshot import TradingStatus
-from risk.exposure import Exposure, Reach, commitment, exposure_of, is_a_persons
+from risk.exposure import (
+    Exposure,
+    Reach,
+    Totals,
+    closing_shares,
+    commitment,
+    exposure_of,
+    held_values_usd,
+)
 from risk.losses import LossBases
 
 
@@ -69,6 +77,8 @@ class RiskView:
     """Orders approved in this very judgement; they count as working."""
     approved_cash_usd: float = 0.0
     """Settled cash those may take, which the venue's figure cannot know yet."""
+    totals_of_held: Callable[[], Totals] | None = None
+    """A quicker way to what `held_totals` returns, to within rounding, where there is one."""
     _exposure: Exposure | None = field(default=None, init=False, repr=False)
 
     @property
@@ -115,13 +125,18 @@ class RiskView:
         return instrument.lot_shares if instrument else WHOLE_SHARE
 
     def closing_shares(self, intent: OrderIntent) -> Decimal:
-        """Return how many of the intent's shares only close, whatever works fills or not.
+        """Return how many of the intent's shares only close, whatever works fills or not."""
+        return closing_shares(intent, intent.quantity_shares, self.reach(intent.symbol))
 
-        A strategy closes only what its own side opened; a person's order may close all.
-        """
-        reach = self.reach(intent.symbol)
-        external = ZERO if is_a_persons(intent) else reach.external
-        return min(intent.quantity_shares, reach.closing(intent.side, external=external))
+    def held_totals(self) -> Totals:
+        """Return the sums of what is held, without what works; the caller may go on adding."""
+        if self.totals_of_held is not None:
+            return self.totals_of_held()
+        totals = Totals()
+        held = held_values_usd(self.portfolio, self.mark_usd)
+        values = ((symbol, abs(value_usd)) for symbol, value_usd in held.items())
+        totals.group(values, self.instruments, self.cluster_of)
+        return totals
 
     def has_opposite_working(self, symbol: Symbol, side: Side) -> bool:
         """Return whether an order on the other side may still fill."""

@@ -7,6 +7,7 @@ from typing import ClassVar
 from domain.orders import Denial, OrderIntent
 from risk.limits import SETTING_OF
 from risk.rule import Cap, cap_room_shares, fits, no_equity, no_price, over_cap
+from risk.screening import CAUTION, Screen, Sketch, never
 from risk.view import RiskView
 from risk.witnesses import (
     EQUITY_USD,
@@ -50,6 +51,21 @@ class ClusterRule:
         if fits(intent, room_shares):
             return None
         return over_cap(self, intent, view, cap, room_shares)
+
+    def screen(self, view: RiskView) -> Screen:
+        """Spare orders whose cluster stays below its limit, and symbols without one."""
+        if view.equity_usd is None:
+            return never
+        cap_usd = float(self.max_position_size * self.cluster_names_max * view.equity_usd) * CAUTION
+        cluster_of = view.cluster_of.get
+
+        def passes(order: Sketch) -> bool:
+            cluster = cluster_of(order.symbol)
+            if cluster is None:
+                return True
+            return order.totals.by_cluster_usd.get(cluster, 0.0) + order.value_usd <= cap_usd
+
+        return passes
 
     def witnesses(self) -> Witnesses:
         """Return an order that fills its cluster, and one share more."""

@@ -6,8 +6,9 @@ from typing import ClassVar
 
 from domain.orders import AtLimit, AtStopLimit, Denial, OrderIntent, Severity, Side
 from risk.limits import SETTING_OF
-from risk.prices import collar_usd, limit_usd
+from risk.prices import collar_usd, is_surely_inside, limit_usd
 from risk.rule import Wording, deny, missing
+from risk.screening import Screen
 from risk.view import RiskView
 from risk.witnesses import PRICE_USD, Witness, Witnesses, calm_view, entry
 
@@ -51,6 +52,10 @@ class CollarRule:
             severity=Severity.WARNING,
         )
         return deny(self, wording)
+
+    def screen(self, view: RiskView) -> Screen:
+        """Spare orders without a limit, and limits inside the collar before it is rounded."""
+        return lambda order: is_surely_inside(order, self.collar_bps)
 
     def witnesses(self) -> Witnesses:
         """Return a buy limited at the collar, and one a tick above."""

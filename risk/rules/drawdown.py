@@ -9,6 +9,7 @@ from domain.orders import Denial, OrderIntent, Severity
 from risk.limits import SETTING_OF
 from risk.losses import LossBases, drawdown_ratio
 from risk.rule import Wording, deny, missing, no_equity, percent
+from risk.screening import Screen, always, never
 from risk.view import RiskView
 from risk.witnesses import EQUITY_USD, Witnesses, between, calm_view, entry
 
@@ -40,6 +41,13 @@ class DrawdownRule:
             severity=Severity.CRITICAL,
         )
         return deny(self, wording)
+
+    def screen(self, view: RiskView) -> Screen:
+        """Spare every order until the limit is reached."""
+        equity_usd, bases = view.loss_equity_usd, view.loss_bases
+        if equity_usd is None or bases is None:
+            return never
+        return always if drawdown_ratio(equity_usd, bases) < self.max_drawdown_percent else never
 
     def witnesses(self) -> Witnesses:
         """Return an entry a cent before the limit, and at it."""

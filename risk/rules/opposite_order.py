@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from domain.orders import Denial, OrderIntent, Side
 from risk.rule import BUILT_IN, Wording, deny
+from risk.screening import Screen
 from risk.view import RiskView
 from risk.witnesses import STOCK, Witnesses, between, calm_view, entry, holding, working
 
@@ -31,6 +32,10 @@ class OppositeOrderRule:
             action="cancel the other order first",
         )
         return deny(self, wording)
+
+    def screen(self, view: RiskView) -> Screen:
+        """Spare orders with nothing working against them."""
+        return lambda order: not order.opposite_shares
 
     def witnesses(self) -> Witnesses:
         """Return an entry alone, and one against a working sale of a share."""

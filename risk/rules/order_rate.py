@@ -7,6 +7,7 @@ from typing import ClassVar
 from domain.orders import Denial, OrderIntent, Severity
 from risk.limits import SETTING_OF
 from risk.rule import Wording, deny
+from risk.screening import Screen
 from risk.view import RiskView
 from risk.witnesses import NOON, Witnesses, between, calm_view, entry
 
@@ -39,6 +40,11 @@ class OrderRateRule:
             severity=Severity.WARNING,
         )
         return deny(self, wording)
+
+    def screen(self, view: RiskView) -> Screen:
+        """Spare entries while all that is remembered is fewer than a minute's limit."""
+        room = self.orders_per_minute_max - len(view.order_times)
+        return lambda order: order.entries < room
 
     def witnesses(self) -> Witnesses:
         """Return the last entry of the minute, and one more."""

@@ -6,6 +6,7 @@ from typing import ClassVar
 from domain.orders import Denial, OrderIntent, Severity
 from risk.limits import SETTING_OF
 from risk.rule import Wording, deny
+from risk.screening import Screen
 from risk.view import RiskView
 from risk.witnesses import Witnesses, between, calm_view, entry
 
@@ -31,6 +32,11 @@ class OrdersPerDayRule:
             severity=Severity.WARNING,
         )
         return deny(self, wording)
+
+    def screen(self, view: RiskView) -> Screen:
+        """Spare entries until the day's are used up."""
+        room = self.orders_per_day_max - view.orders_today
+        return lambda order: order.entries < room
 
     def witnesses(self) -> Witnesses:
         """Return the last entry of the day, and one more."""

@@ -7,6 +7,7 @@ from typing import ClassVar
 from domain.orders import Denial, OrderIntent
 from risk.limits import SETTING_OF
 from risk.rule import Cap, cap_room_shares, fits, no_equity, no_price, over_cap
+from risk.screening import CAUTION, Screen, never
 from risk.view import RiskView
 from risk.witnesses import (
     EQUITY_USD,
@@ -44,6 +45,13 @@ class PositionRule:
         if fits(intent, room_shares):
             return None
         return over_cap(self, intent, view, cap, room_shares)
+
+    def screen(self, view: RiskView) -> Screen:
+        """Spare orders whose symbol stays below its limit."""
+        if view.equity_usd is None:
+            return never
+        cap_usd = float(self.max_position_size * view.equity_usd) * CAUTION
+        return lambda order: order.worst_shares * order.mark_usd <= cap_usd
 
     def witnesses(self) -> Witnesses:
         """Return an order that fills the position to its limit, and one share more."""

@@ -1,7 +1,7 @@
 """No sector above its share of equity, ETFs looked through."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import ClassVar
 
@@ -11,6 +11,7 @@ from domain.orders import Denial, OrderIntent
 from risk.exposure import UNKNOWN_LOOK_THROUGH
 from risk.limits import SETTING_OF
 from risk.rule import Cap, cap_room_shares, fits, no_equity, no_price, over_cap
+from risk.screening import CAUTION, Screen, Sketch, never
 from risk.view import RiskView
 from risk.witnesses import (
     EQUITY_USD,
@@ -28,9 +29,15 @@ class SectorRule:
     """Each sector that an order adds to stays within its cap; a sector without one has none."""
 
     sector_caps: Mapping[Sector, Decimal]
+    _caps: Mapping[Sector, float] = field(init=False, repr=False, compare=False)
     name: ClassVar[str] = "sector"
     setting: ClassVar[str] = SETTING_OF["sector_caps"]
     binds_closing: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        # The caps in floats once, for screens: only a memory of what the field above says.
+        caps = {sector: float(cap) for sector, cap in self.sector_caps.items()}
+        object.__setattr__(self, "_caps", caps)
 
     def check(self, intent: OrderIntent, view: RiskView) -> Denial | None:
         """Return the objection of the fullest sector."""
@@ -54,6 +61,22 @@ class SectorRule:
         if fullest is None or fits(intent, least_shares):
             return None
         return over_cap(self, intent, view, fullest, least_shares)
+
+    def screen(self, view: RiskView) -> Screen:
+        """Spare orders whose sectors all stay below their caps."""
+        if view.equity_usd is None:
+            return never
+        equity_usd, caps = float(view.equity_usd) * CAUTION, self._caps
+
+        def passes(order: Sketch) -> bool:
+            by_sector_usd, value_usd = order.totals.by_sector_usd, order.value_usd
+            for sector, share in order.instrument.look_through.items():
+                sector_usd = by_sector_usd.get(sector, 0.0) + value_usd * share
+                if share > 0 and sector_usd > caps.get(sector, 0.0) * equity_usd:
+                    return False
+            return True
+
+        return passes
 
     def witnesses(self) -> Witnesses:
         """Return an order that fills its sector to the cap, and one share more."""

@@ -7,6 +7,7 @@ from typing import ClassVar
 from domain.orders import Denial, OrderIntent
 from risk.limits import SETTING_OF
 from risk.rule import Wording, deny
+from risk.screening import Screen, always, never
 from risk.view import RiskView
 from risk.witnesses import SESSION, Witnesses, at_instant, between, calm_view, entry
 
@@ -38,6 +39,13 @@ class SessionCloseRule:
             action="wait for the next session; exits pass meanwhile",
         )
         return deny(self, wording)
+
+    def screen(self, view: RiskView) -> Screen:
+        """Spare every order until entries end."""
+        if view.session is None:
+            return always
+        ends_at = view.session.closes_at - timedelta(minutes=self.no_entry_last_minutes)
+        return always if view.as_of < ends_at else never
 
     def witnesses(self) -> Witnesses:
         """Return an entry a second before entries end, and one as they end."""

@@ -8,6 +8,7 @@ from domain.money import ZERO
 from domain.orders import Denial, Leg, OrderIntent, Severity
 from domain.snapshot import TradingState
 from risk.rule import BUILT_IN, Wording, deny
+from risk.screening import Screen, never
 from risk.view import RiskView
 from risk.witnesses import Witnesses, between, calm_view, entry
 
@@ -36,6 +37,12 @@ class TradingStateRule:
             return self._deny(view, quarantine, ZERO)
         closing = view.closing_shares(intent)
         return None if closing >= intent.quantity_shares else self._deny(view, quarantine, closing)
+
+    def screen(self, view: RiskView) -> Screen:
+        """Spare all but a flatten while ACTIVE, with nothing in quarantine."""
+        if view.trading.state is not TradingState.ACTIVE or view.quarantined:
+            return never
+        return lambda order: order.intent.leg is not Leg.FLATTEN
 
     def _deny(self, view: RiskView, quarantine: str | None, allowed_shares: Decimal) -> Denial:
         status = view.trading

@@ -8,6 +8,7 @@ from domain.money import WHOLE_SHARE, to_quantity
 from domain.orders import Denial, OrderIntent
 from risk.limits import SETTING_OF
 from risk.rule import Wording, deny
+from risk.screening import Screen, Sketch
 from risk.view import RiskView
 from risk.witnesses import STOCK, Witness, Witnesses, calm_view, entry
 
@@ -38,6 +39,10 @@ class WholeSharesRule:
         )
         return deny(self, wording, whole_shares)
 
+    def screen(self, view: RiskView) -> Screen:
+        """Spare whole shares."""
+        return _is_whole
+
     def witnesses(self) -> Witnesses:
         """Return an order of whole shares, and of half a share more."""
         calm = calm_view()
@@ -49,3 +54,8 @@ class WholeSharesRule:
             outside=Witness(intent=entry(Decimal("10.5")), view=calm),
             unit="half a share",
         )
+
+
+def _is_whole(order: Sketch) -> bool:
+    quantity_shares = order.intent.quantity_shares
+    return quantity_shares == quantity_shares.to_integral_value()

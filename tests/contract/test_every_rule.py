@@ -16,7 +16,7 @@ from risk.limits import SETTING_OF, RiskLimits
 from risk.rule import BUILT_IN, CASH_SETTING, RiskRule
 from risk.rules import all_rules
 from risk.view import RiskView
-from tests.support.risks import gate, gate_of, intents, passed_shares, views
+from tests.support.risks import gate, gate_of, intents, passed_shares, some_limits, views
 
 FILES = sorted(module.name for module in pkgutil.iter_modules(risk.rules.__path__))
 RULES = {rule.name: rule for rule in all_rules(RiskLimits())}
@@ -98,36 +98,6 @@ def test_the_witnesses_differ_in_the_order_or_in_what_is_seen(rule: RiskRule) ->
 def _differing(one: RiskView, other: RiskView) -> set[str]:
     names = {f.name for f in fields(one) if f.init}
     return {name for name in names if getattr(one, name) != getattr(other, name)}
-
-
-@st.composite
-def some_limits(draw: st.DrawFn) -> RiskLimits:
-    """Limits anywhere in their useful range: the witnesses must follow them."""
-    share = st.integers(1, 999).map(lambda n: Decimal(n) / 1000)
-    count = st.integers(1, 500)
-    loss = draw(share)
-    return RiskLimits(
-        max_position_size=draw(share),
-        max_gross_exposure=draw(st.integers(1, 200)) / Decimal(100),
-        sector_caps=dict.fromkeys(Sector, draw(share)),
-        etf_cap=draw(share),
-        cluster_names_max=draw(st.integers(1, 5)),
-        daily_turnover_max=draw(share),
-        fractional_shares=draw(st.booleans()),
-        allow_shorts=draw(st.booleans()),
-        order_size_max_usd=Decimal(draw(st.integers(2_000, 10**7))),
-        order_size_max_shares=draw(st.integers(10, 10**6)),
-        adv_share_max=draw(share),
-        order_price_max_age_seconds=draw(st.integers(1, 60)) / 2,
-        price_jump_max=draw(share),
-        collar_bps=draw(st.integers(0, 400)) / 2,
-        no_entry_first_minutes=draw(st.integers(0, 180)),
-        no_entry_last_minutes=draw(st.integers(0, 180)),
-        orders_per_minute_max=draw(count),
-        orders_per_day_max=draw(count),
-        max_daily_loss_percent=loss,
-        max_drawdown_percent=draw(share),
-    )
 
 
 @pytest.mark.parametrize("index", range(len(RULES)), ids=RULES)

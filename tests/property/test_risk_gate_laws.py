@@ -3,6 +3,7 @@
 from dataclasses import replace
 from decimal import Decimal
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,8 +11,12 @@ from domain.orders import Leg, OrderIntent, Side
 from domain.snapshot import TradingState
 from risk.gate import reduced
 from risk.limits import RiskLimits
+from risk.prices import ExitPricing
+from risk.rule import RiskRule
 from risk.rules import all_rules
+from risk.screening import Sketch, screen_of
 from risk.view import RiskView
+from risk.witnesses import calm_view, entry
 from tests.support.risks import (
     SYMBOLS,
     TTL_S,
@@ -21,6 +26,7 @@ from tests.support.risks import (
     gate_of,
     intents,
     passed_shares,
+    some_limits,
     trusting,
     views,
 )
@@ -221,3 +227,62 @@ def test_entries_approved_together_stay_within_the_gross_and_position_limits(
 
 def _close(one: float, other: float) -> bool:
     return abs(one - other) <= 1e-6 * max(1.0, abs(one))
+
+
+@settings(max_examples=300, deadline=None)
+@given(view=views(), before=st.lists(intents(), max_size=3), intent=intents(), limits=some_limits())
+def test_a_screen_never_spares_an_order_that_its_rule_objects_to(
+    view: RiskView, before: list[OrderIntent], intent: OrderIntent, limits: RiskLimits
+) -> None:
+    rules, sketch = all_rules(limits), Sketch(view)
+    screens = [screen_of(rule, view) for rule in rules]
+    for passed in before:
+        sketch.turn_to(passed)
+        is_entry = view.closing_shares(passed) < passed.quantity_shares
+        sketch.count(passed)
+        view = view.counting(passed, is_entry=is_entry)
+    sketch.turn_to(intent)
+    if not sketch.is_known:
+        return
+    only_closes = sketch.closing >= intent.quantity_shares
+    for rule, screen in zip(rules, screens, strict=True):
+        if (rule.binds_closing or not only_closes) and screen(sketch):
+            assert rule.check(intent, view) is None
+
+
+@settings(max_examples=100, deadline=None)
+@given(limits=some_limits())
+def test_a_screen_does_not_spare_an_order_one_unit_outside_its_limit(limits: RiskLimits) -> None:
+    for rule in all_rules(limits):
+        outside = rule.witnesses().outside
+        sketch = Sketch(outside.view)
+        sketch.turn_to(outside.intent)
+        assert not (sketch.is_known and screen_of(rule, outside.view)(sketch))
+
+
+@settings(max_examples=200, deadline=None)
+@given(view=views(), asked=st.lists(intents(), min_size=1, max_size=4), limits=some_limits())
+def test_the_gate_says_what_its_rules_say_one_by_one(
+    view: RiskView, asked: list[OrderIntent], limits: RiskLimits
+) -> None:
+    rules = all_rules(limits)
+    for intent, verdict in zip(asked, gate(limits).judge_all(asked, view), strict=True):
+        closing = view.closing_shares(intent)
+        only_closes = closing >= intent.quantity_shares
+        asked_of = [rule for rule in rules if rule.binds_closing or not only_closes]
+        objections = [rule.check(intent, view) for rule in asked_of]
+        assert verdict.denials == tuple(d for d in objections if d is not None)
+        if verdict.approved is not None:
+            sent = verdict.approved.intent
+            if sent.quantity_shares <= closing:
+                assert verdict.notes == ExitPricing().notes(sent, view)
+            view = view.counting(sent, is_entry=closing < sent.quantity_shares)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=[rule.name for rule in RULES])
+def test_a_calm_entry_is_spared_by_every_screen(rule: RiskRule) -> None:
+    view = calm_view()
+    sketch = Sketch(view)
+    sketch.turn_to(entry())
+
+    assert screen_of(rule, view)(sketch)

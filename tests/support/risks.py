@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from hypothesis import strategies as st
 
-from domain.instruments import Symbol
+from domain.instruments import Sector, Symbol
 from domain.orders import (
     EXTERNAL,
     OPERATOR,
@@ -201,3 +201,33 @@ def closing_intents(draw: st.DrawFn, view: RiskView) -> OrderIntent | None:
     symbol, side, most = draw(st.sampled_from(found))
     share = draw(st.sampled_from([Decimal(1), Decimal("0.5")]))
     return entry(most * share, symbol=symbol, side=side, leg=draw(st.sampled_from(Leg)))
+
+
+@st.composite
+def some_limits(draw: st.DrawFn) -> RiskLimits:
+    """Limits anywhere in their useful range: the witnesses must follow them."""
+    share = st.integers(1, 999).map(lambda n: Decimal(n) / 1000)
+    count = st.integers(1, 500)
+    loss = draw(share)
+    return RiskLimits(
+        max_position_size=draw(share),
+        max_gross_exposure=draw(st.integers(1, 200)) / Decimal(100),
+        sector_caps=dict.fromkeys(Sector, draw(share)),
+        etf_cap=draw(share),
+        cluster_names_max=draw(st.integers(1, 5)),
+        daily_turnover_max=draw(share),
+        fractional_shares=draw(st.booleans()),
+        allow_shorts=draw(st.booleans()),
+        order_size_max_usd=Decimal(draw(st.integers(2_000, 10**7))),
+        order_size_max_shares=draw(st.integers(10, 10**6)),
+        adv_share_max=draw(share),
+        order_price_max_age_seconds=draw(st.integers(1, 60)) / 2,
+        price_jump_max=draw(share),
+        collar_bps=draw(st.integers(0, 400)) / 2,
+        no_entry_first_minutes=draw(st.integers(0, 180)),
+        no_entry_last_minutes=draw(st.integers(0, 180)),
+        orders_per_minute_max=draw(count),
+        orders_per_day_max=draw(count),
+        max_daily_loss_percent=loss,
+        max_drawdown_percent=draw(share),
+    )

@@ -13,7 +13,6 @@ from risk.prices import (
     JUMP_CONFIRMATIONS,
     KnownPrice,
     collar_usd,
-    good_mids,
     observe_price,
 )
 from risk.witnesses import NOON, STOCK, at_instant, calm_view, entry, quote
@@ -61,10 +60,6 @@ def test_a_level_must_be_confirmed_in_a_row() -> None:
 def test_one_absurd_side_is_enough_to_doubt_a_quote() -> None:
     lopsided = Quote(symbol=STOCK, bid_usd=100.0, ask_usd=130.0, quoted_at=NOON)
     assert observe_price(KnownPrice(mid_usd=100.0), lopsided, JUMP_MAX).mid_usd == 100.0
-
-
-def test_good_mids_are_what_the_view_wants() -> None:
-    assert good_mids({STOCK: KnownPrice(mid_usd=99.0)}) == {STOCK: 99.0}
 
 
 def test_no_entry_on_a_quote_with_one_absurd_side() -> None:

@@ -1,0 +1,189 @@
+"""Quick, cautious tests that spare most orders most rules; what they doubt, the rules decide.
+
+A rule says exactly what passes, in words a person can read, and that is dear. Nearly every order
+lies far inside nearly every limit, and to see that, a few floats are enough: a Sketch holds them.
+A screen must never let pass what its rule objects to; the other way round it may err.
+"""
+
+from collections.abc import Callable
+from decimal import Decimal
+
+from domain.instruments import Instrument, Symbol
+from domain.market import Quote
+from domain.orders import AtLimit, AtMarket, OrderIntent, Side
+from risk.exposure import (
+    NOTHING,
+    PROTECTIVE_LEGS,
+    SHORT_SALE_MARGIN,
+    UNLIMITED_MARGIN,
+    Reach,
+    Totals,
+    closing_shares,
+    held_reach,
+    worst_price_usd,
+)
+from risk.view import RiskView
+
+CAUTION = 1.0 - 1e-9
+"""Caps are screened a billionth lower: a sum of floats depends on the order of its parts."""
+
+
+class Sketch:
+    """One order after another in plain floats, beside what those before it may come to.
+
+    `turn_to` looks at an order, `count` adds it once it is approved. No sum is less than the same
+    of `Exposure`: what only closes adds nothing, all else its whole value. `is_known` says whether
+    the order's symbol has a mark, a quote and an instrument; else its own figures are stale.
+    """
+
+    __slots__ = (
+        "_later",
+        "_ordered",
+        "_portfolio",
+        "_totals",
+        "_view",
+        "closing",
+        "entries",
+        "instrument",
+        "intent",
+        "is_buy",
+        "is_known",
+        "limit_usd",
+        "mark_usd",
+        "new_cash_usd",
+        "quote",
+        "reach",
+        "reserved_usd",
+        "shares",
+        "symbol",
+        "turnover_usd",
+        "value_usd",
+        "worst_value_usd",
+    )
+
+    intent: OrderIntent
+    symbol: Symbol
+    instrument: Instrument
+    quote: Quote
+    reach: Reach
+    closing: Decimal
+    is_buy: bool
+    limit_usd: float | None
+    mark_usd: float
+    shares: float
+    value_usd: float
+    worst_value_usd: float
+
+    def __init__(self, view: RiskView) -> None:
+        self._view = view
+        self._portfolio = view.portfolio
+        self._ordered: dict[Symbol, Reach] = {}
+        self._totals: Totals | None = None
+        self._later: list[tuple[Symbol, float]] = []
+        self.is_known = False
+        self.entries, self.reserved_usd, self.turnover_usd, self.new_cash_usd = 0, 0.0, 0.0, 0.0
+        for order in view.working:
+            remaining_shares = order.remaining_shares
+            if remaining_shares:
+                self._add(order.intent, remaining_shares, self._reach(order.intent.symbol))
+        for intent in view.approved:
+            self._add(intent, intent.quantity_shares, self._reach(intent.symbol))
+        # The view has these already: what is counted from here on comes on top.
+        self.entries, self.new_cash_usd = 0, 0.0
+
+    def turn_to(self, intent: OrderIntent) -> None:
+        """Look at an order."""
+        view, symbol = self._view, intent.symbol
+        self.intent, self.symbol = intent, symbol
+        self.is_buy = is_buy = intent.side is Side.BUY
+        reach = self.reach = self._reach(symbol)
+        self.closing = closing_shares(intent, intent.quantity_shares, reach)
+        mark_usd, quote = view.mark_usd(symbol), view.quotes.get(symbol)
+        instrument, terms = view.instruments.get(symbol), intent.terms
+        self.is_known = False
+        if mark_usd is None or quote is None or instrument is None:
+            return
+        if isinstance(terms, AtMarket):
+            self.limit_usd = None
+            worst_usd = mark_usd * UNLIMITED_MARGIN if is_buy else mark_usd
+        elif isinstance(terms, AtLimit):
+            worst_usd = self.limit_usd = float(terms.limit_usd)
+            if not is_buy and worst_usd < mark_usd:
+                worst_usd = mark_usd
+        else:
+            return
+        self.mark_usd, self.quote, self.instrument = mark_usd, quote, instrument
+        shares = self.shares = float(intent.quantity_shares)
+        self.value_usd, self.worst_value_usd = shares * mark_usd, shares * worst_usd
+        self.is_known = True
+
+    def count(self, intent: OrderIntent) -> None:
+        """Add an order of the symbol last turned to: from here on it works."""
+        self._add(intent, intent.quantity_shares, self.reach)
+
+    @property
+    def totals(self) -> Totals:
+        """What is held and what was counted on top of it; added up at the first question."""
+        if self._totals is None:
+            self._totals = self._view.held_totals()
+            self._totals.group(self._later, self._view.instruments, self._view.cluster_of)
+            self._later.clear()
+        return self._totals
+
+    @property
+    def worst_shares(self) -> float:
+        """How far the position may get in the order's direction, without sign."""
+        reach = self.reach
+        if reach is NOTHING:
+            return self.shares
+        return self.shares + float(reach.highest if self.is_buy else -reach.lowest)
+
+    @property
+    def opposite_shares(self) -> Decimal:
+        """What works on the other side of the order."""
+        return self.reach.selling if self.is_buy else self.reach.buying
+
+    def _reach(self, symbol: Symbol) -> Reach:
+        return self._ordered.get(symbol) or held_reach(self._portfolio, symbol)
+
+    def _add(self, intent: OrderIntent, added_shares: Decimal, reach: Reach) -> None:
+        symbol, view, side = intent.symbol, self._view, intent.side
+        mark_usd = view.mark_usd(symbol)
+        if mark_usd is None:
+            mark_usd = float(intent.reference_usd)
+        shares = float(added_shares)
+        is_entry = closing_shares(intent, added_shares, reach) < added_shares
+        if is_entry:
+            self.entries += 1
+            self._later.append((symbol, shares * mark_usd))
+            if self._totals is not None:
+                self._totals.group(self._later, view.instruments, view.cluster_of)
+                self._later.clear()
+        if is_entry or side is Side.BUY:
+            margin = 1.0 if side is Side.BUY else SHORT_SALE_MARGIN
+            cash_usd = shares * worst_price_usd(intent, mark_usd) * margin
+            self.reserved_usd += cash_usd
+            self.new_cash_usd += cash_usd
+        if intent.leg not in PROTECTIVE_LEGS:
+            self.turnover_usd += shares * mark_usd
+        self._ordered[symbol] = reach.plus(side, added_shares)
+
+
+Screen = Callable[[Sketch], bool]
+"""True only for orders that its rule surely has nothing against."""
+
+
+def always(_: Sketch) -> bool:
+    """The rule has nothing against any order under this view."""
+    return True
+
+
+def never(_: Sketch) -> bool:
+    """The rule itself is to be asked about every order."""
+    return False
+
+
+def screen_of(rule: object, view: RiskView) -> Screen:
+    """Return a rule's screen under a view; `never` for a rule that has none."""
+    make: Callable[[RiskView], Screen] | None = getattr(rule, "screen", None)
+    return never if make is None else make(view)
