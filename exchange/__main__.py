@@ -6,9 +6,7 @@ import errno
 import signal
 import sys
 from collections.abc import Sequence
-from datetime import date
-from decimal import Decimal, InvalidOperation
-from pathlib import Path
+from dataclasses import dataclass
 
 import orjson
 import uvloop
@@ -19,11 +17,15 @@ from exchange.app import make_app
 from exchange.assembly import Wishes, assemble
 from exchange.auth import Credentials
 from exchange.control import STOP
+from exchange.faults.control import make_control_app
+from exchange.faults.gateway import Gateway
+from exchange.faults.plan import Plan
+from exchange.faults.script import Script, load_script
 from exchange.instants import from_ns
 from exchange.knobs import DEFAULT_KNOBS, LIKE_PAPER, Knobs, WireLimits
+from exchange.options import SWITCH, make_parser
 from exchange.service import Exchange
 
-DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8430
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 SPEED_MAX = 100_000.0
 IDLE_S = 1.0
@@ -31,40 +33,67 @@ IDLE_S = 1.0
 BUSY_S = 0.005
 """How long it sleeps at least: fills of a fast market come in batches of this much real time."""
 SHUTDOWN_S = 2.0
-_SWITCH = {None: None, "on": True, "off": False}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the exchange; return the exit code."""
-    options = _parser().parse_args(arguments)
+    options = make_parser().parse_args(arguments)
     try:
         wishes = _wishes(options)
-        uvloop.run(_serve(wishes, options.host, options.port))
+        place = _Place(
+            host=options.host,
+            port=options.port,
+            control_port=options.control_port,
+            script=load_script(options.faults) if options.faults is not None else None,
+        )
+        uvloop.run(_serve(wishes, place))
     except TradewindError as fault:
         sys.stderr.write(f"exchange: {fault}\n")
         return fault.exit_code
     return 0
 
 
-async def _serve(wishes: Wishes, host: str, port: int) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """Where to listen, and the faults that stand before what is served."""
+
+    host: str
+    port: int
+    control_port: int | None
+    script: Script | None
+
+
+async def _serve(wishes: Wishes, place: _Place) -> None:
     exchange, store = assemble(wishes)
     app = make_app(exchange)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
-    await runner.setup()
+    runners = [web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)]
+    if place.script is not None or place.control_port is not None:
+        script = place.script or Script()
+        gateway = Gateway(exchange, Plan(script.rules, seed=script.seed))
+        gateway.stand_before(app)
+        if place.control_port is not None:
+            runners.append(web.AppRunner(make_control_app(gateway), access_log=None))
+    for runner in runners:
+        await runner.setup()
     loop, stop = asyncio.get_running_loop(), app[STOP]
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     ticker: asyncio.Task[None] | None = None
     try:
-        bound = await _listen(runner, host, port)
+        ports = (place.port, place.control_port or 0)
+        bound = [
+            await _listen(runner, place.host, port)
+            for runner, port in zip(runners, ports, strict=False)
+        ]
         ticker = asyncio.create_task(run_ticker(exchange), name="ticker")
-        _announce(exchange, f"http://{host}:{bound}")
+        _announce(exchange, [f"http://{place.host}:{port}" for port in bound], place.script)
         await stop.wait()
     finally:
         if ticker is not None:
             ticker.cancel()
             await asyncio.gather(ticker, return_exceptions=True)
-        await runner.cleanup()
+        for runner in runners:
+            await runner.cleanup()
         if store is not None:
             store.save(exchange.venue.state())
             store.close()
@@ -101,24 +130,41 @@ async def run_ticker(exchange: Exchange) -> None:
         await asyncio.sleep(BUSY_S)
 
 
-def _announce(exchange: Exchange, url: str) -> None:
+def _announce(exchange: Exchange, urls: list[str], script: Script | None) -> None:
+    """Print URLs and sample client lines for people, and one line of JSON for programs."""
+    url, *control = urls
     identity = exchange.identity
-    stream = url.replace("http://", "ws://") + "/stream"
+    sockets = url.replace("http://", "ws://")
     pace = "lockstep" if exchange.time.is_lockstep else f"{exchange.time.clock.speed:g}x"
     lines = [
         f"exchange on {url}: market {identity['market']}, seed {identity['seed']}, "
         f"start {identity['start']}, {pace}, cash ${exchange.venue.account.cash:,.2f}, "
         f"{len(exchange.venue.assets)} symbols",
-        f"  market time  {from_ns(exchange.venue.now_ns):%Y-%m-%d %H:%M:%S} UTC",
-        f"  trading and data REST  {url}      trading stream  {stream}",
-        "  any non-empty key and secret will do, for example with alpaca-py:",
+        f"  market time           {from_ns(exchange.venue.now_ns):%Y-%m-%d %H:%M:%S} UTC",
+        f"  trading and data REST {url}",
+        f"  trading stream        {sockets}/stream",
+        f"  data stream           {sockets}/v2/iex",
+    ]
+    if control:
+        lines.append(f"  faults                {control[0]}/faults")
+    if script is not None:
+        lines.append(f"  {len(script.rules)} fault(s) in force from the script, seed {script.seed}")
+    lines += [
+        "  any non-empty key and secret will do"
+        if exchange.credentials.key is None
+        else "  only the key and secret given are let in",
+        f'    curl -H "APCA-API-KEY-ID: key" -H "APCA-API-SECRET-KEY: secret" {url}/v2/account',
+        "  alpaca-py:",
         f'    TradingClient("key", "secret", url_override="{url}")',
         f'    StockHistoricalDataClient("key", "secret", url_override="{url}")',
-        f'    TradingStream("key", "secret", url_override="{stream}")',
-        f'    StockDataStream("key", "secret", url_override="{stream[:-6]}v2/iex")',
+        f'    TradingStream("key", "secret", url_override="{sockets}/stream")',
+        f'    StockDataStream("key", "secret", url_override="{sockets}/v2/iex")',
     ]
     sys.stderr.write("\n".join(lines) + "\n")
-    sys.stdout.write(orjson.dumps({"event": "ready", "url": url}).decode() + "\n")
+    ready = {"event": "ready", "url": url}
+    if control:
+        ready["control_url"] = control[0]
+    sys.stdout.write(orjson.dumps(ready).decode() + "\n")
     sys.stdout.flush()
 
 
@@ -133,7 +179,7 @@ def _wishes(options: argparse.Namespace) -> Wishes:
         market=options.market,
         seed=options.seed,
         start=options.start,
-        corporate_actions=_SWITCH[options.corporate_actions],
+        corporate_actions=SWITCH[options.corporate_actions],
         cash_usd=options.cash,
         speed=options.speed,
         skip_closed=options.skip_closed,
@@ -149,78 +195,6 @@ def _wishes(options: argparse.Namespace) -> Wishes:
         if options.like_paper
         else DEFAULT_KNOBS,
     )
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m exchange",
-        description="An embedded paper exchange that speaks Alpaca's REST and websocket protocol.",
-    )
-    add = parser.add_argument
-    add("--host", default=DEFAULT_HOST, help="address to listen on (default: %(default)s)")
-    add("--port", type=_port, default=DEFAULT_PORT, help="0 picks a free one (default: 8430)")
-    add("--allow-remote", action="store_true", help="listen on an address others can reach")
-    add("--market", help="synthetic, synthetic:SEED, or a file or folder of bars")
-    add("--seed", type=_seed, help="seed of ids and, without its own, of the market (default: 1)")
-    add("--start", type=_day, metavar="DATE", help="first session, as 2026-01-05")
-    add("--cash", type=_cash, metavar="USD", help="what a new account begins with (100000)")
-    add(
-        "--corporate-actions",
-        choices=[word for word in _SWITCH if word],
-        help="splits and dividends (default: off on the synthetic market, on where a file of them"
-        " lies beside the bars)",
-    )
-    add("--speed", type=float, default=1.0, help="market seconds a real second (default: 1)")
-    add(
-        "--skip-closed",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="jump over closed hours (default: when speed is above 1)",
-    )
-    add("--lockstep", action="store_true", help="time passes only by POST /_exchange/advance")
-    add("--state-dir", type=Path, metavar="DIR", help="keep account and log in DIR/exchange")
-    add("--key", help="the only key id let in (default: any)")
-    add("--secret", help="the only secret let in (default: any)")
-    add("--rate-limit", type=_count, default=200, help="trading requests a market minute (200)")
-    add("--data-rate-limit", type=_count, default=200, help="data requests a market minute (200)")
-    add("--sip", action="store_true", help="a data plan with real-time SIP")
-    add("--like-paper", action="store_true", help="fill at the touch whatever the size, no impact")
-    return parser
-
-
-def _port(text: str) -> int:
-    return _number(text, 0, 65_535)
-
-
-def _seed(text: str) -> int:
-    return _number(text, 0, 2**63 - 1)
-
-
-def _count(text: str) -> int:
-    return _number(text, 1, 10**9)
-
-
-def _number(text: str, lowest: int, highest: int) -> int:
-    if not (text.isascii() and text.isdigit() and lowest <= int(text) <= highest):
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number {lowest} to {highest}")
-    return int(text)
-
-
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError as fault:
-        raise argparse.ArgumentTypeError(f"{text!r} is no date; write 2026-01-05") from fault
-
-
-def _cash(text: str) -> Decimal:
-    try:
-        cash_usd = Decimal(text)
-    except InvalidOperation as fault:
-        raise argparse.ArgumentTypeError(f"{text!r} is no amount of money") from fault
-    if not cash_usd.is_finite() or not 0 < cash_usd <= Decimal(10) ** 10:
-        raise argparse.ArgumentTypeError(f"{text!r} must lie above 0 and below ten billion")
-    return cash_usd
 
 
 if __name__ == "__main__":

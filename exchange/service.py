@@ -66,6 +66,9 @@ class Exchange:
     followers: list[Follower] = field(default_factory=list)
     alarms: list[Alarm] = field(default_factory=list)
     flushes: list[Flush] = field(default_factory=list)
+    interrupts: list[Follower] = field(default_factory=list)
+    """What must happen at instants of its own: each is told how far market time is about to go,
+    and may bring the venue up to an earlier instant and act there."""
     requests: int = 0
     wake: Callable[[], None] = field(default=lambda: None)
 
@@ -77,10 +80,22 @@ class Exchange:
 
     def step(self) -> int:
         """Bring the venue up to market time, tell everybody, and return that time."""
-        self.publish(self.venue.advance(self.time.now_ns()))
+        now_ns = self.time.now_ns()
+        self._interrupt(now_ns)
+        self.go_to(now_ns)
+        # What the passing of time has put on the agenda may be due by now.
+        self._interrupt(now_ns)
+        return self.venue.now_ns
+
+    def go_to(self, at_ns: int) -> None:
+        """Bring the venue up to an instant and tell everybody what has happened."""
+        self.publish(self.venue.advance(at_ns))
         for follower in self.followers:
             follower(self.venue.now_ns)
-        return self.venue.now_ns
+
+    def _interrupt(self, now_ns: int) -> None:
+        for interrupt in self.interrupts:
+            interrupt(now_ns)
 
     def next_ns(self) -> int:
         """Return when there is something to do or to say next, if nobody asks for anything."""

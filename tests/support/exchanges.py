@@ -1,7 +1,5 @@
 """A small market written by hand, a venue on it, and an exchange served from a thread."""
 
-import asyncio
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,13 +17,13 @@ from exchange.assets import Asset, list_assets
 from exchange.auth import Credentials
 from exchange.clock import SteppedTime
 from exchange.corporate_actions import NO_ACTIONS, ActionTable
-from exchange.data_stream import DATA_STREAM, DataStream
+from exchange.faults.script import parse_script
 from exchange.instants import to_ns
 from exchange.knobs import FillModel, Knobs, WireLimits
 from exchange.markets.base import DailyBars, SessionTape
 from exchange.orders import OrderRequest, OrderType, TimeInForce
 from exchange.service import Exchange, NoLog
-from exchange.stream import TRADE_STREAM, TradeStream
+from exchange.testing import ServedExchange, serve
 from exchange.venue import Venue, VenueConfig
 
 TICKS_PER_MINUTE = 2
@@ -253,67 +251,14 @@ def make_served_app(exchange: Exchange | None = None) -> web.Application:
     return make_app(exchange or make_exchange())
 
 
-@dataclass(kw_only=True)
-class Served:
-    """An exchange on a loopback port, in a thread of its own."""
-
-    url: str
-    exchange: Exchange
-    loop: asyncio.AbstractEventLoop
-    trade_stream: TradeStream
-    data_stream: DataStream
-
-    @property
-    def stream_url(self) -> str:
-        return self.url.replace("http://", "ws://") + "/stream"
-
-    @property
-    def data_stream_url(self) -> str:
-        return self.url.replace("http://", "ws://") + "/v2/iex"
-
-    def advance(self, to_ns: int) -> None:
-        """Let market time go on, and every stream be told."""
-
-        async def step() -> None:
-            assert isinstance(self.exchange.time, SteppedTime)
-            self.exchange.time.step_to(to_ns)
-            self.exchange.step()
-            await self.exchange.flush()
-
-        asyncio.run_coroutine_threadsafe(step(), self.loop).result(10)
+Served = ServedExchange
 
 
 @contextmanager
-def served(exchange: Exchange | None = None) -> Iterator[Served]:
-    """Serve an exchange while the block runs."""
-    exchange = exchange or make_exchange()
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="exchange", daemon=True)
-    thread.start()
-    app = make_app(exchange)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
-
-    async def start() -> int:
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        port: int = runner.addresses[0][1]
-        return port
-
-    try:
-        port = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
-        url = f"http://127.0.0.1:{port}"
-        yield Served(
-            url=url,
-            exchange=exchange,
-            loop=loop,
-            trade_stream=app[TRADE_STREAM],
-            data_stream=app[DATA_STREAM],
-        )
-    finally:
-        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-        loop.close()
+def served(exchange: Exchange | None = None, faults: str = "") -> Iterator[Served]:
+    """Serve an exchange while the block runs, the faults of a script in force."""
+    with serve(exchange or make_exchange(), parse_script(faults)) as running:
+        yield running
 
 
 KEYS = {"APCA-API-KEY-ID": "key", "APCA-API-SECRET-KEY": "secret"}

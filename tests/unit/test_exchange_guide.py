@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from aiohttp import hdrs
 
-from exchange.__main__ import _parser
+from exchange.faults.kinds import COMMON_KEYS, TAKES
 from exchange.knobs import FillModel, Knobs, WireLimits
+from exchange.options import make_parser
 from tests.support.exchanges import make_served_app
 
 ROOT = Path(__file__).parents[2]
@@ -63,5 +64,16 @@ def test_the_guide_names_no_knob_that_is_gone() -> None:
 
 
 def test_every_option_of_the_command_is_in_the_guide() -> None:
-    options = set(re.findall(r"--[a-z][a-z-]+", _parser().format_help())) - {"--help"}
+    options = set(re.findall(r"--[a-z][a-z-]+", make_parser().format_help())) - {"--help"}
     assert options <= set(re.findall(r"--[a-z][a-z-]+", GUIDE))
+
+
+def test_every_kind_of_fault_is_in_the_guide_with_its_meaning() -> None:
+    told = dict(re.findall(r"^\| `(\w+\.\w+)` \| (.+) \|$", GUIDE.partition("## Faults")[2], re.M))
+    known = {kind.value: takes.meaning for kind, takes in TAKES.items()}
+    assert {kind: told.get(kind) for kind in known} == known
+
+
+def test_every_key_of_a_fault_script_is_in_the_guide() -> None:
+    keys = COMMON_KEYS.union(*(takes.keys for takes in TAKES.values()))
+    assert {key for key in keys if f"`{key}`" not in GUIDE} == set()
