@@ -1,6 +1,6 @@
 """What allocation is given at a slot and what it answers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 
 import numpy as np
@@ -31,7 +31,8 @@ class AllocationInputs(Value, frozen=True, kw_only=True, eq=False):
     to fill of the symbol's working order, 0 = none; where `locked`, that order is not
     allocation's (protective exit, operator's) and is never canceled here. mids_usd: NaN = no
     usable price; marks_usd: last good price, weighs what is held where the mid is missing.
-    volatility: annualised, NaN = take the universe's own. cluster_of: id from 0, −1 = none.
+    volatility: annualised, NaN = take the universe's own. cluster_of: id from 0, −1 = none; a
+    function is called only when a cap may bind, and must be the same one while its answer is.
     bars_held: bars since the strategies entered, large when they hold nothing. blocked: no new
     entry here (cooldown, quarantine). turnover_left_usd: what entries may still cost today.
     """
@@ -45,7 +46,7 @@ class AllocationInputs(Value, frozen=True, kw_only=True, eq=False):
     account_shares: Floats
     working_shares: Floats
     volatility: Floats
-    cluster_of: Ints
+    cluster_of: Ints | Callable[[], Ints]
     bars_held: Ints
     blocked: Flags
     turnover_left_usd: float

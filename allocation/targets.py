@@ -1,6 +1,6 @@
 """From opinions to what each book should hold."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 import numpy as np
@@ -109,7 +109,8 @@ class TargetSetter:
         self._silence = np.full(len(universe), np.nan)
         self._books_of: tuple[AllocationInputs, Books] | None = None
         self._sized: tuple[Floats, Floats] | None = None
-        self._clustered: tuple[Ints, Groups | None] | None = None
+        self._clustered: tuple[Ints | Callable[[], Ints], Groups | None] | None = None
+        self._cluster_cap = rules.cluster_names_max * rules.target_position * _A_HAIR_LESS
         self._voting: tuple[Mapping[StrategyName, float], _Voters] | None = None
 
     def reachable_gross(self) -> float:
@@ -203,7 +204,11 @@ class TargetSetter:
         return books
 
     def _under_caps(
-        self, wanted: Floats, fixed: Floats | None, cluster_of: Ints, limits: list[Limit]
+        self,
+        wanted: Floats,
+        fixed: Floats | None,
+        cluster_of: Ints | Callable[[], Ints],
+        limits: list[Limit],
     ) -> Floats:
         """Return |weights| `[n]` under every cap, and add the caps that bound to `limits`.
 
@@ -215,7 +220,9 @@ class TargetSetter:
         if np.count_nonzero(over):
             limits.append(_limit(_POSITION, over))
             allowed = np.minimum(allowed, np.maximum(self._rules.max_position - stays, 0.0))
-        clusters = self._grouped(cluster_of)
+        # What all names together do not fill, no cluster of them does.
+        together = float(np.add.reduce(allowed if fixed is None else allowed + fixed))
+        clusters = self._grouped(cluster_of) if together > self._cluster_cap else None
         if clusters is not None:
             allowed, bound = shrink(allowed, stays, clusters)
             limits += bound
@@ -253,9 +260,10 @@ class TargetSetter:
             self._sized = volatility, self._size_of(volatility.tobytes())
         return self._sized[1]
 
-    def _grouped(self, cluster_of: Ints) -> Groups | None:
+    def _grouped(self, cluster_of: Ints | Callable[[], Ints]) -> Groups | None:
         if self._clustered is None or self._clustered[0] is not cluster_of:
-            self._clustered = cluster_of, self._clusters_of(cluster_of.tobytes())
+            found = cluster_of() if callable(cluster_of) else cluster_of
+            self._clustered = cluster_of, self._clusters_of(found.tobytes())
         return self._clustered[1]
 
     def _sizes(self, volatility_bytes: bytes) -> Floats:
@@ -278,6 +286,8 @@ class TargetSetter:
         return groups if groups.names else None
 
 
+_A_HAIR_LESS = 1.0 - 1e-9
+"""So that sums taken in another order cannot differ on which side of a cap they lie."""
 _Voters = tuple[tuple[StrategyName, ...], Floats, Floats]
 _BLOCKED = "entry is blocked: cooldown or quarantine"
 _POSITION = "position limit, counting what other books hold"

@@ -9,7 +9,9 @@ import numpy as np
 from domain.instruments import Symbol, Universe
 from domain.market import Floats, Quote, Quotes
 from domain.money import CENT, Rounding, tick_for, to_price
+from domain.portfolio import Portfolio
 from risk.prices import KnownPrice, observe_price
+from state import ledger
 
 
 def tick_of(quote: Quote) -> Decimal:
@@ -72,6 +74,10 @@ class Board:
         if np.count_nonzero(is_fresh) == is_fresh.shape[0]:
             return latest, latest
         return np.where(is_fresh, latest, np.nan), latest
+
+    def equity_usd(self, portfolio: Portfolio, marks: Mapping[Symbol, Decimal]) -> Decimal:
+        """Return cash plus positions at their marks, which this board gave."""
+        return ledger.equity_usd(portfolio, marks)
 
     def marks_usd(self, symbols: Iterable[Symbol]) -> dict[Symbol, Decimal]:
         """Return the marks of those symbols that were ever quoted."""

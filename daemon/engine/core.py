@@ -1,11 +1,13 @@
 """What the engine's parts share: universe, rules, memory, bars, quotes, and how intents commit."""
 
 from collections import ChainMap
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, cast
+
+import numpy as np
 
 from daemon.engine.board import Board
 from daemon.engine.commands import Command, RecordDurably, SubmitOrder
@@ -14,6 +16,7 @@ from daemon.engine.rules import EngineRules
 from daemon.memory import Memory
 from domain.calendar import Calendar
 from domain.instruments import Instrument, Symbol, Universe
+from domain.market import Floats
 from domain.money import ZERO, to_usd
 from domain.orders import Fill, Leg, Order, OrderIntent, OrderStatus, Verdict
 from domain.portfolio import Portfolio
@@ -29,6 +32,53 @@ from state.records import Decided, approved_intents
 NET_BOOK = "net"
 """What stands for the book in a net order's identity: it belongs to all of them."""
 ORDER_RATE_WINDOW = timedelta(minutes=1)
+
+
+class _Known(Mapping[Symbol, float]):
+    """An array `[n]` by symbol, without the columns of which nothing is known."""
+
+    def __init__(self, column_of: Mapping[Symbol, int], values: Floats) -> None:
+        self._column_of, self._values = column_of, values
+
+    def __getitem__(self, symbol: Symbol) -> float:
+        value = float(self._values[self._column_of[symbol]])
+        if value != value:
+            raise KeyError(symbol)
+        return value
+
+    def __iter__(self) -> Iterator[Symbol]:
+        return (s for s, c in self._column_of.items() if self._values[c] == self._values[c])
+
+    def __len__(self) -> int:
+        return int(np.count_nonzero(self._values == self._values))
+
+
+class _Clusters(Mapping[Symbol, str]):
+    """The names of the symbols' clusters; looked for when somebody asks."""
+
+    def __init__(self, column_of: Mapping[Symbol, int], statistics: DailyStatistics) -> None:
+        self._column_of, self._statistics = column_of, statistics
+        self._known: dict[Symbol, str] | None = None
+
+    def _found(self) -> dict[Symbol, str]:
+        if self._known is None:
+            numbers = self._statistics.cluster_of.tolist()
+            self._known = {
+                s: f"cluster-{numbers[c]}" for s, c in self._column_of.items() if numbers[c] >= 0
+            }
+        return self._known
+
+    def __getitem__(self, symbol: Symbol) -> str:
+        return self._found()[symbol]
+
+    def get(self, symbol: Symbol, default: Any = None) -> Any:
+        return self._found().get(symbol, default)
+
+    def __iter__(self) -> Iterator[Symbol]:
+        return iter(self._found())
+
+    def __len__(self) -> int:
+        return len(self._found())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,12 +108,14 @@ class Core:
     to_reprice: dict[str, None] = field(default_factory=dict)
     """Orders that are being canceled for no other reason than to be sent at another price."""
     instruments: Mapping[Symbol, Instrument] = field(init=False)
+    _column_of: Mapping[Symbol, int] = field(init=False)
     _daily: DailyMaps | None = None
     _equity: tuple[Portfolio, Decimal] | None = None
     _marked: tuple[Board, int] | None = None
 
     def __post_init__(self) -> None:
         self.instruments = {i.symbol: i for i in self.universe.instruments}
+        self._column_of = self.universe.column_of()
 
     # --- what we are worth -----------------------------------------------------------------------
 
@@ -72,7 +124,7 @@ class Core:
         portfolio = self.memory.portfolio
         # Portfolios never change, and `refresh_marks` is the only one who changes marks.
         if self._equity is None or self._equity[0] is not portfolio:
-            self._equity = portfolio, ledger.equity_usd(portfolio, self.memory.marks)
+            self._equity = portfolio, self.board.equity_usd(portfolio, self.memory.marks)
         return self._equity[1]
 
     def sizing_equity_usd(self) -> Decimal:
@@ -117,24 +169,12 @@ class Core:
         """Return the daily statistics by symbol."""
         statistics = self.panels.statistics()
         if self._daily is None or self._daily.source is not statistics:
-            symbols = self.universe.symbols
+            columns = self._column_of
             self._daily = DailyMaps(
                 source=statistics,
-                volume_shares={
-                    s: float(v)
-                    for s, v in zip(symbols, statistics.volume_shares, strict=True)
-                    if v == v
-                },
-                cluster_of={
-                    s: f"cluster-{c}"
-                    for s, c in zip(symbols, statistics.cluster_of, strict=True)
-                    if c >= 0
-                },
-                previous_close_usd={
-                    s: float(c)
-                    for s, c in zip(symbols, statistics.previous_close_usd, strict=True)
-                    if c == c
-                },
+                volume_shares=_Known(columns, statistics.volume_shares),
+                cluster_of=_Clusters(columns, statistics),
+                previous_close_usd=_Known(columns, statistics.previous_close_usd),
             )
         return self._daily
 

@@ -138,7 +138,7 @@ class Deciding:
             working_shares=working,
             locked=locked,
             volatility=statistics.volatility,
-            cluster_of=statistics.cluster_of,
+            cluster_of=statistics.find_clusters,
             bars_held=held.bars_held,
             blocked=self._blocked(),
             turnover_left_usd=max(

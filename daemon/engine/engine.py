@@ -66,12 +66,16 @@ class EngineParts:
 class Engine:
     """All decisions of the daemon. The same events give the same commands, live or replayed."""
 
-    def __init__(self, parts: EngineParts, memory: Memory, *, now: datetime) -> None:
+    def __init__(
+        self, parts: EngineParts, memory: Memory, *, now: datetime, panels: Panels | None = None
+    ) -> None:
+        """`panels` other than new, empty ones: a backtest's know its whole history already."""
         self.memory = memory
         self.is_stopping = False
         self._rules = parts.rules
         hold_bars_min = parts.allocation.hold_bars_min
-        panels = Panels(parts.universe, parts.rules, base_slots_min=hold_bars_min)
+        if panels is None:
+            panels = Panels(parts.universe, parts.rules, base_slots_min=hold_bars_min)
         self._core = Core(
             universe=parts.universe,
             rules=parts.rules,

@@ -1,25 +1,25 @@
 """The engine's bars, and the statistics of the daily ones that sizing and the gate need."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from allocation.plan import Ints
 from daemon.engine.rules import EngineRules
 from domain.calendar import Session, Timeframe
 from domain.events import BarsClosed
 from domain.instruments import Symbol, Universe
-from domain.market import Bar, Bars, Floats
+from domain.market import Bar, Bars, Flags, Floats
 from domain.panel import Panel, empty_row
+from domain.values import Value
 
 TRADING_DAYS_A_YEAR = 252
 VOLATILITY_DAYS_MIN = 20
 VOLUME_DAYS = 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class DailyStatistics:
     """From the daily panel; arrays `[n]`.
 
@@ -27,12 +27,40 @@ class DailyStatistics:
     the mean of VOLUME_DAYS (NaN without), `cluster_of` numbers the groups of symbols whose daily
     returns correlate above the limit (−1 = none, also with fewer than VOLATILITY_DAYS_MIN or, where
     that is less, `cluster_days` returns), `previous_close_usd` the last daily close.
+
+    Clusters cost more than all the rest, and days pass on which no cap or order asks for them:
+    `find_clusters` is the same object all day, and looks for them when it is first called.
     """
 
+    __slots__ = ("find_clusters", "previous_close_usd", "volatility", "volume_shares")
+
+    def __init__(
+        self,
+        *,
+        volatility: Floats,
+        volume_shares: Floats,
+        previous_close_usd: Floats,
+        clusters: Callable[[], Ints],
+    ) -> None:
+        self.volatility = volatility
+        self.volume_shares = volume_shares
+        self.previous_close_usd = previous_close_usd
+        self.find_clusters = cache(clusters)
+
+    @property
+    def cluster_of(self) -> Ints:
+        """The number of each symbol's group."""
+        return self.find_clusters()
+
+
+class Deviations(Value, frozen=True, kw_only=True, eq=False):
+    """Daily returns about their mean, `centred` `[days, ..., n]`, and what follows from them
+    `[..., n]`: sums of squares, annualised volatility, and whose returns may be compared."""
+
+    centred: Floats
+    squares: Floats
     volatility: Floats
-    volume_shares: Floats
-    cluster_of: NDArray[np.int64]
-    previous_close_usd: Floats
+    comparable: Flags
 
 
 class Windows(Mapping[Timeframe, Bars]):
@@ -140,14 +168,28 @@ class Panels:
 
 
 def _measure(bars: Bars, rules: EngineRules) -> DailyStatistics:
-    close = bars.close[-(rules.cluster_days + 1) :]
-    logs = np.log(close)
-    returns = logs[1:] - logs[:-1]
+    logs = np.log(bars.close[-(rules.cluster_days + 1) :])
+    found = deviations(logs[1:] - logs[:-1], rules.cluster_days)
+    return DailyStatistics(
+        volatility=found.volatility,
+        volume_shares=mean_volume(bars.volume[-VOLUME_DAYS:]),
+        previous_close_usd=bars.close[-1].copy(),
+        clusters=lambda: clusters(
+            found.centred, found.squares, found.comparable, rules.cluster_correlation
+        ),
+    )
+
+
+def deviations(returns: Floats, cluster_days: int) -> Deviations:
+    """Return what volatility and clusters are made of, from daily log returns `[days, ..., n]`.
+
+    Of many windows side by side the same bits as of each alone, from two symbols on.
+    """
     known = np.isfinite(returns)
     counts = np.count_nonzero(known, axis=0)
     enough = counts >= VOLATILITY_DAYS_MIN
     # Who asks for clusters over a few days shall have them: none at all would lift the limit.
-    comparable = counts >= min(VOLATILITY_DAYS_MIN, rules.cluster_days)
+    comparable = counts >= min(VOLATILITY_DAYS_MIN, cluster_days)
     if counts.min() == returns.shape[0]:
         # The usual day: every bar is there, and nothing has to be left out.
         centred = returns - np.add.reduce(returns, 0) / returns.shape[0]
@@ -160,27 +202,24 @@ def _measure(bars: Bars, rules: EngineRules) -> DailyStatistics:
     volatility = np.where(enough, np.sqrt(variance * TRADING_DAYS_A_YEAR), np.nan)
     # A symbol that never moved has no risk to be sized by: leave it to the universe file's.
     volatility = np.where(volatility > 0, volatility, np.nan)
-    return DailyStatistics(
+    return Deviations(
+        centred=centred,
+        squares=squares,
         volatility=volatility,
-        volume_shares=_mean_volume(bars.volume[-VOLUME_DAYS:]),
-        cluster_of=_clusters(
-            centred, squares, comparable & (variance > 0), rules.cluster_correlation
-        ),
-        previous_close_usd=bars.close[-1].copy(),
+        comparable=comparable & (variance > 0),
     )
 
 
-def _mean_volume(volume: Floats) -> Floats:
+def mean_volume(volume: Floats) -> Floats:
+    """Return the mean `[..., n]` of what is known of volumes `[days, ..., n]`, NaN of nothing."""
     known = np.isfinite(volume)
-    counts = known.sum(axis=0)
-    total = np.where(known, volume, 0.0).sum(axis=0)
+    counts = np.count_nonzero(known, axis=0)
+    total = np.add.reduce(np.where(known, volume, 0.0), 0)
     mean: Floats = np.where(counts > 0, total / np.maximum(counts, 1), np.nan)
     return mean
 
 
-def _clusters(
-    centred: Floats, squares: Floats, usable: NDArray[np.bool_], limit: float
-) -> NDArray[np.int64]:
+def clusters(centred: Floats, squares: Floats, usable: Flags, limit: float) -> Ints:
     """Return the connected groups of columns whose correlation is above the limit.
 
     `squares` `[n]` are the sums of the squares of `centred` `[days, n]`.
