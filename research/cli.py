@@ -14,6 +14,10 @@ def add_to(app: typer.Typer) -> None:
     """Add the commands; called by `daemon.cli` through the entry point `tradewind.commands`."""
     app.command("backtest")(backtest_command)
     app.command("report")(report_command)
+    audits = typer.Typer(help="See whether anything knows what it cannot have known yet.")
+    audits.callback()(_audits)
+    audits.command("lookahead")(audit_lookahead_command)
+    app.add_typer(audits, name="audit")
 
 
 def _day(text: str | None) -> date | None:
@@ -104,3 +108,39 @@ def report_command(
     from research.reports.command import run_report
 
     run_report(folder, out, as_json=as_json)
+
+
+def _audits() -> None:
+    """See whether anything knows what it cannot have known yet."""
+
+
+def audit_lookahead_command(  # noqa: PLR0913 - one parameter for each option
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[STRATEGY]...", help="As in STRATEGIES; all files by default."),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Audit on these bars; on made-up ones by default.")
+    ] = None,
+    first: Annotated[
+        str | None, typer.Option("--from", help="The span that is judged begins, YYYY-MM-DD.")
+    ] = None,
+    last: Annotated[str | None, typer.Option("--to", help="… and ends.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the made-up bars.")] = 1,
+    env_file: EnvFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Look for strategies, fitted files and runs that use later bars; exit 1 when one does."""
+    from research.audit.command import Options, run_audit
+
+    run_audit(
+        Options(
+            names=tuple(names or ()),
+            data=data,
+            first=_day(first),
+            last=_day(last),
+            seed=seed,
+            env_file=env_file,
+            as_json=as_json,
+        )
+    )

@@ -21,6 +21,10 @@ from exchange.markets.shapes import (
 from research.backtest.history import Frame
 
 _SESSION_MINUTES = 390
+TURNOVER_SESSIONS = 60
+"""Sessions whose median turnover says how wide a symbol's spread is."""
+TURNOVER_EVERY_SESSIONS = 20
+"""How often it is measured anew; each session at a file's beginning."""
 
 
 class FillAt(StrEnum):
@@ -81,21 +85,38 @@ FREE = Costs(half_spread_bps=0.0, impact_bps=0.0, volume_share_max=1e9)
 
 
 class Spread:
-    """Half the quoted spread of each symbol, as a share of its price."""
+    """Half the quoted spread of each symbol, as a share of its price, by what it traded before."""
 
     def __init__(self, daily: Frame, costs: Costs, *, open_delay_s: float) -> None:
-        """Make the table. Turnover is the file's median: a trait of the symbol's spread, not
-        something a strategy sees."""
+        """Take the daily bars that turnover is measured on; nothing is known until `begin`."""
         self.is_free = costs.half_spread_bps == 0.0
-        if costs.half_spread_bps is not None:
-            self._bps = np.full(daily.close.shape[1], costs.half_spread_bps)
-            self._at_open = 1.0
+        self._is_fixed = costs.half_spread_bps is not None
+        self._daily = daily
+        self._measured_at = -TURNOVER_EVERY_SESSIONS
+        width = daily.close.shape[1]
+        self._bps = np.full(width, costs.half_spread_bps or HALF_SPREAD_BPS_MAX)
+        self._at_open = 1.0
+        if not self._is_fixed:
+            minute = min(int(open_delay_s // 60), _SESSION_MINUTES - 1)
+            self._at_open = float(spread_shape(_SESSION_MINUTES)[minute])
+
+    def begin(self, session: int) -> None:
+        """Measure turnover anew where it is time to: on sessions before this one only, so that a
+        price of today never depends on what is traded later. Unknown turnover has the widest
+        spread."""
+        is_young = session < TURNOVER_EVERY_SESSIONS
+        if self._is_fixed or not (
+            is_young or session - self._measured_at >= TURNOVER_EVERY_SESSIONS
+        ):
             return
-        turnover = np.maximum(_median_turnover(daily), DOLLAR_VOLUME_MIN_USD)
-        bps = HALF_SPREAD_BPS_AT_1_BILLION * (1e9 / turnover) ** HALF_SPREAD_EXPONENT
+        self._measured_at = session
+        known = slice(max(0, session - TURNOVER_SESSIONS), session)
+        turnover = _median_turnover(self._daily.close[known], self._daily.volume[known])
+        bps = (
+            HALF_SPREAD_BPS_AT_1_BILLION
+            * (1e9 / np.maximum(turnover, DOLLAR_VOLUME_MIN_USD)) ** HALF_SPREAD_EXPONENT
+        )
         self._bps = np.clip(bps, HALF_SPREAD_BPS_MIN, HALF_SPREAD_BPS_MAX)
-        minute = min(int(open_delay_s // 60), _SESSION_MINUTES - 1)
-        self._at_open = float(spread_shape(_SESSION_MINUTES)[minute])
 
     def touch(self, price_usd: Floats, *, near_open: bool = False) -> tuple[Floats, Floats]:
         """Return bids and asks `[n]` around prices, on the tick grid away from the price.
@@ -117,8 +138,8 @@ _GRID = 1e-6
 """Absorbs float rounding where a price lies on the grid already."""
 
 
-def _median_turnover(daily: Frame) -> Floats:
-    dollars = np.where(daily.volume > 0, daily.close * daily.volume, np.nan)
+def _median_turnover(close: Floats, volume: Floats) -> Floats:
+    dollars = np.where(volume > 0, close * volume, np.nan)
     known = np.isfinite(dollars).any(axis=0)
     medians = np.zeros(dollars.shape[1])
     if known.any():

@@ -167,6 +167,7 @@ class Player:
 
     def _play(self, index: int) -> None:
         session = self._sessions[index]
+        self._spread.begin(index)
         before = len(self.recording.fills), len(self.recording.orders)
         self._outside.before_open(session, self._shares, self._last_usd, self._post)
         self._post(SessionOpened(at=session.opens_at, session=session))

@@ -1,0 +1,1 @@
+"""Does anything know what it cannot have known yet? Strategies, fitted files, and the backtest."""
