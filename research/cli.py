@@ -8,6 +8,7 @@ import typer
 
 from daemon.commands.options import EnvFile
 from daemon.commands.printing import AsJson
+from research.evaluation.cli import walk_forward_command
 
 
 def add_to(app: typer.Typer) -> None:
@@ -18,6 +19,7 @@ def add_to(app: typer.Typer) -> None:
     audits.callback()(_audits)
     audits.command("lookahead")(audit_lookahead_command)
     app.add_typer(audits, name="audit")
+    app.command("walk-forward")(walk_forward_command)
 
 
 def _day(text: str | None) -> date | None:

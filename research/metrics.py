@@ -25,6 +25,12 @@ def returns_of(equity: Floats) -> Floats:
     return returns
 
 
+def compounded(returns: Floats) -> Floats:
+    """Return the curve `[t + 1]` from 1 that returns `[t]` make."""
+    curve: Floats = np.concatenate([[1.0], np.cumprod(1.0 + returns)])
+    return curve
+
+
 def growth(equity: Floats, periods_per_year: float = TRADING_DAYS) -> float:
     """Return the compound growth a year of a curve `[t]` (0.07 = 7 % a year)."""
     periods = len(equity) - 1
