@@ -61,10 +61,13 @@ class Processes:
         self, work: Callable[[Item], Result], items: Sequence[Item], stop: Callable[[], bool]
     ) -> Iterator[Result]:
         """Yield results in order; workers that are still busy when asked to stop are ended."""
+        context = multiprocessing.get_context("forkserver")
+        # What the work needs is imported once, not once a worker.
+        context.set_forkserver_preload([work.__module__])
         with _one_arithmetic_thread():
             executor = ProcessPoolExecutor(
                 min(self._workers, max(1, len(items))),
-                mp_context=multiprocessing.get_context("spawn"),
+                mp_context=context,
                 initializer=_leave_interrupts_to_the_parent,
             )
             others = {child.pid for child in multiprocessing.active_children()}

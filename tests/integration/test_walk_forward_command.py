@@ -4,7 +4,6 @@ import json
 import shutil
 import signal
 from collections.abc import Iterator
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,11 @@ import typer
 from typer.testing import CliRunner
 
 from domain.errors import ConfigurationFault, Refused
-from exchange.sessions import xnys_calendar
 from research.cli import add_to
 from research.evaluation import command
 from research.evaluation.results import load
-from tests.support.backtests import drawn_bars
+from tests.support.bar_files import CALENDAR, daily_bars_file
 
-CALENDAR = xnys_calendar(date(2018, 1, 2), date(2019, 12, 31))
 STRATEGIES = "sma_crossover(fast_bars=3|5,slow_bars=8),mean_reversion(window_bars=10)"
 UNCROSSED = ("--cross-validate", "off")
 SPLIT = ("--train", "60", "--test", "40", "--cross-validate", "3,2", "--embargo", "8")
@@ -33,23 +30,11 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
-def bars_file(folder: Path, *, sessions: int = 150) -> Path:
-    bars = drawn_bars(sessions, 3, seed=11)
-    lines = ["symbol,date,open,high,low,close,volume"]
-    for column, symbol in enumerate(("AAPL", "MSFT", "XOM")):
-        for row, session in enumerate(CALENDAR.sessions[:sessions]):
-            numbers = [bars[k][row, column] for k in ("open", "high", "low", "close", "volume")]
-            lines.append(f"{symbol},{session.day}," + ",".join(f"{v:.2f}" for v in numbers))
-    path = folder / "bars.csv"
-    path.write_text("\n".join(lines) + "\n")
-    return path
-
-
 def run(folder: Path, *more: str, split: tuple[str, ...] = SPLIT) -> dict[str, Any]:
     app = typer.Typer()
     add_to(app)
     arguments = [
-        "walk-forward", "--data", str(bars_file(folder)), "--out", str(folder / "result"),
+        "walk-forward", "--data", str(daily_bars_file(folder)), "--out", str(folder / "result"),
         "--workers", "1", "--json", *split, *more,
     ]  # fmt: skip
     if "--strategies" not in more:
