@@ -64,15 +64,14 @@ class Processes:
         context = multiprocessing.get_context("forkserver")
         # What the work needs is imported once, not once a worker.
         context.set_forkserver_preload([work.__module__])
-        with _one_arithmetic_thread():
-            executor = ProcessPoolExecutor(
-                min(self._workers, max(1, len(items))),
-                mp_context=context,
-                initializer=_leave_interrupts_to_the_parent,
-            )
-            others = {child.pid for child in multiprocessing.active_children()}
-            waiting = [executor.submit(work, item) for item in items]
-            children = {child.pid for child in multiprocessing.active_children()} - others
+        executor = ProcessPoolExecutor(
+            min(self._workers, max(1, len(items))),
+            mp_context=context,
+            initializer=_leave_interrupts_to_the_parent,
+        )
+        others = {child.pid for child in multiprocessing.active_children()}
+        waiting = [executor.submit(work, item) for item in items]
+        children = {child.pid for child in multiprocessing.active_children()} - others
         finished = False
         try:
             for future in waiting:
@@ -105,20 +104,6 @@ def _end(
         if child.pid in children:
             child.terminate()
     executor.shutdown(wait=True, cancel_futures=True)
-
-
-class _one_arithmetic_thread:
-    """Processes started inside take one arithmetic thread each: more would wait for each other."""
-
-    def __enter__(self) -> None:
-        self._before = os.environ.get("OMP_NUM_THREADS")
-        os.environ["OMP_NUM_THREADS"] = "1"
-
-    def __exit__(self, *_: object) -> None:
-        if self._before is None:
-            os.environ.pop("OMP_NUM_THREADS", None)
-        else:
-            os.environ["OMP_NUM_THREADS"] = self._before
 
 
 def _leave_interrupts_to_the_parent() -> None:
