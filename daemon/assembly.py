@@ -29,6 +29,7 @@ from daemon.runner import Observers, Runner, Timing
 from daemon.settings import Settings
 from daemon.taping import Taper
 from daemon.tokens import control_token
+from daemon.vitals import Sources, Vitals
 from domain.events import Event, OperatorAsked
 from domain.portfolio import AccountReport
 from domain.ports import Clock
@@ -87,6 +88,15 @@ class Assembly:
             writer=ground.machine.writer(),
             on_failure=lambda fault: self.runner.disk_failed(fault),
             on_saved=lambda took_s: self.metrics.snapshot_saved(self._real_time_s(), took_s),
+        )
+        self.vitals = Vitals(
+            Sources(
+                clock=ground.clock,
+                fs=ground.machine.fs,
+                directory=ground.files.directory,
+                take_slowest_fsync_s=self.recorder.take_slowest_s,
+                venue_time=ground.connection.broker.now,
+            )
         )
         self.taper = Taper(
             ground.machine.fs,
@@ -212,6 +222,13 @@ class Assembly:
         if is_reconnect:
             _log.warning("stream_reconnected")
             self.runner.reconcile_soon(self.feeds.reconcile)
+
+    def lagged(self, lag_s: float) -> None:
+        """Take in by how much the loop came late, and report how we are when that is due."""
+        self.metrics.loop_lagged(lag_s)
+        report = self.vitals.lagged(lag_s)
+        if report is not None:
+            self.runner.post(report)
 
     def publish_counts(self) -> None:
         """Bring the running totals of the fetcher and the budgets into the metrics."""

@@ -314,6 +314,7 @@ class _Program:
                 sessions,
                 begin(feeds.quotes(), "quotes"),
                 begin(feeds.reconciling(assembly.is_quiet), "reconciling"),
+                begin(assembly.vitals.watch_clock(), "venue-clock"),
             ]
             ready = begin(self._say_ready(assembly), "ready")
             await asyncio.wait({stopping, sessions}, return_when=asyncio.FIRST_COMPLETED)
@@ -347,7 +348,7 @@ class _Program:
         while True:
             due_s = loop.time() + BEAT_S
             await asyncio.sleep(BEAT_S)
-            assembly.metrics.loop_lagged(max(0.0, loop.time() - due_s))
+            assembly.lagged(max(0.0, loop.time() - due_s))
             watchdog.beat()
             self._manager.progressed()
             assembly.publish_counts()

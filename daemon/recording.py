@@ -1,6 +1,7 @@
 """Writing the journal and the snapshots off the loop, in order, on one thread."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -47,6 +48,8 @@ class Recorder:
         self._on_saved = on_saved
         self._writer = writer
         self._waiting = 0
+        self._begun_s: deque[float] = deque()
+        self._slowest_s = 0.0
         self.is_failed = False
 
     def record(self, fact: Fact) -> None:
@@ -55,7 +58,23 @@ class Recorder:
 
     def record_durably(self, fact: Fact) -> "asyncio.Future[int]":
         """Write a fact; the future is done when it and all before it are durable."""
-        return self._submit(lambda: self._append_durably(fact))
+        now_s = asyncio.get_running_loop().time
+        self._begun_s.append(now_s())
+        durable = self._submit(lambda: self._append_durably(fact))
+        durable.add_done_callback(lambda done: self._synced(now_s()))
+        return durable
+
+    def take_slowest_s(self) -> float:
+        """Return the longest that a durable write took since last asked, one that has not come
+        back yet among them; in loop seconds."""
+        slowest_s, self._slowest_s = self._slowest_s, 0.0
+        if not self._begun_s:
+            return slowest_s
+        return max(slowest_s, asyncio.get_running_loop().time() - self._begun_s[0])
+
+    def _synced(self, now_s: float) -> None:
+        # In the order in which they were handed over.
+        self._slowest_s = max(self._slowest_s, now_s - self._begun_s.popleft())
 
     def save(self, snapshot: Snapshot) -> "asyncio.Future[None]":
         """Save a snapshot; it covers exactly the records handed over before it."""

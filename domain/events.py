@@ -203,6 +203,7 @@ Event = (
     | AccountReported
     | OperatorAsked
     | StateDistrusted
+    | VitalsMeasured
     | StrategyHung
     | StoppingBegan
 )

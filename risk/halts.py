@@ -22,8 +22,16 @@ class Cause(StrEnum):
     """What latches a trading state. `TradingStatus.cause` lists all that hold, comma between."""
 
     DISTRUST = "distrust"
+    RECONCILE_MISMATCH = "reconcile_mismatch"
+    ORDER_RATE = "order_rate"
     OPERATOR_HALT = "operator_halt"
     DRAWDOWN = "drawdown"
+    REPEATED_EXECUTION = "repeated_execution"
+    REJECT_RATE = "reject_rate"
+    STALE_DATA = "stale_data"
+    CLOCK_SKEW = "clock_skew"
+    LOOP_LAG = "loop_lag"
+    DISK = "disk"
     REPEATED_DAILY_LOSS = "repeated_daily_loss"
     DAILY_LOSS = "daily_loss"
     OPERATOR_REDUCE = "operator_reduce"
@@ -49,6 +57,20 @@ LATCHES: Mapping[Cause, Latch] = {
         resumes="`tradewind resume distrust` once the book is right",
         must_be_named=True,
     ),
+    Cause.RECONCILE_MISMATCH: Latch(
+        state=TradingState.HALTED,
+        severity=Severity.CRITICAL,
+        action="our book and the venue's do not come together: `tradewind state diff`",
+        resumes="`tradewind resume reconcile_mismatch` once they agree",
+        must_be_named=True,
+    ),
+    Cause.ORDER_RATE: Latch(
+        state=TradingState.HALTED,
+        severity=Severity.CRITICAL,
+        action="the program sends far more than it should: `tradewind orders` says what and why",
+        resumes="`tradewind resume order_rate` once that is explained",
+        must_be_named=True,
+    ),
     Cause.OPERATOR_HALT: Latch(
         state=TradingState.HALTED,
         severity=Severity.WARNING,
@@ -60,6 +82,48 @@ LATCHES: Mapping[Cause, Latch] = {
         severity=Severity.CRITICAL,
         action="find out why: `tradewind risk`, `tradewind fills`; then decide on the strategies",
         resumes="`tradewind resume drawdown`; the peak then counts anew",
+        must_be_named=True,
+    ),
+    Cause.REPEATED_EXECUTION: Latch(
+        state=TradingState.REDUCING,
+        severity=Severity.CRITICAL,
+        action="one symbol is bought and sold over and over: `tradewind fills`, then the strategy",
+        resumes="`tradewind resume repeated_execution`",
+        must_be_named=True,
+    ),
+    Cause.REJECT_RATE: Latch(
+        state=TradingState.REDUCING,
+        severity=Severity.CRITICAL,
+        action="the venue refuses our orders: `tradewind orders` has its reason beside each",
+        resumes="`tradewind resume reject_rate` once they would be accepted",
+        must_be_named=True,
+    ),
+    Cause.STALE_DATA: Latch(
+        state=TradingState.REDUCING,
+        severity=Severity.CRITICAL,
+        action="no prices come in: `tradewind doctor` for connectivity, budget and data plan",
+        resumes="`tradewind resume stale_data` once quotes are fresh",
+        must_be_named=True,
+    ),
+    Cause.CLOCK_SKEW: Latch(
+        state=TradingState.REDUCING,
+        severity=Severity.CRITICAL,
+        action="this machine's clock is not the venue's: set it by NTP, see `tradewind doctor`",
+        resumes="`tradewind resume clock_skew` once it is right",
+        must_be_named=True,
+    ),
+    Cause.LOOP_LAG: Latch(
+        state=TradingState.REDUCING,
+        severity=Severity.CRITICAL,
+        action="the daemon stood still: a slow strategy, or a machine with too much to do",
+        resumes="`tradewind resume loop_lag` once it runs freely",
+        must_be_named=True,
+    ),
+    Cause.DISK: Latch(
+        state=TradingState.REDUCING,
+        severity=Severity.CRITICAL,
+        action="the state's disk is nearly full or very slow: make room, or find what uses it",
+        resumes="`tradewind resume disk` once there is room again",
         must_be_named=True,
     ),
     Cause.REPEATED_DAILY_LOSS: Latch(
@@ -99,7 +163,15 @@ class LossesSeen:
     earlier_trips: int = 0
 
 
-Observation = LossesSeen | SessionOpened | OperatorAsked | StateDistrusted
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakersTripped:
+    """A measurement lies beyond its limit: what trips, and the evidence for each (see
+    `risk.breakers.trips`)."""
+
+    evidence: Mapping[Cause, str]
+
+
+Observation = LossesSeen | BreakersTripped | SessionOpened | OperatorAsked | StateDistrusted
 
 
 def next_status(
@@ -112,6 +184,8 @@ def next_status(
     match observation:
         case LossesSeen():
             return _latched(status, _loss_causes(status, observation, limits), now)
+        case BreakersTripped():
+            return _latched(status, observation.evidence, now)
         case StateDistrusted():
             said = {Cause.DISTRUST: f"{observation.cause}: {observation.evidence}"}
             return _latched(status, said, now)
@@ -141,13 +215,6 @@ def resume_refusal(status: TradingStatus, subject: str) -> str:
         return ""
     names = _BETWEEN_CAUSES.join(left)
     return f"still held by {names}: type `tradewind resume {','.join(left)}` once that is settled"
-
-
-def wants_flatten(before: TradingStatus, after: TradingStatus, limits: RiskLimits) -> bool:
-    """Return whether this change asks for every position to be closed."""
-    began = set(causes_of(after)) - set(causes_of(before))
-    is_drawdown = Cause.DRAWDOWN in began and limits.on_max_drawdown == "flatten"
-    return is_drawdown or Cause.FLATTEN in began
 
 
 def bases_after_resume(

@@ -71,6 +71,10 @@ class FileSystem(Protocol):
         """Return once the directory's names are durable."""
         ...
 
+    def free_bytes(self, directory: Path) -> int:
+        """Return how much may still be written there."""
+        ...
+
 
 class _LocalFile:
     __slots__ = ("_descriptor",)
@@ -142,6 +146,11 @@ class LocalFileSystem:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+    def free_bytes(self, directory: Path) -> int:
+        """Return what the file system has left for us."""
+        found = os.statvfs(directory)
+        return found.f_bavail * found.f_frsize
 
     def sync_directory(self, directory: Path) -> None:
         """Make the directory's names durable."""

@@ -53,6 +53,7 @@ class MemoryFileSystem:
     def __init__(self) -> None:
         self.operations = 0
         self.life = 0
+        self.left_bytes = 10**12
         self.log: list[str] = []
         self._fails_from: int | None = None
         self._error = errno.EIO
@@ -142,6 +143,10 @@ class MemoryFileSystem:
         self.count_operation(f"sync directory {directory.name}")
         kept = {p: c for p, c in self._durable.items() if p.parent != directory}
         self._durable = kept | {p: c for p, c in self._seen.items() if p.parent == directory}
+
+    def free_bytes(self, directory: Path) -> int:
+        """Return what is left: much, unless a test says otherwise."""
+        return self.left_bytes
 
     def _content(self, path: Path) -> _Content:
         try:

@@ -250,6 +250,10 @@ class AlpacaBroker:
         """Return the venue's own clock."""
         return decode_clock(await self.api.get("/clock", lane=Lane.RECONCILE))
 
+    async def now(self) -> datetime:
+        """Return the venue's market time."""
+        return (await self.clock()).at
+
     async def updates(self) -> AsyncGenerator[OrderUpdate | Fill | StreamConnected, None]:
         """Yield what happens to our orders; reconnects by itself, each event at least once."""
         async with aclosing(self.stream.updates()) as events:

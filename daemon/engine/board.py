@@ -1,7 +1,7 @@
 """The latest quotes of the universe: as values for the gate, as arrays for strategies."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import numpy as np
@@ -56,6 +56,11 @@ class Board:
                 self._bid[column] = quote.bid_usd
                 self._ask[column] = quote.ask_usd
                 self._quoted_s[column] = quote.quoted_at.timestamp()
+
+    def newest_quoted_at(self) -> datetime | None:
+        """Return when the youngest quote of all was made, None before the first."""
+        newest_s = float(np.fmax.reduce(self._quoted_s))
+        return datetime.fromtimestamp(newest_s, UTC) if newest_s == newest_s else None
 
     def arrays(self, as_of: datetime) -> Quotes:
         """Return bids, asks and ages `[n]`, NaN where there was no quote yet."""

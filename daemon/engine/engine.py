@@ -8,6 +8,7 @@ from typing import Any
 from allocation.allocate import Allocator
 from allocation.rules import AllocationRules
 from daemon.engine.board import Board
+from daemon.engine.breaking import Breaking
 from daemon.engine.commands import Ask, Command, Record, Save, ScheduleDecision
 from daemon.engine.core import Core
 from daemon.engine.deciding import Deciding, cancel
@@ -40,10 +41,12 @@ from domain.events import (
     SubmitStarted,
     SubmitUnresolved,
     SubmitWithheld,
+    VitalsMeasured,
 )
 from domain.instruments import Symbol, Universe
 from domain.market import Bar
 from domain.snapshot import Snapshot
+from risk.breakers import Level
 from risk.gate import RiskGate
 from risk.limits import RiskLimits
 from state.records import Noted
@@ -95,7 +98,8 @@ class Engine:
         self._ordering = Ordering(self._core)
         self._guarding = Guarding(self._core)
         self._operating = Operating(self._core, self._opinions, self._guarding)
-        self._reconciling = Reconciling(self._core, self._guarding)
+        self._breaking = Breaking(self._core, self._guarding)
+        self._reconciling = Reconciling(self._core, self._guarding, self._breaking)
         self._heavy = frozenset(
             name
             for name, entry in parts.rules.strategies.items()
@@ -132,6 +136,10 @@ class Engine:
             s for s in dict.fromkeys((*self.memory.portfolio.positions, *ordered)) if s in known
         ]
 
+    def breakers(self) -> tuple[Level, ...]:
+        """Return how every circuit breaker stands."""
+        return self._breaking.levels()
+
     @property
     def operator_answer(self) -> str:
         """What came of the operator's last wish, in words."""
@@ -160,17 +168,18 @@ class Engine:
             OpinionGiven: self._on_opinion,
             OpinionFailed: self._on_failure,
             DecisionDue: lambda e: self._decide(e.slot_at),
-            OrderFilled: self._ordering.filled,
-            OrderChanged: self._ordering.changed,
-            SubmitStarted: self._ordering.started,
+            OrderFilled: self._on_fill,
+            OrderChanged: lambda e: [*self._ordering.changed(e), *self._breaking.answered()],
+            SubmitStarted: lambda e: [*self._ordering.started(e), *self._breaking.submitted(e)],
             SubmitWithheld: self._ordering.withheld,
-            SubmitRejected: self._ordering.rejected,
+            SubmitRejected: lambda e: [*self._ordering.rejected(e), *self._breaking.answered()],
             SubmitUnresolved: self._ordering.unresolved,
             AccountReported: self._reconciling.account,
             SessionOpened: self._on_open,
             SessionClosed: self._on_close,
             OperatorAsked: self._operating.asked,
             StateDistrusted: self._guarding.distrust,
+            VitalsMeasured: self._breaking.measured,
             StrategyHung: self._opinions.hung,
             StoppingBegan: lambda _: self._stop(),
         }
@@ -259,6 +268,12 @@ class Engine:
         self._open_slots.pop(slot_at, None)
         self._opinions.close(slot_at)
         self.memory.count("slots_missed")
+
+    def _on_fill(self, event: OrderFilled) -> list[Command]:
+        commands = self._ordering.filled(event)
+        if commands and event.fill.client_order_id in self.memory.orders:
+            commands += self._breaking.filled(event)
+        return commands
 
     # --- sessions --------------------------------------------------------------------------------
 

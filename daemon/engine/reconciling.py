@@ -1,6 +1,7 @@
 """Our book beside the venue's: differences are looked at, told, and adopted as external."""
 
 from daemon.engine.commands import Command, Notify, RecordDurably, Save
+from daemon.engine.breaking import Breaking
 from daemon.engine.core import Core
 from daemon.engine.guarding import Guarding
 from domain.events import AccountReported, StateDistrusted
@@ -19,9 +20,10 @@ cancels are still on their way when it is seen the first time."""
 class Reconciling:
     """Compares after every AccountReported; the first one makes the engine ready."""
 
-    def __init__(self, core: Core, guarding: Guarding) -> None:
+    def __init__(self, core: Core, guarding: Guarding, breaking: Breaking) -> None:
         self._core = core
         self._guarding = guarding
+        self._breaking = breaking
         self._risen: frozenset[str] = frozenset()
         self._last: tuple[object, ...] = ()
         self._times = 0
@@ -38,12 +40,13 @@ class Reconciling:
         first, memory.is_reconciled = not memory.is_reconciled, True
         if not (found.positions or found.cash_usd or found.averages):
             self._times = 0
-            return commands
+            return [*commands, *self._breaking.compared(is_equal=True)]
         # While an order works, it may have filled between two answers of one report.
         at_once = first and not memory.working
         if found.can_adopt and (at_once or self._is_confirmed(found)):
             commands += self._adopt(event, found)
-        return commands
+            return [*commands, *self._breaking.compared(is_equal=True)]
+        return [*commands, *self._breaking.compared(is_equal=False)]
 
     def _advance(self, found: Differences) -> list[Command]:
         core = self._core

@@ -9,6 +9,7 @@ from domain.instruments import Symbol
 from domain.orders import TimeInForce
 from domain.ports import Strategy
 from domain.signals import StrategyName
+from risk.breakers import BreakerLimits
 from risk.view import AssetRights
 
 
@@ -58,6 +59,7 @@ class EngineRules:
     """Seconds before the close at which positions are left; None keeps them overnight."""
     cancels_at_stop: bool = True
     """A clean stop cancels what works; else it is left at the venue and found again."""
+    breakers: BreakerLimits = field(default_factory=BreakerLimits)
     stale_bars_max: int = 10
     cluster_correlation: float = 0.8
     cluster_days: int = 60

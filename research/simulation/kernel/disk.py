@@ -23,6 +23,9 @@ GARBLED = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+FREE_BYTES = 10**12
+
+
 class DiskFaults:
     """How often what befalls: shares of the operations that change something."""
 
@@ -200,6 +203,10 @@ class Disk:
         kept = {p: c for p, c in self._durable.items() if p.parent != directory}
         self._durable = kept | self._names_of(directory)
         self._history.pop(directory, None)
+
+    def free_bytes(self, directory: Path) -> int:
+        """Return what is left; this disk never fills up by itself."""
+        return FREE_BYTES
 
     def _note(self, directory: Path) -> None:
         self._history.setdefault(directory, []).append(self._names_of(directory))
