@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -34,6 +34,7 @@ from domain.events import Event, OperatorAsked
 from domain.portfolio import AccountReport
 from domain.ports import Clock
 from domain.snapshot import Snapshot, TradingState
+from risk.breakers import Level
 from state import ledger, tape
 
 READY_AGE_S_MAX = 120.0
@@ -168,6 +169,10 @@ class Assembly:
         """Return the state as of now."""
         return self.engine.snapshot(self.clock.now())
 
+    def breakers(self) -> Sequence[Level]:
+        """Return how every circuit breaker stands."""
+        return self.engine.breakers()
+
     async def operate(self, asked: OperatorAsked) -> views.Document:
         """Hand an operator's wish to the engine and return what came of it."""
         if asked.order is not None and asked.order.symbol in self.engine.core.instruments:
@@ -229,6 +234,8 @@ class Assembly:
         report = self.vitals.lagged(lag_s)
         if report is not None:
             self.runner.post(report)
+            self.metrics.vitals.measured(report, is_taping=not self.taper.why_ended)
+            self.metrics.vitals.judged(self.engine.breakers())
 
     def publish_counts(self) -> None:
         """Bring the running totals of the fetcher and the budgets into the metrics."""

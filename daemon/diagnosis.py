@@ -15,6 +15,7 @@ from daemon.words import day_and_time, percent, usd
 from domain.instruments import Symbol, Universe
 from domain.money import to_usd
 from domain.snapshot import Snapshot, TradingState
+from risk.breakers import Level as BreakerLevel
 
 SKEW_S_MAX: Final = 2.0
 """A clock further off than this makes quotes look stale, or from the future."""
@@ -168,6 +169,19 @@ def of_limits(
         level=Level.OK,
         text=f"gross {worth(reach)} when all {len(universe)} symbols are wanted",
     )
+
+
+def of_breakers(found: Sequence[BreakerLevel]) -> Iterator[Finding]:
+    """Yield every circuit breaker with its limit, and which of them holds trading back."""
+    for level in found:
+        text = f"{level.limit} ({level.setting})"
+        if level.is_tripped:
+            text = f"TRIPPED; {text}; `tradewind resume {level.cause}` once it is settled"
+        yield Finding(
+            subject=f"breaker: {level.cause}",
+            level=Level.NOTE if level.is_tripped else Level.OK,
+            text=text,
+        )
 
 
 def of_share_prices(

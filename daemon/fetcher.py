@@ -85,11 +85,6 @@ class PriceFetcher:
         """What was thrown away because it cannot be true."""
         return self._source.invalid
 
-    @property
-    def invalid_totals(self) -> dict[str, int]:
-        """How many data were ever thrown away, by reason."""
-        return dict(self._source.invalid.totals)
-
     def take_invalid(self) -> dict[str, int]:
         """Return how many data were thrown away since the last call, by reason."""
         return self._source.invalid.take()

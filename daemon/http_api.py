@@ -2,7 +2,7 @@
 
 import asyncio
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,6 +17,7 @@ from domain.events import Action, OperatorAsked
 from domain.instruments import Instrument, Symbol
 from domain.ports import Clock
 from domain.snapshot import Snapshot
+from risk.breakers import Level
 
 BODY_BYTES_MAX = 16_384
 EVENTS_WAITING_MAX = 256
@@ -31,6 +32,10 @@ class Daemon(Protocol):
 
     def snapshot(self) -> Snapshot:
         """Return the state as of now."""
+        ...
+
+    def breakers(self) -> Sequence[Level]:
+        """Return how every circuit breaker stands."""
         ...
 
     async def operate(self, asked: OperatorAsked) -> views.Document:
@@ -181,7 +186,12 @@ class _Routes:
         except ValueError as fault:
             return _json({"error": str(fault)}, status=400)
         shown = document(
-            name, self._daemon.snapshot(), self._instruments, running=True, limit=limit
+            name,
+            self._daemon.snapshot(),
+            self._instruments,
+            running=True,
+            limit=limit,
+            breakers=self._daemon.breakers(),
         )
         return _json(shown | self._about if name in WITH_ABOUT else shown)
 

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Info, ProcessCollector, generat
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from daemon.metric_series import PREFIX, SeriesMaker
+from daemon.metric_vitals import VitalSeries
 from domain.instruments import Sector
 from domain.orders import Fill, OrderStatus, Side
 from domain.signals import OpinionFault, StrategyName
@@ -96,6 +97,7 @@ class Metrics:
         self._make_order_series(make)
         self._make_account_series(make)
         self._make_trust_series(make)
+        self.vitals = VitalSeries(make)
 
     # --- reading -----------------------------------------------------------------------------
 
@@ -250,10 +252,6 @@ class Metrics:
         for symbol in decision.outcomes.values():
             for denial in symbol.denials:
                 self._denials.add(denial.rule)
-
-    def denied(self, rule: str) -> None:
-        """Note an objection outside a decision (to an exit, to an operator's order)."""
-        self._denials.add(rule)
 
     def slot_missed(self) -> None:
         """Note a slot that is too old to be decided."""

@@ -25,7 +25,8 @@ from daemon.machine import Machine, ReadableNote, Watch, this_machine
 from daemon.pacing import ClockPacing, LockstepPacing, Pacing, VenuePacing
 from daemon.report import RunReport, report_of
 from daemon.sdnotify import ServiceManager
-from daemon.settings import WHERE_TO_GET_KEYS, Settings
+from daemon.settings import Settings
+from daemon.settings_conflicts import WHERE_TO_GET_KEYS
 from domain.errors import ConfigurationFault, NotAuthorized, TradewindError, VenueError
 from domain.events import StoppingBegan, StrategyHung
 from domain.portfolio import AccountReport

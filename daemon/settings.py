@@ -4,12 +4,10 @@ Shares (of equity, of a day's volume) and dollars are `Decimal`; the text under 
 explanation in `.env.example`.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -21,6 +19,7 @@ from pydantic import (
 )
 
 from allocation.rules import DEFAULT_TIER_BUDGETS
+from daemon.settings_conflicts import Disagreement, conflicts
 from daemon.settings_values import (
     BarLength,
     Folder,
@@ -56,10 +55,6 @@ from risk.limits import DEFAULT_SECTOR_CAPS
 DEFAULT_TIERS: Mapping[Tier, Decimal] = {
     tier: Decimal(str(budget)) for tier, budget in DEFAULT_TIER_BUDGETS.items()
 }
-WHERE_TO_GET_KEYS = (
-    "sign in at https://app.alpaca.markets, switch to Paper trading (top left), "
-    "Home → API keys → Generate, and write both into .env"
-)
 
 
 class Settings(BaseModel):
@@ -243,6 +238,26 @@ class Settings(BaseModel):
     cluster_names_max: Annotated[int, PlainValidator(whole(1, 100))] = 2
     """…and may together hold this many positions' worth."""
 
+    # --- circuit breakers ------------------------------------------------------------------------
+    orders_sent_per_minute_max: Annotated[int, PlainValidator(whole(1, 100_000))] = 150
+    """Above this many orders sent in a minute, exits not counted, nothing is sent any more."""
+    rejects_per_hour_max: Annotated[int, PlainValidator(whole(1, 100_000))] = 20
+    """Above this many orders rejected by the venue in an hour: only orders toward zero."""
+    stale_data_seconds_max: Annotated[float, PlainValidator(number(1, 86_400, "seconds"))] = 120.0
+    """The newest quote of all is older than this in an open market: only orders toward zero."""
+    mismatches_in_a_row_max: Annotated[int, PlainValidator(whole(1, 10_000))] = 6
+    """Above this many account reports in a row that differ from our book: nothing is sent."""
+    repeated_executions_per_hour_max: Annotated[int, PlainValidator(whole(1, 100_000))] = 20
+    """One symbol went from buying to selling or back more often in an hour: only toward zero."""
+    clock_skew_seconds_max: Annotated[float, PlainValidator(number(0.1, 3600, "seconds"))] = 2.0
+    """This machine's clock is further than this from the venue's: only orders toward zero."""
+    loop_lag_seconds_max: Annotated[float, PlainValidator(number(0.1, 600, "seconds"))] = 5.0
+    """The daemon stood still for longer than this: only orders toward zero."""
+    disk_free_mb_min: Annotated[int, PlainValidator(whole(1, 10_000_000))] = 200
+    """Less than this is free where the state is: only orders toward zero."""
+    fsync_seconds_max: Annotated[float, PlainValidator(number(0.1, 600, "seconds"))] = 5.0
+    """Writing a record durably took longer than this: only orders toward zero."""
+
     # --- running ---------------------------------------------------------------------------------
     strategy_budget_ms: Annotated[float, PlainValidator(number(1, 60_000, "milliseconds"))] = 500.0
     """A strategy that takes longer is benched."""
@@ -299,94 +314,3 @@ class Settings(BaseModel):
         """Return every secret that is set, for scrubbing logs; never show them."""
         fields = (getattr(self, name) for name in type(self).model_fields)
         return tuple(f.get_secret_value() for f in fields if isinstance(f, SecretStr))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Conflict:
-    """Settings that are each well formed but not together."""
-
-    keys: tuple[str, ...]
-    message: str
-
-
-class Disagreement(ValueError):
-    """Some settings do not go together."""
-
-    def __init__(self, found: tuple[Conflict, ...]) -> None:
-        super().__init__("; ".join(c.message for c in found))
-        self.conflicts = found
-
-
-def conflicts(settings: Settings) -> Iterator[Conflict]:
-    """Yield what does not go together."""
-    yield from _out_of_order(settings)
-    yield from _wrong_keys(settings)
-    yield from _not_there_yet(settings)
-
-
-IN_ORDER = (
-    ("TARGET_POSITION_SIZE", "MAX_POSITION_SIZE"),
-    ("MAX_POSITION_SIZE", "MAX_GROSS_EXPOSURE"),
-    ("EXIT_STRENGTH", "ENTER_STRENGTH"),
-    ("MAX_DAILY_LOSS_PERCENT", "MAX_DRAWDOWN_PERCENT"),
-    ("POLL_SECONDS", "PRICE_TTL_SECONDS"),
-    ("COLLAR_BPS", "EXIT_COLLAR_BPS"),
-    ("BAR_SETTLE_SECONDS", "DECISION_MAX_AGE_SECONDS"),
-)
-"""Pairs of keys of which the first may not be above the second."""
-STRICTLY_BELOW = frozenset({"EXIT_STRENGTH"})
-
-
-def _out_of_order(settings: Settings) -> Iterator[Conflict]:
-    for small, large in IN_ORDER:
-        less, more = getattr(settings, small.lower()), getattr(settings, large.lower())
-        if less > more or (less == more and small in STRICTLY_BELOW):
-            yield Conflict(
-                keys=(small, large),
-                message=f"{small}={less} does not stay below {large}={more}",
-            )
-    first_s = settings.no_entry_first_minutes * 60
-    if settings.open_delay_seconds < first_s:
-        yield Conflict(
-            keys=("OPEN_DELAY_SECONDS", "NO_ENTRY_FIRST_MINUTES"),
-            message=f"OPEN_DELAY_SECONDS={settings.open_delay_seconds:g} is inside "
-            f"NO_ENTRY_FIRST_MINUTES={settings.no_entry_first_minutes}: the gate would deny what "
-            f"waited for the open; write {first_s} or more",
-        )
-    if settings.strategy_budget_ms >= settings.watchdog_seconds * 1000:
-        yield Conflict(
-            keys=("STRATEGY_BUDGET_MS", "WATCHDOG_SECONDS"),
-            message=f"STRATEGY_BUDGET_MS={settings.strategy_budget_ms:g} does not stay below "
-            f"WATCHDOG_SECONDS={settings.watchdog_seconds:g}: a slow strategy would look hung",
-        )
-
-
-def _not_there_yet(s: Settings) -> Iterator[Conflict]:
-    """Refuse what the words allow and no code does: better than a setting that does nothing."""
-    if s.extended_hours:
-        message = "EXTENDED_HOURS=on is not there yet; write off"
-        yield Conflict(keys=("EXTENDED_HOURS",), message=message)
-
-
-def _wrong_keys(s: Settings) -> Iterator[Conflict]:
-    key, secret = s.alpaca_api_key, s.alpaca_secret_key
-    if key and key.get_secret_value().startswith("AK"):
-        yield Conflict(
-            keys=("ALPACA_API_KEY",),
-            message=f"ALPACA_API_KEY=***: a live key; only paper keys (PK…): {WHERE_TO_GET_KEYS}",
-        )
-    host = urlsplit(s.exchange_url).hostname or ""
-    if host in LIVE_HOSTS:
-        yield Conflict(keys=("EXCHANGE_URL",), message="EXCHANGE_URL: a live URL is never used")
-    elif host.endswith(".alpaca.markets"):
-        message = "EXCHANGE_URL is the embedded exchange's; for Alpaca's write VENUE=paper instead"
-        yield Conflict(keys=("EXCHANGE_URL",), message=message)
-    if s.venue == "paper" and not (key and secret):
-        absent = [n for n, v in (("ALPACA_API_KEY", key), ("ALPACA_SECRET_KEY", secret)) if not v]
-        yield Conflict(
-            keys=tuple(absent),
-            message=f"VENUE=paper needs {' and '.join(absent)}: {WHERE_TO_GET_KEYS}",
-        )
-
-
-LIVE_HOSTS = frozenset({"api.alpaca.markets"})

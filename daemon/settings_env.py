@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr, ValidationError
 
-from daemon.settings import LIVE_HOSTS, Disagreement, Settings
+from daemon.settings import Settings
+from daemon.settings_conflicts import LIVE_HOSTS, Disagreement
 from domain.errors import ConfigurationFault
 
 KEYS: Mapping[str, str] = {n.upper(): n for n in Settings.model_fields if n != "warnings"}

@@ -16,6 +16,7 @@ HEADINGS: Mapping[str, str] = {
     "TARGET_POSITION_SIZE": "How much",
     "ORDER_STYLE": "Orders, and the limits on one",
     "STOP_LOSS_PERCENT": "Limits on losing",
+    "ORDERS_SENT_PER_MINUTE_MAX": "Circuit breakers; what trips stays so until a resume names it",
     "STRATEGY_BUDGET_MS": "Running",
     "HTTP_HOST": "Watching",
 }

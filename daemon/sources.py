@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from daemon import wiring
 from daemon.api_client import ApiClient, Document
 from daemon.documents import document
 from daemon.saved_state import StateFolder, folder_of, state_folders
@@ -13,6 +14,8 @@ from daemon.universe import load_universe
 from domain.errors import DaemonNotRunning, Refused
 from domain.instruments import Instrument, Symbol
 from domain.snapshot import Snapshot
+from risk.breakers import Readings, armed, levels
+from risk.halts import causes_of
 
 HOW_TO_START = "start it with `tradewind run` (or `make run` for the demonstration)"
 NOTHING_SAVED: Mapping[str, Document] = {
@@ -78,6 +81,8 @@ class SavedSource:
     folder: StateFolder
     snapshot: Snapshot
     instruments: Mapping[Symbol, Instrument]
+    limits: Mapping[str, float]
+    """Of the circuit breakers, by setting."""
 
     @property
     def is_running(self) -> bool:
@@ -97,7 +102,16 @@ class SavedSource:
 
     def document(self, name: str, limit: int | None = None) -> Document:
         """Make the document of the saved snapshot."""
-        shown = document(name, self.snapshot, self.instruments, running=False, limit=limit)
+        # Nothing is measured while nothing runs: what is armed, and what holds, is known.
+        held = causes_of(self.snapshot.trading)
+        shown = document(
+            name,
+            self.snapshot,
+            self.instruments,
+            running=False,
+            limit=limit,
+            breakers=levels(Readings(), self.limits, held),
+        )
         return {**shown, "state_dir": str(self.folder.path)}
 
 
@@ -149,7 +163,8 @@ def find_source(settings: Settings) -> LiveSource | SavedSource | NoSource:
         snapshot = folder.load()
         if snapshot is not None:
             known = {i.symbol: i for i in load_universe(settings).instruments}
-            return SavedSource(folder=folder, snapshot=snapshot, instruments=known)
+            limits = armed(wiring.breaker_limits(settings), wiring.risk_limits(settings))
+            return SavedSource(folder=folder, snapshot=snapshot, instruments=known, limits=limits)
     return NoSource(root=settings.state_dir, venue=settings.venue)
 
 

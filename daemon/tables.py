@@ -100,11 +100,12 @@ def state_text(status: Document) -> Text:
 
 def status(document: Document) -> RenderableType:
     """Return the one-page answer to "how is it doing?"."""
-    exposure = document["exposure"]
+    exposure, tripped = document["exposure"], document["breakers_tripped"]
     sectors = sorted(exposure["sectors"].items(), key=lambda kv: -float(kv[1]))
     return facts(
         {
             "Trading": state_text(document),
+            "Breakers": "tripped: " + ", ".join(tripped) if tripped else "armed",
             "Equity": f"{usd(document['equity_usd'])}, cash {usd(document['cash_usd'])}",
             "Today": signed_usd(document["profit_today_usd"]),
             "Drawdown": f"{percent(document['drawdown'])} below the peak",
@@ -218,6 +219,18 @@ def denials(rows: Iterable[Document]) -> RenderableType:
     return table(rows, columns, empty="Nothing was denied at the last decision.")
 
 
+def breakers(rows: Iterable[Document]) -> RenderableType:
+    """Return every circuit breaker with its limit, what is measured and what is left."""
+    columns = (
+        Column("Breaker", _text("breaker")),
+        Column("Is", lambda row: "TRIPPED" if row["tripped"] else "armed"),
+        Column("Value", _text("value"), wraps=True),
+        Column("Headroom", _text("headroom"), wraps=True),
+        Column("Setting", _text("setting")),
+    )
+    return table(rows, columns, empty="No circuit breakers are known.")
+
+
 def risk(document: Document, caps: Mapping[str, str]) -> RenderableType:
     """Return state, losses, exposure against the caps (sector → share), and denials."""
     exposure = document["exposure"]
@@ -250,6 +263,8 @@ def risk(document: Document, caps: Mapping[str, str]) -> RenderableType:
     }
     return Group(
         facts(summary),
+        Text(""),
+        breakers(document["breakers"]),
         Text(""),
         table(sectors, columns, empty="Nothing is held."),
         Text(""),

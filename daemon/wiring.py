@@ -1,7 +1,7 @@
 """From settings to parts: the only file that chooses what everything is made of."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from domain.money import FRACTIONAL_LOT, WHOLE_SHARE
 from domain.orders import TimeInForce
 from domain.ports import Clock
 from domain.signals import StrategyName
+from risk.breakers import BreakerLimits
 from risk.gate import RiskGate
 from risk.limits import SETTING_OF, RiskLimits
 from risk.prices import ExitPricing
@@ -214,6 +215,7 @@ def engine_rules(
         stale_bars_max=settings.stale_bars_max,
         cluster_correlation=settings.cluster_correlation,
         cluster_days=settings.cluster_days,
+        breakers=breaker_limits(settings),
         # Clusters may be measured over fewer days than volume is averaged over.
         history_days=max(settings.cluster_days, VOLUME_DAYS) + 2,
     )
@@ -222,6 +224,12 @@ def engine_rules(
 def risk_limits(settings: Settings) -> RiskLimits:
     """Return the limits of gate, halts and exits: each is named as its setting."""
     return RiskLimits(**{name: getattr(settings, name) for name in SETTING_OF})
+
+
+def breaker_limits(settings: Settings) -> BreakerLimits:
+    """Return the limits of the circuit breakers: each is named as its setting."""
+    names = [f.name for f in fields(BreakerLimits)]
+    return BreakerLimits(**{name: getattr(settings, name) for name in names})
 
 
 def risk_gate(settings: Settings, limits: RiskLimits) -> RiskGate:

@@ -173,6 +173,20 @@ class StateDistrusted(Value, frozen=True, kw_only=True):
     evidence: str
 
 
+class VitalsMeasured(Value, frozen=True, kw_only=True):
+    """How the daemon and its machine are, every few seconds; None = could not be measured.
+
+    `loop_lag_s` is the longest the loop stood still and `fsync_s` the longest a durable write took
+    since the last of these, in real seconds; `clock_skew_s` the venue's clock less ours.
+    """
+
+    at: datetime
+    loop_lag_s: float
+    fsync_s: float
+    disk_free_mb: float | None = None
+    clock_skew_s: float | None = None
+
+
 class StrategyHung(Value, frozen=True, kw_only=True):
     """The last run ended while this strategy was being asked."""
 

@@ -31,6 +31,9 @@ from domain.errors import NotAuthorized, Refused, TradewindError, VenueError
 from domain.instruments import Symbol
 from domain.ports import Clock
 from domain.snapshot import Snapshot
+from risk.breakers import Level as BreakerLevel
+from risk.breakers import Readings, armed, levels
+from risk.halts import causes_of
 
 VENUE_S_MAX: Final = 20.0
 """How long all questions to the venue may take."""
@@ -106,6 +109,7 @@ def _findings(
     snapshot, found = _state(settings)
     equity_usd, where_from = _equity(settings, seen, snapshot)
     yield from diagnosis.of_limits(settings, choice.universe, equity_usd, where_from)
+    yield from diagnosis.of_breakers(_breakers(settings, snapshot))
     prices_usd = seen.quotes_usd or diagnosis.saved_prices_usd(snapshot)
     yield from diagnosis.of_share_prices(settings, equity_usd, prices_usd)
     yield from diagnosis.of_strategies(settings, wiring.discover_strategies(settings))
@@ -113,6 +117,12 @@ def _findings(
     if snapshot is not None:
         yield from diagnosis.of_saved(snapshot)
     yield _instance(settings)
+
+
+def _breakers(settings: Settings, snapshot: Snapshot | None) -> tuple[BreakerLevel, ...]:
+    limits = armed(wiring.breaker_limits(settings), wiring.risk_limits(settings))
+    held = causes_of(snapshot.trading) if snapshot is not None else ()
+    return levels(Readings(), limits, held)
 
 
 def _equity(settings: Settings, seen: VenueSeen, snapshot: Snapshot | None) -> tuple[Decimal, str]:

@@ -1,7 +1,7 @@
 """Our book beside the venue's: differences are looked at, told, and adopted as external."""
 
-from daemon.engine.commands import Command, Notify, RecordDurably, Save
 from daemon.engine.breaking import Breaking
+from daemon.engine.commands import Command, Notify, RecordDurably, Save
 from daemon.engine.core import Core
 from daemon.engine.guarding import Guarding
 from domain.events import AccountReported, StateDistrusted

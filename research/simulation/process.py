@@ -111,6 +111,8 @@ class Profile:
             "MAX_POSITION_SIZE": "0.05",
             "ORDERS_PER_DAY_MAX": "5000",
             "ORDERS_PER_MINUTE_MAX": "40",
+            # The strategy that chatters turns round for turning round's sake.
+            "REPEATED_EXECUTIONS_PER_HOUR_MAX": "1000",
             "SEED": str(self.seed),
             **self.more,
         }

@@ -29,6 +29,7 @@ from tests.support.snapshots import (
     a_few,
     counts,
     fills,
+    floats,
     instants,
     names,
     positive,
@@ -112,6 +113,7 @@ def any_of(kind: Any) -> st.SearchStrategy[Any]:
 PLAIN: dict[Any, st.SearchStrategy[Any]] = {
     str: texts,
     int: counts,
+    float: floats,
     bool: st.booleans(),
     NoneType: st.none(),
     Decimal: positive,

@@ -1,5 +1,6 @@
 """A daemon as its HTTP interface and its watchers see it: a busy snapshot, and who shows it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
@@ -23,6 +24,9 @@ from domain.snapshot import (
     Snapshot,
     SymbolOutcome,
 )
+from risk.breakers import BreakerLimits, Level, Readings, armed, levels
+from risk.halts import causes_of
+from risk.limits import RiskLimits
 from tests.support.orders import (
     NOON,
     FixedClock,
@@ -175,6 +179,10 @@ class ShownDaemon:
 
     def snapshot(self) -> Snapshot:
         return self.shown
+
+    def breakers(self) -> Sequence[Level]:
+        limits = armed(BreakerLimits(), RiskLimits())
+        return levels(Readings(rejects=3), limits, causes_of(self.shown.trading))
 
     async def operate(self, asked: OperatorAsked) -> Document:
         self.asked.append(asked)

@@ -209,7 +209,7 @@ async def test_invalid_quotes_are_missing_and_counted_by_reason() -> None:
         assert set(UNIVERSE) - set(found) == {"S00", "S01", "S02"}
         assert rig.fetcher.take_invalid() == {"not_positive": 1, "crossed": 1, "future": 1}
         assert rig.fetcher.take_invalid() == {}
-        assert rig.fetcher.invalid_totals["crossed"] == 1
+        assert rig.fetcher.invalid.totals["crossed"] == 1
 
 
 @in_virtual_time

@@ -148,7 +148,6 @@ HAPPENINGS: list[tuple[Callable[[Metrics], None], str, dict[str, str], float]] =
     ),
     (lambda m: m.strategies_benched(2), "benched_strategies", {}, 2),
     (lambda m: m.slot_missed(), "slots_missed_total", {}, 1),
-    (lambda m: m.denied("cooldown"), "denials_total", {"rule": "cooldown"}, 1),
     (
         lambda m: m.order_reached(OrderStatus.REJECTED),
         "orders_total",
@@ -276,12 +275,12 @@ def test_requests_can_be_summed_by_api_and_lane() -> None:
 def test_labels_that_will_not_end_are_counted_together() -> None:
     metrics = some_metrics()
     for number in range(CHILDREN_MAX + 10):
-        metrics.denied(f"rule {number}")
+        metrics.opinion_given(f"strategy {number}")
 
-    counted = metrics.by_label("tradewind_denials_total", "rule")
+    counted = metrics.by_label("tradewind_opinions_total", "strategy")
     assert len(counted) == CHILDREN_MAX + 1
     assert counted["other",] == 10
-    assert metrics.total("tradewind_denials_total") == CHILDREN_MAX + 10
+    assert metrics.total("tradewind_opinions_total") == CHILDREN_MAX + 10
 
 
 def test_every_series_carries_our_prefix() -> None:

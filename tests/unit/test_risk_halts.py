@@ -21,7 +21,6 @@ from risk.halts import (
     earlier_trips,
     next_status,
     resume_refusal,
-    wants_flatten,
 )
 from risk.limits import RiskLimits
 from risk.losses import LossBases, daily_loss_ratio, drawdown_ratio
@@ -238,19 +237,6 @@ def test_every_cause_says_what_to_do_and_what_resumes_it(cause: Cause) -> None:
 def test_causes_stand_strictest_first() -> None:
     states = [LATCHES[cause].state for cause in Cause]
     assert states == sorted(states, key=lambda state: state is not TradingState.HALTED)
-
-
-@pytest.mark.parametrize(("choice", "flattens"), [("reduce", False), ("flatten", True)])
-def test_a_drawdown_flattens_when_told_to(choice: str, flattens: bool) -> None:
-    limits = replace(LIMITS, on_max_drawdown=choice)  # type: ignore[arg-type]
-    status = after(losses("85000", day_start_usd="85100"))
-    assert wants_flatten(ACTIVE, status, limits) is flattens
-    assert wants_flatten(status, after(DISTRUST, status=status), limits) is False
-
-
-def test_a_persons_flatten_flattens() -> None:
-    assert wants_flatten(ACTIVE, after(asked(Action.FLATTEN)), LIMITS)
-    assert not wants_flatten(ACTIVE, after(asked(Action.REDUCE)), LIMITS)
 
 
 def test_after_a_resumed_drawdown_the_peak_counts_anew() -> None:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from daemon.settings import IN_ORDER, Settings
+from daemon.settings import Settings
+from daemon.settings_conflicts import IN_ORDER
 from daemon.settings_env import (
     KEYS,
     SECRET_KEYS,

@@ -22,10 +22,11 @@ GARBLED = 0.2
 """The share of torn ends whose last byte is not what was written."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 FREE_BYTES = 10**12
+"""Room that is always left."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DiskFaults:
     """How often what befalls: shares of the operations that change something."""
 
