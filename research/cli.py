@@ -20,6 +20,11 @@ def add_to(app: typer.Typer) -> None:
     audits.command("lookahead")(audit_lookahead_command)
     app.add_typer(audits, name="audit")
     app.command("walk-forward")(walk_forward_command)
+    data = typer.Typer(help="Bars in files: download, list, check.", no_args_is_help=True)
+    data.command("download")(data_download_command)
+    data.command("list")(data_list_command)
+    data.command("check")(data_check_command)
+    app.add_typer(data, name="data")
 
 
 def _day(text: str | None) -> date | None:
@@ -146,3 +151,65 @@ def audit_lookahead_command(  # noqa: PLR0913 - one parameter for each option
             as_json=as_json,
         )
     )
+
+
+CataloguePath = Annotated[
+    Path | None, typer.Option("--catalogue", help="Where bars are kept; STATE_DIR/data.")
+]
+
+
+def data_download_command(  # noqa: PLR0913 - one parameter for each option
+    first: Annotated[str, typer.Option("--from", help="First day, YYYY-MM-DD.")],
+    last: Annotated[str | None, typer.Option("--to", help="Last day; yesterday.")] = None,
+    symbols: Annotated[str | None, typer.Option(help="AAPL,MSFT,…; the universe.")] = None,
+    timeframe: Annotated[str, typer.Option(help="1Day or 1Min.")] = "1Day",
+    adjustment: Annotated[str, typer.Option(help="raw, split, dividend or all.")] = "split",
+    catalogue: CataloguePath = None,
+    url: Annotated[
+        str | None, typer.Option(help="An embedded exchange, instead of the venue in VENUE.")
+    ] = None,
+    env_file: EnvFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Download bars into Parquet files; what is there already is not asked for again."""
+    from research.catalogue.command import DownloadOptions, run_download
+
+    begin = _day(first)
+    if begin is None:
+        raise typer.BadParameter("--from is missing")
+    run_download(
+        DownloadOptions(
+            catalogue=catalogue,
+            symbols=symbols,
+            timeframe=timeframe,
+            first=begin,
+            last=_day(last),
+            adjustment=adjustment,
+            url=url,
+            env_file=env_file,
+            as_json=as_json,
+        )
+    )
+
+
+def data_list_command(
+    catalogue: CataloguePath = None, env_file: EnvFile = None, as_json: AsJson = False
+) -> None:
+    """Show what has been downloaded."""
+    from research.catalogue.command import run_list
+
+    run_list(catalogue, env_file, as_json=as_json)
+
+
+def data_check_command(
+    path: Annotated[
+        Path | None, typer.Argument(help="A catalogue, folder or file; STATE_DIR/data.")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 for notices too.")] = False,
+    env_file: EnvFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Look for gaps, duplicates, impossible bars, mixed splits, stale runs; exit 1 for faults."""
+    from research.catalogue.command import run_check
+
+    run_check(path, env_file, strict=strict, as_json=as_json)
