@@ -41,6 +41,7 @@ def make_app(exchange: Exchange) -> web.Application:
     app[DATA_STREAM] = DataStream(exchange)
     app[control.STOP] = asyncio.Event()
     exchange.listeners.append(app[TRADE_STREAM].broadcast)
+    exchange.listeners.append(app[DATA_STREAM].tell)
     exchange.flushes.append(app[TRADE_STREAM].flush)
     exchange.followers.append(app[DATA_STREAM].follow)
     exchange.alarms.append(app[DATA_STREAM].next_ns)

@@ -27,7 +27,7 @@ from exchange.instants import (
     to_ns,
 )
 from exchange.markets.base import SessionTape
-from exchange.tape_view import TapeViews
+from exchange.tape_views import TapeViews
 
 BAR_CELLS_MAX = 12_000_000
 """Numbers kept of aggregated sessions, 8 bytes each: of 66 symbols about 65 sessions of minutes
@@ -212,6 +212,8 @@ class BarHistory:
         last_done = min(last, running[0].day - timedelta(days=1)) if running else last
         last_done = min(last_done, self._last_finished(now_ns))
         block = _daily_block(self._views, max(first, self._market.first_day), last_done)
+        if self._views.halts:
+            block = self._without_halts(block, now_ns)
         if not running:
             return block
         today = self._running_day(running[0], now_ns)
@@ -221,6 +223,21 @@ class BarHistory:
         whole = self.session_block(session, 24 * 60, now_ns)
         at_ns = np.full(whole.at_ns.shape, midnight_ns(session.day), dtype=np.int64)
         return _with_starts(whole, at_ns)
+
+    def _without_halts(self, block: BarBlock, now_ns: int) -> BarBlock:
+        """Return daily bars with those of halted symbols summed up from what was played."""
+        parts = [column.copy() for column in _columns(block)]
+        for index, at_ns in enumerate(block.at_ns.tolist()):
+            day = new_york_day(at_ns)
+            halted = {h.symbol for h in self._views.halts_on(day)}
+            session = self._market.calendar.session_of(day)
+            if not halted or session is None:
+                continue
+            played = self.session_block(session, 24 * 60, now_ns)
+            for row in sorted(self._views.column_of[symbol] for symbol in halted):
+                for part, column in zip(parts, _columns(played), strict=True):
+                    part[row, index] = column[row, 0] if column.shape[1] else np.nan
+        return _block(block.at_ns, parts)
 
     def _last_finished(self, now_ns: int) -> date:
         session = self._market.calendar.last_closed(from_ns(now_ns))

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from exchange import errors
 from exchange.clock import SteppedTime
-from exchange.instants import from_ns, parse_instant, rfc3339
+from exchange.instants import MINUTE_NS, from_ns, parse_instant, rfc3339
 from exchange.service import Exchange
 from exchange.wire import EXCHANGE, read_object, reply
 
@@ -20,6 +20,8 @@ def routes() -> list[web.RouteDef]:
     return [
         web.get("/_exchange/clock", get_clock),
         web.post("/_exchange/advance", post_advance),
+        web.post("/_exchange/halt", post_halt),
+        web.post("/_exchange/resume", post_resume),
         web.post("/_exchange/shutdown", post_shutdown),
     ]
 
@@ -80,6 +82,40 @@ async def post_advance(request: web.Request) -> web.Response:
     exchange.step()
     await exchange.flush()
     return reply({"now": rfc3339(exchange.venue.now_ns), "events": exchange.venue.register.seq})
+
+
+async def post_halt(request: web.Request) -> web.Response:
+    """Halt a symbol now, for some minutes or until it is resumed."""
+    exchange, body = request.app[EXCHANGE], await read_object(request)
+    venue, minutes = exchange.venue, body.get("minutes")
+    until_ns = None
+    if minutes is not None:
+        if not isinstance(minutes, int) or isinstance(minutes, bool) or not 0 < minutes <= 10_000:
+            raise errors.Refusal(400, None, "minutes must be a whole number from 1 to 10000")
+        until_ns = venue.now_ns + minutes * MINUTE_NS
+    symbol, reason = _name(body, "symbol", ""), _name(body, "reason", "T1")
+    try:
+        venue.halt(symbol, reason, until_ns)
+    except ValueError as fault:
+        raise errors.Refusal(400, None, str(fault)) from fault
+    exchange.settle()
+    return reply({"symbol": symbol, "halted": True})
+
+
+async def post_resume(request: web.Request) -> web.Response:
+    """Let a halted symbol trade again."""
+    exchange, body = request.app[EXCHANGE], await read_object(request)
+    symbol = _name(body, "symbol", "")
+    exchange.venue.resume(symbol)
+    exchange.settle()
+    return reply({"symbol": symbol, "halted": False})
+
+
+def _name(body: dict[str, object], name: str, default: str) -> str:
+    value = body.get(name, default)
+    if not isinstance(value, str) or not value:
+        raise errors.Refusal(400, None, f"{name} is missing or no text")
+    return value
 
 
 async def post_shutdown(request: web.Request) -> web.Response:

@@ -11,9 +11,10 @@ import orjson
 from aiohttp import WSMsgType, web
 
 from exchange.auth import Credentials
-from exchange.data_feed import Channel, DataFeed, Message, Wanted
+from exchange.data_feed import Channel, DataFeed, Message, Wanted, status_message
 from exchange.instants import SECOND_NS, rfc3339_short
 from exchange.paca import TEST_SYMBOL, PacaFeed
+from exchange.records import EventKind, VenueEvent
 from exchange.service import Exchange
 from exchange.wire import EXCHANGE
 
@@ -22,16 +23,16 @@ TEST_FEED = "test"
 HEARTBEAT_S = 30.0
 MESSAGE_MAX_BYTES = 4_000_000
 TIMESTAMP_EXTENSION = -1
-FIELDS: dict[str, Channel | None] = {
+FIELDS: dict[str, Channel] = {
     "trades": Channel.TRADES,
     "quotes": Channel.QUOTES,
     "bars": Channel.BARS,
-    "updatedBars": None,
+    "updatedBars": Channel.UPDATED_BARS,
     "dailyBars": Channel.DAILY_BARS,
-    "statuses": None,
-    "lulds": None,
+    "statuses": Channel.STATUSES,
+    "lulds": Channel.LULDS,
 }
-"""What may be subscribed to, and the channel that feeds it; None = known, nothing to say yet."""
+"""What may be subscribed to, and the channel that feeds it."""
 ERRORS = {
     400: "invalid syntax",
     401: "not authenticated",
@@ -83,7 +84,7 @@ class DataSocket:
         return message.symbol in names or "*" in names
 
 
-_NAME_OF = {channel: name for name, channel in FIELDS.items() if channel is not None}
+_NAME_OF = {channel: name for name, channel in FIELDS.items()}
 
 
 def encode(messages: list[Json], *, packs: bool) -> bytes:
@@ -124,7 +125,8 @@ class DataStream:
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        self._feed = DataFeed(exchange.venue.views, exchange.data)
+        config = exchange.venue.config
+        self._feed = DataFeed(exchange.venue.views, exchange.data, config.knobs, config.seed)
         self._test_feed = PacaFeed(exchange.venue.config.seed)
         self._sockets: dict[DataSocket, web.WebSocketResponse] = {}
         self._told_ns = exchange.venue.now_ns
@@ -160,6 +162,16 @@ class DataStream:
         """Tell a batch to those who listen, whatever the time."""
         is_test = any(message.symbol == TEST_SYMBOL for message in batch)
         _broadcast(batch, self._listeners(is_test=is_test))
+
+    def tell(self, events: list[VenueEvent]) -> None:
+        """Say which halts began or ended, after what happened before them."""
+        for event in events:
+            if event.halt is None:
+                continue
+            self.follow(event.at_ns)
+            resumes = event.kind is EventKind.RESUMED
+            message = status_message(event.halt, event.at_ns, resumes=resumes)
+            _broadcast([message], self._listeners(is_test=False))
 
     def _listeners(self, *, is_test: bool) -> list[DataSocket]:
         """Return who has subscribed to anything of the market, or of the test feed."""

@@ -11,7 +11,8 @@ from exchange.orders import Status, TimeInForce
 from exchange.prices import Prices
 from exchange.records import DayClose
 from exchange.register import Register
-from exchange.tape_view import TapeView, TapeViews
+from exchange.tape_view import TapeView
+from exchange.tape_views import TapeViews
 from exchange.trading import Trading
 
 _ENDS_WITH_DAY = (TimeInForce.DAY, TimeInForce.OPG, TimeInForce.CLS)
@@ -86,7 +87,8 @@ class DayRules:
         for order in self._register.book.open_orders():
             row = self._views.column_of[order.symbol]
             price = float(view.tape.official_close_usd[row])
-            if order.time_in_force is TimeInForce.CLS and math.isfinite(price):
+            is_halted = view.is_halted(row, len(view.at_ns) - 1)
+            if order.time_in_force is TimeInForce.CLS and math.isfinite(price) and not is_halted:
                 self._trading.fill_at_auction(order, exact_usd(price))
 
     def _expire(self, at_ns: int) -> None:

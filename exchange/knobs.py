@@ -57,6 +57,13 @@ class Knobs:
     """Open orders follow a forward split; otherwise it ends them, as a reverse one always does."""
     reduces_orders_for_dividends: bool = True
     """Buy limits and sell stops that are open over an ex-date are lowered by the dividend."""
+    luld_pauses: bool = False
+    """Prices that would cross the limit-up-limit-down bands pause a symbol for five minutes."""
+    late_bar_share: float = 0.0
+    """Share of minute bars whose last trades are told late: the stream's bar comes without them,
+    its `updatedBars` half a minute later with them."""
+    accepts_orders_when_halted: bool = True
+    """Orders in a halted symbol rest until it trades again; otherwise they are refused."""
     recancel_accepted: bool = False
     quiet_leg_cancel: bool = True
 

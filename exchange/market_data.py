@@ -5,9 +5,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
+import numpy as np
+
 from exchange.bars import BarBlock, BarHistory
 from exchange.instants import MINUTE_NS, SECOND_NS, rfc3339_short, to_ns
-from exchange.tape_view import Span, TapeView, TapeViews
+from exchange.tape_view import Span, TapeView
+from exchange.tape_views import TapeViews
 
 QUOTE_LIFE_NS = 5 * MINUTE_NS
 """A symbol that has traded this lately is quoted anew every second."""
@@ -94,7 +97,7 @@ class MarketData:
         return [
             (int(view.at_ns[tick]), _quote_point(view, row, tick, int(view.at_ns[tick])))
             for tick in view.ticks_in(span)
-            if math.isfinite(view.bid[row, tick])
+            if math.isfinite(view.bid[row, tick]) and not view.is_halted(row, tick)
         ]
 
     def _moment(self, now_ns: int) -> _Moment | None:
@@ -114,6 +117,8 @@ class MarketData:
         view, row = moment.view, self._views.column_of.get(symbol)
         if row is None or not math.isfinite(view.bid[row, moment.tick]):
             return None
+        if view.is_halted(row, moment.tick):
+            return _quote_before_halt(view, row, moment.tick)
         return _quote_point(view, row, moment.tick, _quoted_ns(view, row, moment.tick, now_ns))
 
     def _trade(self, symbol: str, moment: _Moment) -> Point | None:
@@ -166,6 +171,15 @@ def _quoted_ns(view: TapeView, row: int, tick: int, now_ns: int) -> int:
         return min(tick_ns, int(view.at_ns[max(traded, 0)]))
     whole_second_ns = min(now_ns, closes_ns) // SECOND_NS * SECOND_NS
     return max(tick_ns, whole_second_ns)
+
+
+def _quote_before_halt(view: TapeView, row: int, tick: int) -> Point | None:
+    """Return the last quote before the halt a symbol is in, None when it was never quoted."""
+    assert view.halted is not None
+    quoted = np.flatnonzero(~view.halted[row, :tick])
+    if quoted.size == 0:
+        return None
+    return _quote_point(view, row, int(quoted[-1]), int(view.at_ns[quoted[-1]]))
 
 
 def quote_fields(view: TapeView, row: int, tick: int) -> Point:

@@ -51,7 +51,7 @@ def next_tick(order: VenueOrder, view: TapeView, row: int, after: int) -> int | 
     if order.time_in_force is TimeInForce.CLS:
         return None
     start, end = after + 1, view.shares.shape[1]
-    if order.time_in_force is TimeInForce.OPG and start > 0:
+    if order.time_in_force is TimeInForce.OPG and start > 0 and view.traded[row, start - 1] >= 0:
         return None
     if order.type is OrderType.TRAILING_STOP:
         return _first(order, view, row, slice(start, end))
@@ -185,6 +185,16 @@ def auction(order: VenueOrder, price_usd: Decimal) -> Fill | None:
     if limit is not None and (limit - price_usd) * order.side.sign < 0:
         return None
     qty = order.remaining_qty
+    return Fill(qty=qty, price_usd=price_usd) if qty > 0 else None
+
+
+def reopening(order: VenueOrder, price_usd: Decimal, available: Decimal) -> Fill | None:
+    """Return what a working order gets in the auction after a halt: the auction's price, unless
+    its limit is worse."""
+    limit = order.working_limit
+    if limit is not None and (limit - price_usd) * order.side.sign < 0:
+        return None
+    qty = _wanted(order, float(price_usd), available)
     return Fill(qty=qty, price_usd=price_usd) if qty > 0 else None
 
 

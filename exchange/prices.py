@@ -10,7 +10,8 @@ from exchange.admission import Touch
 from exchange.agenda import begun_day
 from exchange.instants import to_ns
 from exchange.matching import exact_usd
-from exchange.tape_view import TapeView, TapeViews
+from exchange.tape_view import TapeView
+from exchange.tape_views import TapeViews
 
 
 class Prices:

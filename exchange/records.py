@@ -8,6 +8,7 @@ from enum import StrEnum
 from exchange.account import Holding
 from exchange.activities import Activity, DividendDue
 from exchange.admission import DEFAULT_CONFIGURATION, Configuration
+from exchange.halts import Halt
 from exchange.orders import Execution, VenueOrder
 
 
@@ -35,6 +36,8 @@ class EventKind(StrEnum):
     DIVIDEND_PAID = "dividend_paid"
     REORGANIZED = "reorganized"
     """A split changed a position."""
+    HALTED = "halted"
+    RESUMED = "resumed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +67,7 @@ class VenueEvent:
     configuration: Configuration | None = None
     activities: tuple[Activity, ...] = ()
     due: DividendDue | None = None
+    halt: Halt | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,3 +90,6 @@ class VenueState:
     configuration: Configuration = DEFAULT_CONFIGURATION
     activities: list[Activity] = field(default_factory=list)
     dues: list[DividendDue] = field(default_factory=list)
+    halts: list[Halt] = field(default_factory=list)
+    """Every halt there has been; of those that run, also in `halted`."""
+    halted: list[Halt] = field(default_factory=list)

@@ -12,6 +12,7 @@ from typing import TypedDict, Unpack
 from exchange.account import Account, Holding
 from exchange.activities import Activity, DividendDue
 from exchange.admission import Configuration
+from exchange.halts import Halt
 from exchange.ids import uuid_text
 from exchange.matching import Fill
 from exchange.order_book import OrderBook
@@ -28,6 +29,7 @@ class _Parts(TypedDict, total=False):
     configuration: Configuration
     activities: tuple[Activity, ...]
     due: DividendDue
+    halt: Halt
 
 
 class Register:
@@ -45,6 +47,8 @@ class Register:
         self.activities: list[Activity] = list(state.activities)
         self.dues: list[DividendDue] = list(state.dues)
         self.activities_made = len(self.activities)
+        self.halts: list[Halt] = list(state.halts)
+        self._halted: list[Halt] = list(state.halted)
         self.book = OrderBook(state.orders)
         self.account = Account(
             id=state.account_id,
@@ -127,6 +131,27 @@ class Register:
             self._book(activity)
         self._emit(EventKind.REORGANIZED, activities=activities)
 
+    def halted(self) -> list[Halt]:
+        """Return the halts whose end has not been told."""
+        return list(self._halted)
+
+    def is_halted(self, symbol: str) -> bool:
+        """Whether a symbol is halted now."""
+        return any(halt.symbol == symbol for halt in self._halted)
+
+    def record_halt(self, halt: Halt) -> None:
+        """Begin a halt."""
+        self.halts.append(halt)
+        self._halted.append(halt)
+        self._emit(EventKind.HALTED, halt=halt)
+
+    def record_resumption(self, halt: Halt) -> None:
+        """End a halt now."""
+        ended = replace(halt, until_ns=self.now_ns)
+        self.halts[self.halts.index(halt)] = ended
+        self._halted.remove(halt)
+        self._emit(EventKind.RESUMED, halt=ended)
+
     def _book(self, activity: Activity) -> None:
         self.activities.append(activity)
         self.account.cash += activity.net_amount
@@ -169,6 +194,8 @@ class Register:
             configuration=self.configuration,
             activities=list(self.activities),
             dues=list(self.dues),
+            halts=list(self.halts),
+            halted=list(self._halted),
         )
 
     def redo(self, events: Iterable[VenueEvent]) -> None:
@@ -193,6 +220,8 @@ class Register:
         if event.configuration is not None:
             self.configuration = event.configuration
         self._redo_activities(event)
+        if event.halt is not None:
+            self._redo_halt(event.halt, event.kind)
         self.account.cash = event.cash
         if event.kind is EventKind.DAY_BEGUN and self.closes:
             self.begun = self.closes[-1].day
@@ -209,6 +238,15 @@ class Register:
             self.dues.append(event.due)
         if event.kind is EventKind.DIVIDEND_PAID and event.due is not None:
             self.dues.remove(event.due)
+
+    def _redo_halt(self, halt: Halt, kind: EventKind) -> None:
+        if kind is EventKind.HALTED:
+            self.halts.append(halt)
+            self._halted.append(halt)
+            return
+        running = next(h for h in self._halted if h.symbol == halt.symbol)
+        self.halts[self.halts.index(running)] = halt
+        self._halted.remove(running)
 
     def _store(self, order: VenueOrder) -> None:
         self.account.claim(self.book.put(order), order)

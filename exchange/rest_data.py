@@ -22,7 +22,8 @@ from exchange.instants import (
 from exchange.market_data import MarketData, Point
 from exchange.paging import Mark, Page, cut_page, read_token
 from exchange.service import Exchange
-from exchange.tape_view import TAPE_VIEWS_MAX, Span
+from exchange.tape_view import Span
+from exchange.tape_views import TAPE_VIEWS_MAX
 from exchange.wire import EXCHANGE, Handler, query_list, reply
 
 LIMIT_DEFAULT, LIMIT_MAX = 1_000, 10_000

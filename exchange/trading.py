@@ -16,6 +16,7 @@ from exchange.matching import (
     exact_usd,
     next_tick,
     ratcheted,
+    reopening,
     rest,
     take,
     trailing_stop_price,
@@ -24,7 +25,8 @@ from exchange.matching import (
 from exchange.orders import OrderClass, OrderType, Status, TimeInForce, VenueOrder
 from exchange.records import EventKind
 from exchange.register import Register
-from exchange.tape_view import TapeView, TapeViews
+from exchange.tape_view import TapeView
+from exchange.tape_views import TapeViews
 
 _AT_ONCE = (TimeInForce.IOC, TimeInForce.FOK)
 _AUCTIONS = (TimeInForce.OPG, TimeInForce.CLS)
@@ -48,11 +50,13 @@ class Trading:
         self._cursor: dict[str, int] = {}
         self._next: dict[str, int] = {}
         self._taken: dict[str, tuple[int, Decimal]] = {}
+        self._reopens: dict[str, int] = {}
 
     def open_session(self, view: TapeView) -> None:
         """Begin matching on a session's tape, from its first tick after now."""
         self._view = view
         self._cursor, self._next, self._taken = {}, {}, {}
+        self._reopens = {}
         self._floor = view.tick_at(self._register.now_ns)
         for symbol in self._book.symbols_with_open():
             self.look_again(symbol)
@@ -61,6 +65,22 @@ class Trading:
         """Stop matching."""
         self._view = None
         self._next = {}
+
+    def play(self, view: TapeView | None, symbol: str, *, reopens: bool) -> None:
+        """Go on with a session's tape as a symbol's halt or its end has left it.
+
+        The first trade after a halt is an auction.
+        """
+        if self._view is None or view is None or view.session != self._view.session:
+            return
+        self._view = view
+        row = self._views.column_of[symbol]
+        if reopens:
+            start = view.tick_at(self._register.now_ns) + 1
+            later = view.shares[row, start:] > 0
+            if later.any():
+                self._reopens[symbol] = start + int(later.argmax())
+        self.look_again(symbol)
 
     def next_ns(self) -> int:
         """Return the instant of the next tick that may change an order, NEVER_NS without one."""
@@ -211,6 +231,8 @@ class Trading:
     def _take_now(self, order: VenueOrder, tick: int) -> None:
         view = self._view
         assert view is not None
+        if self._register.is_halted(order.symbol):
+            return
         available = self._available(order.symbol, tick)
         too_little = order.time_in_force is TimeInForce.FOK and available < order.remaining_qty
         if available <= 0 or too_little:
@@ -235,6 +257,10 @@ class Trading:
         available = self._available(order.symbol, tick)
         if available > 0:
             terms = (self._knobs.fills, available)
+            if self._reopens.get(order.symbol) == tick:
+                price_usd = exact_usd(float(view.last[row, tick]))
+                self._fill(order, tick, reopening(order, price_usd, available))
+                return
             self._fill(order, tick, rest(order, view, row, tick, terms))
 
     def _fill(self, order: VenueOrder, tick: int, fill: Fill | None) -> None:

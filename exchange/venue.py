@@ -13,10 +13,12 @@ from domain.orders import Side
 from exchange import errors
 from exchange.account import Account, Totals
 from exchange.admission import Admission, Configuration, Surroundings, Touch, admit
-from exchange.agenda import NEVER_NS, Agenda, trading_day
+from exchange.agenda import NEVER_NS, Agenda, Appointment, Moment, trading_day
 from exchange.assets import Asset
 from exchange.corporate_days import CorporateDays
 from exchange.days import DayRules
+from exchange.halting import Halting
+from exchange.halts import Halt
 from exchange.ids import uuid_text
 from exchange.intake import Desk, head_request, with_trail, write_legs, write_order
 from exchange.knobs import DEFAULT_KNOBS, Knobs
@@ -35,7 +37,7 @@ from exchange.prices import Prices
 from exchange.records import VenueEvent, VenueState
 from exchange.register import Register
 from exchange.replacing import Replacement, replacement_request
-from exchange.tape_view import TapeViews
+from exchange.tape_views import TapeViews
 from exchange.trading import Trading
 
 
@@ -47,6 +49,8 @@ class VenueConfig:
     cash_usd: Decimal
     start_ns: int
     knobs: Knobs = DEFAULT_KNOBS
+    halts: tuple[Halt, ...] = ()
+    """Halts that will happen, whoever trades."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +86,18 @@ class Venue:
             self._register, self.prices, self._trading, corporate, (self.views, config.knobs)
         )
         self._agenda = Agenda(market.calendar, self.now_ns)
+        self._halting = self._halting_anew()
+        self._take_up()
+
+    def _halting_anew(self) -> Halting:
+        terms = (self.config.halts, self.config.knobs)
+        return Halting(self._register, self.views, self._trading, terms)
+
+    def _take_up(self) -> None:
         self._days.resume()
+        view = self.views.latest(self.now_ns)
+        if view is not None:
+            self._halting.plan_session(view)
 
     @property
     def now_ns(self) -> int:
@@ -114,7 +129,7 @@ class Venue:
 
     def next_event_ns(self) -> int:
         """Return when something may next happen by itself, NEVER_NS when nothing will."""
-        return min(self._agenda.next_ns, self._trading.next_ns())
+        return min(self._agenda.next_ns, self._trading.next_ns(), self._halting.next_ns())
 
     def advance(self, to_ns: int) -> list[VenueEvent]:
         """Let market time pass; return what happened since the last taking of events.
@@ -123,16 +138,44 @@ class Venue:
         """
         while True:
             tick_ns, appointment_ns = self._trading.next_ns(), self._agenda.next_ns
-            at_ns = min(tick_ns, appointment_ns)
+            halting_ns = self._halting.next_ns()
+            at_ns = min(tick_ns, appointment_ns, halting_ns)
             if at_ns > to_ns or at_ns == NEVER_NS:
                 break
             self._register.now_ns = max(self.now_ns, at_ns)
-            if tick_ns <= appointment_ns:
+            if halting_ns == at_ns:
+                self._halting.run()
+            elif tick_ns <= appointment_ns:
                 self._trading.run_tick()
             else:
-                self._days.keep(self._agenda.take())
+                self._keep(self._agenda.take())
         self._register.now_ns = max(self.now_ns, to_ns)
         return self.take_events()
+
+    def _keep(self, appointment: Appointment) -> None:
+        self._days.keep(appointment)
+        if appointment.moment is Moment.OPEN:
+            view = self.views.latest(appointment.at_ns)
+            if view is not None and view.session == appointment.session:
+                self._halting.plan_session(view)
+
+    def halt(self, symbol: str, reason: str = "T1", until_ns: int | None = None) -> None:
+        """Halt a symbol now, until an instant or until it is resumed; nothing if it is halted.
+
+        Raises Refusal for a symbol that is not listed, ValueError for a reason that is none.
+        """
+        self._listed(symbol)
+        self._halting.halt(symbol, reason, until_ns)
+
+    def resume(self, symbol: str) -> None:
+        """Let a halted symbol trade again, in an auction first; nothing if it trades. Raises
+        Refusal for a symbol that is not listed."""
+        self._listed(symbol)
+        self._halting.resume(symbol)
+
+    def _listed(self, symbol: str) -> None:
+        if symbol not in self.assets:
+            raise errors.not_found(f"asset not found for {symbol}")
 
     def totals(self) -> Totals:
         """Return the account's sums now."""
@@ -154,6 +197,7 @@ class Venue:
         client_id = request.client_order_id
         if client_id is not None and self.book.by_client(client_id) is not None:
             raise errors.invalid("client_order_id must be unique")
+        self._judge_halt(request.symbol)
         touch = self.touch(request.symbol)
         if touch is not None:
             request = head_request(request, touch)
@@ -162,6 +206,12 @@ class Venue:
         head, legs = write_legs(request, write_order(request, admission, desk), desk)
         last_usd = self.prices.at(self.now_ns)(request.symbol)
         return self._trading.accept(with_trail(head, last_usd), legs, works_now=works_now)
+
+    def _judge_halt(self, symbol: str) -> None:
+        if self.config.knobs.accepts_orders_when_halted:
+            return
+        if self._register.is_halted(symbol):
+            raise errors.against_rule(f'asset "{symbol}" is halted')
 
     def order(self, order_id: str) -> VenueOrder:
         """Return an order as it stands now. Raises Refusal for an unknown id."""
@@ -258,7 +308,9 @@ class Venue:
         """Apply recorded events after the state given at construction, before anything else."""
         self._register.redo(events)
         self._agenda = Agenda(self.market.calendar, self.now_ns)
-        self._days.resume()
+        self.views.forget(self.now_ns)
+        self._halting = self._halting_anew()
+        self._take_up()
 
     def _desk(self, touch: Touch | None) -> tuple[Desk, bool]:
         session, works_now = trading_day(self.market.calendar, self.now_ns)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -14,7 +15,10 @@ from exchange.auth import Credentials
 from exchange.knobs import WireLimits
 from exchange.service import Exchange
 from tests.support.exchanges import (
+    EXACT,
     KEYS,
+    MONDAY,
+    HandMarket,
     close_ns,
     make_exchange,
     make_served_app,
@@ -218,6 +222,104 @@ async def test_the_market_s_listeners_hear_nothing_of_the_test_feed_nor_the_othe
         await advance(client, "2026-01-05T14:31:00Z")
         assert {message["S"] for message in await told(market)} == {"AAA", "BBB"}
         assert {message["S"] for message in await told(test)} == {"FAKEPACA"}
+
+
+async def test_halts_are_told_as_statuses_and_nothing_is_quoted_meanwhile() -> None:
+    async with connected(make()) as client, client.ws_connect("/v2/iex") as socket:
+        await authenticated(socket)
+        wish = {"statuses": ["AAA"], "quotes": ["AAA"], "trades": ["AAA"]}
+        await socket.send_json({"action": "subscribe", **wish})
+        assert (await told(socket))[0]["statuses"] == ["AAA"]
+        async with client.post("/_exchange/halt", json={"symbol": "AAA", "minutes": 2}) as reply:
+            assert await reply.json() == {"symbol": "AAA", "halted": True}
+        await client.post("/_exchange/halt", json={"symbol": "BBB", "reason": "LUDP"})
+        assert await told(socket) == [
+            {
+                "T": "s",
+                "S": "AAA",
+                "sc": "H",
+                "sm": "Trading Halt",
+                "rc": "T1",
+                "rm": "Halt - News Pending",
+                "z": "C",
+                "t": "2026-01-05T14:30:29.999Z",
+            }
+        ]
+        await advance(client, "2026-01-05T14:33:00Z")
+        (resumed,) = await told(socket)
+        assert (resumed["sc"], resumed["sm"]) == ("T", "Trading Resumption")
+        assert resumed["t"] == "2026-01-05T14:32:29.999Z"
+        trade, quote = await told(socket)
+        assert (trade["T"], quote["T"], trade["t"]) == ("t", "q", "2026-01-05T14:32:59.999Z")
+
+
+async def test_a_resumption_can_be_asked_for() -> None:
+    async with connected(make()) as client, client.ws_connect("/v2/iex") as socket:
+        await authenticated(socket)
+        await socket.send_json({"action": "subscribe", "statuses": ["*"]})
+        await told(socket)
+        await client.post("/_exchange/halt", json={"symbol": "AAA", "reason": "LUDP"})
+        assert (await told(socket))[0]["sc"] == "P"
+        async with client.post("/_exchange/resume", json={"symbol": "AAA"}) as reply:
+            assert await reply.json() == {"symbol": "AAA", "halted": False}
+        assert (await told(socket))[0]["sc"] == "T"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        ({"symbol": "ZZZ"}, 404, "asset not found for ZZZ"),
+        ({}, 400, "symbol is missing"),
+        ({"symbol": "AAA", "reason": "X"}, 400, "halt reason 'X': accepted: T1"),
+        ({"symbol": "AAA", "minutes": 0}, 400, "minutes must be a whole number"),
+    ],
+)
+async def test_a_bad_halt_is_refused(body: dict[str, Any], status: int, words: str) -> None:
+    async with (
+        connected(make()) as client,
+        client.post("/_exchange/halt", json=body) as reply,
+    ):
+        assert reply.status == status
+        assert words in (await reply.json())["message"]
+
+
+async def test_price_bands_are_told_at_the_open_and_as_they_move() -> None:
+    rising = HandMarket(ticks={MONDAY: {"AAA": [100, 100, 103, 103, 106, 106]}})
+    limits = WireLimits(trading_per_minute=10**6, data_per_minute=10**6)
+    exchange = make_exchange(make_venue(rising), limits=limits)
+    async with connected(exchange) as client, client.ws_connect("/v2/iex") as socket:
+        await authenticated(socket)
+        await socket.send_json({"action": "subscribe", "lulds": ["AAA"]})
+        await told(socket)
+        await advance(client, "2026-01-05T14:40:00Z")
+        assert await told(socket) == [
+            {
+                "T": "l",
+                "S": "AAA",
+                "u": 110.0,
+                "d": 90.0,
+                "i": "A",
+                "z": "C",
+                "t": "2026-01-05T14:30:29.999Z",
+            }
+        ]
+        (moved,) = await told(socket)
+        assert (moved["i"], moved["u"]) == ("B", 111.1)
+
+
+async def test_a_bar_with_late_trades_is_told_twice() -> None:
+    rising = HandMarket(ticks={MONDAY: {"AAA": [100 + n / 10 for n in range(20)]}})
+    knobs = replace(EXACT, late_bar_share=1.0)
+    exchange = make_exchange(make_venue(rising, at_ns=tick_ns(0), knobs=knobs))
+    async with connected(exchange) as client, client.ws_connect("/v2/iex") as socket:
+        await authenticated(socket)
+        await socket.send_json({"action": "subscribe", "bars": ["AAA"], "updatedBars": ["AAA"]})
+        await told(socket)
+        await advance(client, "2026-01-05T14:31:30Z")
+        (first,), (second,) = await told(socket), await told(socket)
+        assert (first["T"], first["c"], first["v"]) == ("b", 100.0, 1000)
+        assert (second["T"], second["c"], second["v"]) == ("u", 100.1, 2000)
+        assert first["t"] == second["t"] == "2026-01-05T14:30:00Z"
 
 
 async def test_who_says_nothing_is_sent_away() -> None:
