@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from exchange import errors
 from exchange.adjusting import BarAdjuster, read_adjustment
-from exchange.bars import BarBlock, Blocks, Scale, parse_length
+from exchange.bar_lengths import parse_length
+from exchange.bars import BarBlock, Blocks, Scale
 from exchange.instants import (
     MINUTE_NS,
     midnight_ns,

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from exchange.bars import BarLength, Unit, parse_length
+from exchange.bar_lengths import BarLength, Unit, parse_length
 from exchange.clock import RunningTime, SteppedTime
 from exchange.errors import Refusal
 from exchange.ids import ulid_text, uuid_text
