@@ -25,6 +25,7 @@ def add_to(app: typer.Typer) -> None:
     data.command("list")(data_list_command)
     data.command("check")(data_check_command)
     app.add_typer(data, name="data")
+    app.command("replay")(replay_command)
 
 
 def _day(text: str | None) -> date | None:
@@ -213,3 +214,27 @@ def data_check_command(
     from research.catalogue.command import run_check
 
     run_check(path, env_file, strict=strict, as_json=as_json)
+
+
+def replay_command(
+    state_dir: Annotated[Path, typer.Argument(help="STATE_DIR, or one account's folder in it.")],
+    run: Annotated[int | None, typer.Option(help="One run of the daemon; all by default.")] = None,
+    with_settings: Annotated[
+        bool,
+        typer.Option("--with-settings", help="Decide by today's settings, not the recorded ones."),
+    ] = False,
+    env_file: EnvFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let the engine hear a recorded session again; exit 1 when it decides otherwise."""
+    from research.replay.command import Options, run_replay
+
+    run_replay(
+        Options(
+            state_dir=state_dir,
+            run=run,
+            with_settings=with_settings,
+            env_file=env_file,
+            as_json=as_json,
+        )
+    )
