@@ -10,6 +10,7 @@ from exchange import (
     rest_actions,
     rest_activities,
     rest_data,
+    rest_markets,
     rest_orders,
     rest_trading,
 )
@@ -29,7 +30,9 @@ from exchange.wire import (
 
 DATA_PREFIXES = ("/v2/stocks/", "/v1beta1/", "/v1/corporate-actions")
 DATA_STREAM_PATHS = ("/v2/iex", "/v2/sip", "/v2/delayed_sip", "/v2/test")
-STREAM_PATHS = frozenset({"/stream", *DATA_STREAM_PATHS})
+TRADE_STREAM_PATHS = ("/stream", "/stream/")
+"""The second is what alpaca-trade-api for Python asks for."""
+STREAM_PATHS = frozenset({*TRADE_STREAM_PATHS, *DATA_STREAM_PATHS})
 CONTROL_PREFIX = "/_exchange/"
 
 
@@ -48,11 +51,13 @@ def make_app(exchange: Exchange) -> web.Application:
     exchange.flushes.append(app[DATA_STREAM].flush)
     app.add_routes(control.routes())
     app.add_routes(rest_trading.routes())
+    app.add_routes(rest_markets.routes())
     app.add_routes(rest_orders.routes())
     app.add_routes(rest_activities.routes())
     app.add_routes(rest_data.routes())
     app.add_routes(rest_actions.routes())
-    app.router.add_get("/stream", serve_stream)
+    for path in TRADE_STREAM_PATHS:
+        app.router.add_get(path, serve_stream)
     for path in DATA_STREAM_PATHS:
         app.router.add_get(path, serve_data_stream)
     app.on_shutdown.append(_close_streams)

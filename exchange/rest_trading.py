@@ -1,9 +1,8 @@
 """The trading API: account, clock, calendar, assets, positions."""
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
 from decimal import Decimal
 
 from aiohttp import web
@@ -28,11 +27,11 @@ from exchange.service import Exchange
 from exchange.venue import Outcome, Venue
 from exchange.wire import (
     EXCHANGE,
-    query_day,
     query_flag,
     query_instant,
     read_object,
     reply,
+    written_day,
 )
 
 DAYS_OF_MINUTES = 7
@@ -144,9 +143,9 @@ async def get_calendar(request: web.Request) -> web.Response:
     """Serve the sessions between two dates."""
     sessions = request.app[EXCHANGE].venue.market.calendar.sessions
     days = [s.day for s in sessions]
-    start = query_day(request.query, "start") or days[0]
-    end = query_day(request.query, "end") or days[-1]
-    first, last = bisect_left(days, start), bisect_left(days, end + timedelta(days=1))
+    start = written_day(request.query, "start") or days[0]
+    end = written_day(request.query, "end") or days[-1]
+    first, last = bisect_left(days, start), bisect_right(days, end)
     rows = []
     for index in range(first, last):
         settles = days[min(index + 1, len(days) - 1)]

@@ -95,6 +95,19 @@ def query_day(query: Mapping[str, str], name: str) -> date | None:
     return None if at_ns is None else min(new_york_day(at_ns), LAST_DATE)
 
 
+def written_day(query: Mapping[str, str], name: str) -> date | None:
+    """Return the date a query writes, alone or before a time, None without one: clients that have
+    only instants mean a day by its midnight, whatever the zone. Raises the Refusal of a bad one."""
+    text = query.get(name)
+    if not text:
+        return None
+    try:
+        parse_instant(text.replace(" ", "+"))
+        return date.fromisoformat(text[:10])
+    except ValueError as fault:
+        raise errors.invalid(f"invalid {name}: {text[:60]}") from fault
+
+
 def http_date(at_ns: int) -> str:
     """Return an instant as HTTP's Date header."""
     return formatdate(at_ns // SECOND_NS, usegmt=True)

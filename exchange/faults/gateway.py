@@ -10,7 +10,7 @@ import orjson
 from aiohttp import web
 
 from exchange import errors
-from exchange.app import CONTROL_PREFIX, DATA_PREFIXES, STREAM_PATHS
+from exchange.app import CONTROL_PREFIX, DATA_PREFIXES, STREAM_PATHS, TRADE_STREAM_PATHS
 from exchange.data_stream import DATA_STREAM
 from exchange.faults import answers
 from exchange.faults.deeds import Deeds
@@ -117,7 +117,7 @@ class Gateway:
             return refuse(refusal)
         if ended is not None:
             return ended
-        is_trading = request.path == "/stream"
+        is_trading = request.path in TRADE_STREAM_PATHS
         line = (request, "trading" if is_trading else "data")
         self._lines.append(line)
         (self._news if is_trading else self._data_news).reconnected()

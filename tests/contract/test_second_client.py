@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from decimal import Decimal
 
 import pytest
+from websockets.exceptions import InvalidStatus
 
 from exchange.knobs import WireLimits
 from tests.support.exchanges import (
@@ -130,6 +131,22 @@ def test_both_forms_of_authentication_are_understood(exchange: Served) -> None:
         assert updates.auth() == "authorized"
         assert updates.listen("trade_updates", "nonsense") == ["trade_updates"]
         assert updates.listen() == []
+
+
+def test_a_slash_behind_the_stream_is_no_other_stream(exchange: Served) -> None:
+    # alpaca-trade-api 3.2 for Python asks for it so.
+    with (
+        listening(exchange.stream_url),
+        pytest.raises(InvalidStatus) as refused,
+        trade_updates(exchange.stream_url + "/"),
+    ):
+        pass
+    assert refused.value.response.status_code == 429
+    with listening(exchange.stream_url + "/") as updates:
+        client = RestClient(exchange.url)
+        client.place("AAA", "buy", qty="1")
+        client.close()
+        assert updates.update()["event"] == "pending_new"
 
 
 @pytest.mark.parametrize("packs", [False, True])
