@@ -140,7 +140,8 @@ def _judge_direction(request: OrderRequest, intent: PositionIntent, around: Surr
     allowed = around.knobs.shorting_enabled and not around.configuration.no_shorting
     if not allowed:
         raise errors.forbidden("account is not allowed to short")
-    if not around.asset.shortable:
+    hard = around.asset.symbol in around.knobs.hard_to_borrow
+    if not around.asset.shortable or (hard and not around.knobs.shorts_hard_to_borrow):
         raise errors.forbidden(f'asset "{request.symbol}" cannot be sold short')
 
 

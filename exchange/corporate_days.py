@@ -9,7 +9,7 @@ them, and a dividend lowers buy limits and sell stops by what it pays.
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
-from decimal import ROUND_DOWN, Decimal
+from decimal import ROUND_DOWN, ROUND_UP, Decimal
 
 from domain.money import ZERO, Rounding, tick_for, to_price
 from domain.orders import Side
@@ -225,7 +225,8 @@ def _scaled(order: VenueOrder, ratio: Decimal) -> VenueOrder | None:
         trail_price=_divided(order.trail_price, ratio, Rounding.UP),
         hwm=_divided(order.hwm, ratio, stop_way),
         collar_price=_divided(order.collar_price, ratio, limit_way),
-        reserve_usd=order.reserve_usd / ratio,
+        # Kept short, so that sums of reservations stay exact.
+        reserve_usd=(order.reserve_usd / ratio).quantize(_SHOWN, ROUND_UP),
     )
 
 

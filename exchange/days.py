@@ -1,10 +1,14 @@
 """What a trading day does by itself: wakes orders, opens, closes, expires."""
 
 import math
+from datetime import date
 
+from exchange.activities import Activity
 from exchange.agenda import Appointment, Moment
+from exchange.carrying import nights_between, overnight_charges
 from exchange.corporate_days import CorporateDays
-from exchange.instants import to_ns
+from exchange.extended import extended_view, part_of
+from exchange.instants import new_york_day, to_ns
 from exchange.knobs import Knobs
 from exchange.matching import exact_usd
 from exchange.orders import Status, TimeInForce
@@ -44,7 +48,10 @@ class DayRules:
                 self.open(appointment)
             case Moment.CLOSE:
                 self._close(appointment)
-            case Moment.SWEEP | Moment.LATE:
+            case Moment.SWEEP:
+                self._expire(appointment.at_ns)
+            case Moment.LATE:
+                self._trading.close_session()
                 self._expire(appointment.at_ns)
 
     def resume(self) -> None:
@@ -52,6 +59,22 @@ class DayRules:
         view = self._views.latest(self._register.now_ns)
         if view is not None and self._register.now_ns < to_ns(view.session.closes_at):
             self._trading.open_session(view)
+        else:
+            self.open_extended()
+
+    def open_extended(self) -> None:
+        """Begin trading beside the regular session, if it is time and an order asks for it."""
+        now_ns = self._register.now_ns
+        session = self._views.market.calendar.session_of(new_york_day(now_ns))
+        if not self._knobs.extended_hours or session is None or self._trading.is_open:
+            return
+        part = part_of(session, now_ns)
+        asked = any(order.extended_hours for order in self._register.book.open_orders())
+        if part is None or not asked or not self._views.has(session.day):
+            return
+        tape = self._views.tape(session.day)
+        view = extended_view(tape, part, self._register.seed)
+        self._trading.open_session(view, is_extended=True)
 
     def open(self, appointment: Appointment) -> None:
         """Begin trading if the market has a tape for the session."""
@@ -61,10 +84,32 @@ class DayRules:
 
     def _wake(self, appointment: Appointment) -> None:
         self._corporate.begin(appointment.session.day)
+        self._charge(appointment.session.day)
         self._register.record_begin()
         for order in self._register.book.open_orders():
             if order.status is Status.ACCEPTED:
                 self._trading.wake(order)
+        self.open_extended()
+
+    def _charge(self, day: date) -> None:
+        if not self._register.closes:
+            return
+        nights = nights_between(self._register.closes[-1].day, day)
+        price_of = self._prices.at(self._register.now_ns)
+        account = self._register.account
+        for charge in list(overnight_charges(account, price_of, nights, self._knobs)):
+            activity_id, ordinal = self._register.next_activity_id()
+            entry = Activity(
+                id=activity_id,
+                ordinal=ordinal,
+                kind=charge.kind,
+                at_ns=self._register.now_ns,
+                day=day,
+                net_amount=-charge.amount_usd,
+                description=charge.description,
+                symbol=charge.symbol,
+            )
+            self._register.record_charge(entry)
 
     def _close(self, appointment: Appointment) -> None:
         view = self._views.latest(appointment.at_ns)
@@ -82,6 +127,7 @@ class DayRules:
             cash=totals.cash,
         )
         self._register.record_close(close)
+        self.open_extended()
 
     def _closing_auction(self, view: TapeView) -> None:
         for order in self._register.book.open_orders():

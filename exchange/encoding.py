@@ -14,6 +14,7 @@ from exchange.account import Account, Holding, Totals, to_cents
 from exchange.activities import Activity, ActivityKind
 from exchange.admission import Configuration
 from exchange.assets import Asset
+from exchange.day_trades import DAY_TRADES_MAX
 from exchange.ids import asset_id, ulid_text
 from exchange.instants import (
     NEW_YORK,
@@ -23,6 +24,7 @@ from exchange.instants import (
     rfc3339_micro,
     rfc3339_short,
 )
+from exchange.knobs import Knobs
 from exchange.numbers import decimal_text
 from exchange.order_book import OrderBook
 from exchange.orders import Execution, Status, VenueOrder
@@ -159,8 +161,22 @@ def configuration_json(configuration: Configuration) -> Json:
     }
 
 
-def asset_json(asset: Asset) -> Json:
+def day_trade_fields(count: int, totals: Totals) -> Json:
+    """Return the account's fields of the retired day-trading rule."""
+    return {
+        "pattern_day_trader": count > DAY_TRADES_MAX,
+        "daytrade_count": count,
+        "daytrading_buying_power": decimal_text(totals.buying_power),
+    }
+
+
+def asset_json(asset: Asset, knobs: Knobs) -> Json:
     """Return a listed asset."""
+    borrow = "easy_to_borrow"
+    if asset.symbol in knobs.hard_to_borrow:
+        borrow = "hard_to_borrow"
+    if not asset.shortable:
+        borrow = "not_shortable"
     return {
         "id": asset.id,
         "class": "us_equity",
@@ -171,8 +187,8 @@ def asset_json(asset: Asset) -> Json:
         "tradable": asset.tradable,
         "marginable": asset.marginable,
         "shortable": asset.shortable,
-        "easy_to_borrow": asset.shortable,
-        "borrow_status": "easy_to_borrow" if asset.shortable else "not_shortable",
+        "easy_to_borrow": borrow == "easy_to_borrow",
+        "borrow_status": borrow,
         "fractionable": asset.fractionable,
         "maintenance_margin_requirement": 30,
         "margin_requirement_long": "30",

@@ -103,6 +103,12 @@ def insufficient_quantity(
     return forbidden(message, **extras)
 
 
+def day_trade_denied() -> Refusal:
+    """Return the refusal of a fourth day trade, by the retired rule."""
+    message = "trade denied due to pattern day trading protection"
+    return Refusal(403, 40310100, message)
+
+
 def wash_trade(existing_order_id: str, other_type: str) -> Refusal:
     """Return the refusal of an order that could trade with the account's own."""
     return forbidden(

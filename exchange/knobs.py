@@ -57,6 +57,23 @@ class Knobs:
     """Open orders follow a forward split; otherwise it ends them, as a reverse one always does."""
     reduces_orders_for_dividends: bool = True
     """Buy limits and sell stops that are open over an ex-date are lowered by the dividend."""
+    opg_cutoff_minutes: int = 2
+    """Orders for the opening auction are taken until so many minutes before it…"""
+    cls_cutoff_minutes: int = 10
+    """…and for the closing one until so many before the close; then not until 19:00."""
+    extended_hours: bool = True
+    """Limit orders that ask for it fill before the open and after the close, on thin tapes."""
+    hard_to_borrow: tuple[str, ...] = ()
+    """Symbols that are not easy to borrow: they cannot be sold short…"""
+    shorts_hard_to_borrow: bool = False
+    """…unless this is set, at `hard_to_borrow_rate`."""
+    borrow_rate: Decimal = Decimal(0)
+    """Yearly fee on the value of shorts; charged for each night."""
+    hard_to_borrow_rate: Decimal = Decimal("0.30")
+    margin_interest_rate: Decimal = Decimal(0)
+    """Yearly interest on negative cash; charged for each night."""
+    pdt_protection: bool = False
+    """The retired pattern-day-trader rule, and its fields on the account."""
     luld_pauses: bool = False
     """Prices that would cross the limit-up-limit-down bands pause a symbol for five minutes."""
     late_bar_share: float = 0.0

@@ -34,6 +34,7 @@ class EventKind(StrEnum):
     CONFIGURED = "configured"
     DIVIDEND_OWED = "dividend_owed"
     DIVIDEND_PAID = "dividend_paid"
+    CHARGED = "charged"
     REORGANIZED = "reorganized"
     """A split changed a position."""
     HALTED = "halted"

@@ -122,6 +122,11 @@ class Register:
         self._book(activity)
         self._emit(EventKind.DIVIDEND_PAID, due=due, activities=(activity,))
 
+    def record_charge(self, activity: Activity) -> None:
+        """Book a fee or interest."""
+        self._book(activity)
+        self._emit(EventKind.CHARGED, activities=(activity,))
+
     def record_reorganized(
         self, symbol: str, holding: Holding | None, activities: tuple[Activity, ...]
     ) -> None:

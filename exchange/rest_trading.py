@@ -16,6 +16,7 @@ from exchange.encoding import (
     asset_json,
     clock_json,
     configuration_json,
+    day_trade_fields,
     order_json,
     position_json,
     session_json,
@@ -71,8 +72,11 @@ def resolver(venue: Venue) -> Callable[[str], str | None]:
 async def get_account(request: web.Request) -> web.Response:
     """Serve the account."""
     venue = request.app[EXCHANGE].venue
-    configuration = venue.register.configuration
-    return reply(account_json(venue.account, venue.totals(), configuration, venue.now_ns))
+    totals, configuration = venue.totals(), venue.register.configuration
+    body = account_json(venue.account, totals, configuration, venue.now_ns)
+    if venue.config.knobs.pdt_protection:
+        body |= day_trade_fields(venue.day_trade_count(), totals)
+    return reply(body)
 
 
 async def get_configuration(request: web.Request) -> web.Response:
@@ -155,13 +159,13 @@ async def get_calendar(request: web.Request) -> web.Response:
 
 async def get_assets(request: web.Request) -> web.Response:
     """Serve the listed assets."""
-    query = request.query
+    query, knobs = request.query, request.app[EXCHANGE].venue.config.knobs
     status, listing = query.get("status", ""), query.get("exchange", "")
     if query.get("asset_class", "us_equity") not in ("", "us_equity"):
         return reply([])
     return reply(
         [
-            asset_json(asset)
+            asset_json(asset, knobs)
             for asset in request.app[EXCHANGE].venue.assets.values()
             if (not status or status == "all" or asset.is_active == (status == "active"))
             and (not listing or asset.exchange == listing)
@@ -175,7 +179,7 @@ async def get_asset(request: web.Request) -> web.Response:
     symbol = resolver(venue)(name)
     if symbol is None:
         raise errors.not_found(f"asset not found for {name}")
-    return reply(asset_json(venue.assets[symbol]))
+    return reply(asset_json(venue.assets[symbol], venue.config.knobs))
 
 
 def _marks(venue: Venue) -> Marks:

@@ -26,6 +26,11 @@ class TapeViews:
         """How often a session had to be prepared: work that takes a while."""
         self._current: tuple[int, int, TapeView] | None = None
 
+    def has(self, day: date) -> bool:
+        """Whether the market plays a session on a day."""
+        last_day = self.market.last_day or date.max
+        return self.market.first_day <= day <= last_day
+
     def of_day(self, day: date) -> TapeView:
         """Return a session's view. Raises LookupError when the market has none that day."""
         found = self._views.pop(day, None)

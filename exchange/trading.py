@@ -51,10 +51,20 @@ class Trading:
         self._next: dict[str, int] = {}
         self._taken: dict[str, tuple[int, Decimal]] = {}
         self._reopens: dict[str, int] = {}
+        self._is_extended = False
 
-    def open_session(self, view: TapeView) -> None:
-        """Begin matching on a session's tape, from its first tick after now."""
+    @property
+    def is_open(self) -> bool:
+        """Whether orders meet a tape now."""
+        return self._view is not None
+
+    def open_session(self, view: TapeView, *, is_extended: bool = False) -> None:
+        """Begin matching on a session's tape, from its first tick after now.
+
+        Beside the regular session only orders that ask for it work.
+        """
         self._view = view
+        self._is_extended = is_extended
         self._cursor, self._next, self._taken = {}, {}, {}
         self._reopens = {}
         self._floor = view.tick_at(self._register.now_ns)
@@ -72,7 +82,7 @@ class Trading:
         The first trade after a halt is an auction.
         """
         if self._view is None or view is None or view.session != self._view.session:
-            return
+            return  # Halts beside the regular session are looked at order by order.
         self._view = view
         row = self._views.column_of[symbol]
         if reopens:
@@ -131,7 +141,7 @@ class Trading:
             EventKind.NEW, replace(order, status=Status.NEW, updated_ns=now_ns)
         )
         view = self._view
-        if view is not None:
+        if view is not None and self._may_work(order):
             tick = view.tick_at(now_ns)
             waits = waits_for_election(order) or order.time_in_force in _AUCTIONS
             if tick >= 0 and not waits:
@@ -200,7 +210,7 @@ class Trading:
     def _look_for(self, order: VenueOrder) -> None:
         """Find out when one more order may trade, and wake no later than that."""
         view = self._view
-        if view is None or not _works(order):
+        if view is None or not self._may_work(order):
             return
         row = self._views.column_of[order.symbol]
         tick = next_tick(order, view, row, view.tick_at(self._register.now_ns))
@@ -218,7 +228,10 @@ class Trading:
                 self._ratcheted(order, view, tick)
 
     def _working(self, symbol: str) -> list[VenueOrder]:
-        return [o for o in self._book.open_of(symbol) if _works(o)]
+        return [o for o in self._book.open_of(symbol) if self._may_work(o)]
+
+    def _may_work(self, order: VenueOrder) -> bool:
+        return _works(order) and (order.extended_hours or not self._is_extended)
 
     def _available(self, symbol: str, tick: int) -> Decimal:
         view = self._view
@@ -243,7 +256,7 @@ class Trading:
     def _meet(self, order_id: str, tick: int) -> None:
         """Let one order meet one tick: election first, then what it may fill."""
         view, order = self._view, self._book.by_id[order_id]
-        if view is None or not _works(order):
+        if view is None or not self._may_work(order) or self._register.is_halted(order.symbol):
             return
         if waits_for_election(order):
             elected = self._elected(order, view, tick)

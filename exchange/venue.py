@@ -6,31 +6,37 @@ advances to now, then acts: fills, openings and expiries up to that instant have
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from decimal import ROUND_DOWN, Decimal
+from decimal import Decimal
 
 from domain.money import ZERO
-from domain.orders import Side
 from exchange import errors
 from exchange.account import Account, Totals
 from exchange.admission import Admission, Configuration, Surroundings, Touch, admit
 from exchange.agenda import NEVER_NS, Agenda, Appointment, Moment, trading_day
 from exchange.assets import Asset
+from exchange.closing import closing_request
 from exchange.corporate_days import CorporateDays
+from exchange.day_trades import (
+    DAY_TRADES_MAX,
+    EQUITY_MIN_USD,
+    SESSIONS,
+    day_trades,
+    opened_today,
+)
 from exchange.days import DayRules
 from exchange.halting import Halting
 from exchange.halts import Halt
 from exchange.ids import uuid_text
+from exchange.instants import new_york_day
 from exchange.intake import Desk, head_request, with_trail, write_legs, write_order
 from exchange.knobs import DEFAULT_KNOBS, Knobs
 from exchange.markets.base import Market
 from exchange.order_book import OrderBook
 from exchange.orders import (
-    QUANTITY_STEP,
     OrderClass,
     OrderRequest,
     OrderType,
     Status,
-    TimeInForce,
     VenueOrder,
 )
 from exchange.prices import Prices
@@ -39,6 +45,7 @@ from exchange.register import Register
 from exchange.replacing import Replacement, replacement_request
 from exchange.tape_views import TapeViews
 from exchange.trading import Trading
+from exchange.windows import evening_session, judge_auction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,11 +208,16 @@ class Venue:
         touch = self.touch(request.symbol)
         if touch is not None:
             request = head_request(request, touch)
+        judge_auction(request, self.now_ns, self.market.calendar, self.config.knobs)
         admission = admit(request, self._around(request.symbol, touch))
-        desk, works_now = self._desk(touch)
+        self._judge_day_trade(request.symbol, admission)
+        desk, works_now = self._desk(touch, request)
         head, legs = write_legs(request, write_order(request, admission, desk), desk)
         last_usd = self.prices.at(self.now_ns)(request.symbol)
-        return self._trading.accept(with_trail(head, last_usd), legs, works_now=works_now)
+        told = self._trading.accept(with_trail(head, last_usd), legs, works_now=works_now)
+        if request.extended_hours:
+            self._days.open_extended()
+        return told
 
     def _judge_halt(self, symbol: str) -> None:
         if self.config.knobs.accepts_orders_when_halted:
@@ -253,7 +265,7 @@ class Venue:
             raise errors.invalid("client_order_id must be unique")
         request = replacement_request(old, change)
         admission = self._admit_change(old, request)
-        desk, _ = self._desk(self.touch(old.symbol))
+        desk, _ = self._desk(self.touch(old.symbol), request)
         new = replace(
             write_order(request, admission, desk),
             replaces=old.id,
@@ -270,22 +282,7 @@ class Venue:
     ) -> VenueOrder:
         """Close a position, all of it or a part, at market. Raises Refusal."""
         held = self.account.qty(symbol)
-        if held == 0:
-            raise errors.not_found("position does not exist")
-        if percentage is not None:
-            part = abs(held) * percentage / 100
-            qty = part.quantize(QUANTITY_STEP, rounding=ROUND_DOWN)
-        wanted = abs(held) if qty is None else qty
-        if wanted <= 0:
-            raise errors.invalid("qty must be > 0")
-        request = OrderRequest(
-            symbol=symbol,
-            side=Side.SELL if held > 0 else Side.BUY,
-            type=OrderType.MARKET,
-            time_in_force=TimeInForce.DAY,
-            qty=wanted,
-        )
-        return self.submit(request)
+        return self.submit(closing_request(symbol, held, qty, percentage))
 
     def close_all(self, *, cancel_orders: bool) -> list[Outcome]:
         """Close every position, after cancelling every order if asked to."""
@@ -312,8 +309,25 @@ class Venue:
         self._halting = self._halting_anew()
         self._take_up()
 
-    def _desk(self, touch: Touch | None) -> tuple[Desk, bool]:
-        session, works_now = trading_day(self.market.calendar, self.now_ns)
+    def _judge_day_trade(self, symbol: str, admission: Admission) -> None:
+        if not self.config.knobs.pdt_protection or admission.intent.opens:
+            return
+        today = new_york_day(self.now_ns)
+        is_poor = self.account.last_equity < EQUITY_MIN_USD
+        is_one = opened_today(self._register.executions, symbol, today)
+        if is_poor and is_one and self.day_trade_count() >= DAY_TRADES_MAX:
+            raise errors.day_trade_denied()
+
+    def day_trade_count(self) -> int:
+        """Return the day trades of the last five sessions, today's among them."""
+        today = new_york_day(self.now_ns)
+        days = [s.day for s in self.market.calendar.sessions if s.day <= today][-SESSIONS:]
+        return sum(day_trades(self._register.executions, days[0]).values()) if days else 0
+
+    def _desk(self, touch: Touch | None, request: OrderRequest) -> tuple[Desk, bool]:
+        calendar = self.market.calendar
+        evening = evening_session(request, self.now_ns, calendar)
+        session, works_now = (evening, True) if evening else trading_day(calendar, self.now_ns)
         desk = Desk(
             now_ns=self.now_ns,
             session=session,

@@ -10,8 +10,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from domain.orders import Side
 from exchange.account import to_cents
+from exchange.corporate_actions import ActionTable
 from exchange.errors import Refusal
-from exchange.knobs import FillModel, Knobs
+from exchange.knobs import FillModel
 from exchange.orders import (
     OrderClass,
     OrderRequest,
@@ -23,10 +24,21 @@ from exchange.orders import (
 from exchange.records import EventKind, VenueEvent
 from exchange.replacing import Replacement
 from exchange.venue import Venue
-from tests.support.exchanges import DAYS, close_ns, make_venue, open_ns, random_market
+from tests.support.exchanges import DAYS, EXACT, close_ns, make_venue, open_ns, random_market
+from tests.unit.test_exchange_corporate_actions import dividend, split
 
 CASH_USD = Decimal(50_000)
 SYMBOLS = ("AAA", "BBB")
+ACTIONS = ActionTable(
+    [
+        split("3", "2", symbol="AAA", day=DAYS[1]),
+        split("1", "2", symbol="BBB", day=DAYS[2]),
+        replace(dividend("0.75", pays=DAYS[4]), ex_date=DAYS[2]),
+        replace(dividend("1.10", pays=DAYS[3], symbol="BBB"), ex_date=DAYS[1]),
+    ]
+)
+BESIDE_NS = 40 * 60 * 10**9
+"""From a session's edge into the hours beside it."""
 cents = st.integers(9_850, 10_150).map(lambda c: Decimal(c) / 100)
 edges = st.integers(1, 80).map(lambda c: Decimal(c) / 100)
 whole = st.integers(1, 300).map(Decimal)
@@ -82,6 +94,9 @@ def requests(draw: st.DrawFn) -> OrderRequest:
             take_profit_limit=profit if keeps != "loss" else None,
             stop_loss_stop=loss if keeps != "profit" else None,
         )
+    if kind is OrderType.LIMIT and order_class is OrderClass.SIMPLE:
+        asks = draw(st.booleans()) and request.time_in_force in (TimeInForce.DAY, TimeInForce.GTC)
+        request = replace(request, extended_hours=asks)
     odd = draw(st.integers(0, 19))
     if odd == 0:
         dollars = draw(st.integers(1, 5_000).map(Decimal))
@@ -96,16 +111,33 @@ class ExchangeMachine(RuleBasedStateMachine):
 
     @initialize(seed=st.integers(0, 10_000), share=st.sampled_from([0.05, 0.5, 1e6]))
     def begin(self, seed: int, share: float) -> None:
-        knobs = Knobs(fills=FillModel(volume_share_max=share))
-        self.venue = make_venue(random_market(seed), knobs=knobs, cash_usd=CASH_USD)
+        knobs = replace(
+            EXACT,
+            fills=FillModel(volume_share_max=share),
+            cash_in_lieu=seed % 2 == 1,
+            borrow_rate=Decimal("0.07"),
+            margin_interest_rate=Decimal("0.06"),
+        )
+        market = random_market(seed, actions=ACTIONS)
+        self.venue = make_venue(market, knobs=knobs, cash_usd=CASH_USD)
+        self.restated: set[str] = set()
+        self.halted: set[str] = set()
         self.events: list[VenueEvent] = []
         self.statuses: dict[str, Status] = {}
         self.paid = Decimal(0)
         self.moved: dict[str, Decimal] = {}
         self._take(self.venue.advance(open_ns() + 60 * 10**9))
-        self.marks = [open_ns(d) + k for d in DAYS for k in range(0, 600_000_000_000, 25 * 10**9)]
+        self.marks = sorted(
+            at
+            for day in DAYS
+            for at in (
+                open_ns(day) - BESIDE_NS,
+                *range(open_ns(day), close_ns(day), 25 * 10**9),
+                close_ns(day) + BESIDE_NS,
+            )
+        )
 
-    @rule(step=st.integers(1, 3))
+    @rule(step=st.sampled_from([1, 1, 2, 3, 9, 30]))
     def time_passes(self, step: int) -> None:
         later = [at for at in self.marks if at > self.venue.now_ns]
         if later:
@@ -139,14 +171,37 @@ class ExchangeMachine(RuleBasedStateMachine):
         self.venue.close_all(cancel_orders=cancel_orders)
         self._take(self.venue.take_events())
 
+    @rule(symbol=st.sampled_from(SYMBOLS), minutes=st.none() | st.integers(1, 4))
+    def a_symbol_is_halted(self, symbol: str, minutes: int | None) -> None:
+        now_ns = self.venue.now_ns
+        until_ns = None if minutes is None else now_ns + minutes * 60 * 10**9
+        self.venue.halt(symbol, "T1", until_ns)
+        self._take(self.venue.take_events())
+
+    @rule(symbol=st.sampled_from(SYMBOLS))
+    def a_symbol_trades_again(self, symbol: str) -> None:
+        self.venue.resume(symbol)
+        self._take(self.venue.take_events())
+
     def _take(self, events: list[VenueEvent]) -> None:
         for event in events:
             assert event.seq == len(self.events) + 1
             assert not self.events or event.at_ns >= self.events[-1].at_ns
             self.events.append(event)
+            if event.halt is not None:
+                change = self.halted.add if event.kind is EventKind.HALTED else self.halted.discard
+                change(event.halt.symbol)
             if event.order is not None:
                 self._follow(event.order)
+            if event.kind in (EventKind.RESTATED, EventKind.QUIET) and event.order is not None:
+                self.restated.add(event.order.id)
+            for activity in event.activities:
+                self.paid -= activity.net_amount
+                if activity.symbol is not None:
+                    before = self.moved.get(activity.symbol, Decimal(0))
+                    self.moved[activity.symbol] = before + activity.moved_qty
             if event.execution is not None:
+                assert event.execution.symbol not in self.halted
                 signed = event.execution.side.sign * event.execution.qty
                 symbol = event.execution.symbol
                 self.paid += signed * event.execution.price_usd
@@ -200,6 +255,8 @@ class ExchangeMachine(RuleBasedStateMachine):
             if order.notional is not None:
                 assert order.filled_value_usd <= order.notional
             assert order.status.is_terminal == (order.finished_ns is not None)
+            if order.id in self.restated:
+                continue
             if order.limit_price is not None and order.filled_avg_price is not None:
                 worse = (order.filled_avg_price - order.limit_price) * order.side.sign
                 assert worse <= Decimal("1e-18")
@@ -234,11 +291,15 @@ TestExchange.settings = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 
-actions = st.lists(st.one_of(requests(), st.integers(1, 90)), min_size=1, max_size=25)
+actions = st.lists(
+    st.one_of(requests(), st.integers(1, 90), st.integers(1, 40).map(lambda h: 3600 * h)),
+    min_size=1,
+    max_size=25,
+)
 
 
 def traffic(seed: int, script: list[object]) -> list[VenueEvent]:
-    venue = make_venue(random_market(seed), cash_usd=CASH_USD)
+    venue = make_venue(random_market(seed, actions=ACTIONS), cash_usd=CASH_USD)
     events: list[VenueEvent] = venue.advance(open_ns())
     for action in script:
         if isinstance(action, OrderRequest):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -33,8 +33,9 @@ MONDAY = date(2026, 1, 5)
 DAYS = tuple(MONDAY + timedelta(days=n) for n in (0, 1, 2, 3, 4, 7, 8))
 HALF_SPREAD_USD = 0.01
 EXACT_FILLS = FillModel(volume_share_max=0.1, slippage_bps=0.0, impact_bps=0.0)
-EXACT = Knobs(fills=EXACT_FILLS)
-PLENTY = Knobs(fills=FillModel(volume_share_max=1e6, slippage_bps=0.0, impact_bps=0.0))
+EXACT = Knobs(fills=EXACT_FILLS, opg_cutoff_minutes=0, cls_cutoff_minutes=0)
+"""Sessions of ten minutes leave no room for cut-offs."""
+PLENTY = replace(EXACT, fills=FillModel(volume_share_max=1e6, slippage_bps=0.0, impact_bps=0.0))
 
 
 def session_on(day: date) -> Session:
@@ -159,8 +160,11 @@ def _tape(
     )
 
 
-def random_market(seed: int, symbols: tuple[str, ...] = ("AAA", "BBB")) -> HandMarket:
-    """A market whose prices wander in cents and whose ticks sometimes trade nothing."""
+def random_market(
+    seed: int, symbols: tuple[str, ...] = ("AAA", "BBB"), actions: ActionTable = NO_ACTIONS
+) -> HandMarket:
+    """A market whose prices wander in cents, split when told to, and whose ticks sometimes trade
+    nothing."""
     dice = np.random.default_rng(seed)
     ticks: dict[date, dict[str, Sequence[float]]] = {}
     shares: dict[date, dict[str, Sequence[float]]] = {}
@@ -168,10 +172,11 @@ def random_market(seed: int, symbols: tuple[str, ...] = ("AAA", "BBB")) -> HandM
         ticks[day], shares[day] = {}, {}
         for symbol in symbols:
             steps = dice.integers(-60, 61, TICKS).cumsum()
-            ticks[day][symbol] = [float(x) for x in np.round(100 + steps / 100, 2)]
+            base = 100 / float(actions.split_ratio(symbol, DAYS[0], day))
+            ticks[day][symbol] = [float(x) for x in np.round(base + steps / 100, 2)]
             traded = dice.integers(0, 400, TICKS) * (dice.random(TICKS) > 0.2)
             shares[day][symbol] = [float(x) for x in traded]
-    return HandMarket(symbols=symbols, ticks=ticks, shares=shares)
+    return HandMarket(symbols=symbols, ticks=ticks, shares=shares, actions=actions)
 
 
 def make_venue(
