@@ -9,7 +9,7 @@ import numpy as np
 from domain.instruments import Symbol, Universe
 from domain.market import Floats, Quote, Quotes
 from domain.money import CENT, Rounding, tick_for, to_price
-from domain.portfolio import Portfolio
+from domain.portfolio import Portfolio, Position
 from risk.prices import KnownPrice, observe_price
 from state import ledger
 
@@ -83,6 +83,16 @@ class Board:
     def equity_usd(self, portfolio: Portfolio, marks: Mapping[Symbol, Decimal]) -> Decimal:
         """Return cash plus positions at their marks, which this board gave."""
         return ledger.equity_usd(portfolio, marks)
+
+    def mark(self, held: Mapping[Symbol, Position], marks: dict[Symbol, Decimal]) -> None:
+        """Put the marks of what is held in."""
+        marks.update(self.marks_usd(held))
+
+    def mark_new(self, held: Mapping[Symbol, Position], marks: dict[Symbol, Decimal]) -> bool:
+        """Put those in that are missing; return whether any was."""
+        new = self.marks_usd(symbol for symbol in held if symbol not in marks)
+        marks.update(new)
+        return bool(new)
 
     def marks_usd(self, symbols: Iterable[Symbol]) -> dict[Symbol, Decimal]:
         """Return the marks of those symbols that were ever quoted."""

@@ -139,12 +139,12 @@ class Core:
     def refresh_marks(self) -> None:
         """Take the last good mid of every held symbol as its mark, and raise the peak."""
         memory, board = self.memory, self.board
-        seen = self._marked == (board, board.version)
         held = memory.portfolio.positions
-        # While no price has changed, only what was bought since has still to be marked.
-        unmarked = [s for s in held if s not in memory.marks] if seen else held
-        if unmarked:
-            memory.marks.update(board.marks_usd(unmarked))
+        if self._marked != (board, board.version):
+            board.mark(held, memory.marks)
+            self._equity = None
+        elif board.mark_new(held, memory.marks):
+            # No price has changed: only what was bought since had still to be marked.
             self._equity = None
         self._marked = board, board.version
         adjusted = self.equity_usd() - memory.portfolio.flows_usd

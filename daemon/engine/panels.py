@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import cache
 
 import numpy as np
 
@@ -45,12 +44,28 @@ class DailyStatistics:
         self.volatility = volatility
         self.volume_shares = volume_shares
         self.previous_close_usd = previous_close_usd
-        self.find_clusters = cache(clusters)
+        self.find_clusters: Callable[[], Ints] = _Once(clusters)
 
     @property
     def cluster_of(self) -> Ints:
         """The number of each symbol's group."""
         return self.find_clusters()
+
+
+class _Once:
+    """A function of nothing that is called once; `functools.cache` takes far longer to make."""
+
+    __slots__ = ("_find", "_found")
+
+    def __init__(self, find: Callable[[], Ints]) -> None:
+        self._find: Callable[[], Ints] | None = find
+        self._found: Ints | None = None
+
+    def __call__(self) -> Ints:
+        if self._found is None:
+            assert self._find is not None
+            self._found, self._find = self._find(), None
+        return self._found
 
 
 class Deviations(Value, frozen=True, kw_only=True, eq=False):

@@ -4,21 +4,17 @@ A bars-only strategy whose columns are independent gives the same bits whether i
 one instant or about many side by side (design §2), so a backtest asks it once for a block of them.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 
 import numpy as np
 
 from daemon.engine.commands import Ask
 from daemon.engine.rules import EngineRules, StrategyEntry
 from daemon.registry import Raised, attempt
-from domain.calendar import Timeframe
 from domain.instruments import Symbol
 from domain.market import Floats, Market, Reads
-from domain.panel import Panel
 from domain.signals import Signals, StrategyName
-from research.backtest.history import Frame, History
+from research.backtest.stored import StoredFrame, StoredHistory
 
 BLOCK_ELEMENTS_MAX = 1 << 17
 """Look-back x columns of one stacked call: its arrays should stay in the processor's cache."""
@@ -35,16 +31,12 @@ def can_stack(entry: StrategyEntry) -> bool:
 
 @dataclass(slots=True, kw_only=True)
 class _Stack:
-    """One strategy's block of answers, and the panel they were taken from."""
+    """One strategy's block of answers, and the bars they were taken from."""
 
     entry: StrategyEntry
-    frame: Frame
-    starts: frozenset[datetime]
-    panel: Panel
+    frame: StoredFrame
     symbols: tuple[Symbol, ...]
     instants: int
-    fed: int
-    row_of: Mapping[datetime, int]
     first: int = 0
     answers: list[Signals] | None = None
 
@@ -55,22 +47,19 @@ class Answers:
     def __init__(
         self,
         rules: EngineRules,
-        history: History,
+        stored: StoredHistory,
         *,
-        first_rows: Mapping[Timeframe, int],
         stacks: bool = True,
     ) -> None:
-        """Prepare for a run whose panels begin with these rows of each frame."""
+        """Prepare for a run over a history."""
         self._entries = rules.strategies
         self.asked_singly: dict[StrategyName, str] = {}
         """Strategies whose answers about many instants were not those about each, and when."""
         self._stacks: dict[StrategyName, _Stack] = {}
         for name, entry in rules.strategies.items():
             if stacks and not entry.abstains and can_stack(entry):
-                frame = history.frames[entry.strategy.timeframe]
-                self._stacks[name] = _stack(
-                    entry, frame, rules, history, first_rows[entry.strategy.timeframe]
-                )
+                frame = stored.frame(entry.strategy.timeframe, stale_bars_max=rules.stale_bars_max)
+                self._stacks[name] = _stack(entry, frame, stored.history.symbols)
 
     def answer(self, ask: Ask) -> Signals | Raised:
         """Return the strategy's answer, or what it raised.
@@ -83,7 +72,7 @@ class Answers:
         strategy = self._entries[ask.strategy].strategy
         if stack is None:
             return attempt(lambda: strategy.decide(ask.market))
-        row = stack.row_of[ask.slot_at]
+        row = stack.frame.row_of[ask.slot_at]
         if stack.answers is not None and stack.first <= row < stack.first + len(stack.answers):
             return stack.answers[row - stack.first]
         is_first = stack.answers is None
@@ -97,37 +86,15 @@ class Answers:
         return answers[0]
 
 
-def _stack(
-    entry: StrategyEntry, frame: Frame, rules: EngineRules, history: History, first_row: int
-) -> _Stack:
-    lookback, width = entry.strategy.lookback_bars, len(history.symbols)
+def _stack(entry: StrategyEntry, frame: StoredFrame, symbols: tuple[Symbol, ...]) -> _Stack:
+    lookback, width = entry.strategy.lookback_bars, len(symbols)
     instants = min(BLOCK_INSTANTS_MAX, max(1, BLOCK_ELEMENTS_MAX // (lookback * width)))
-    panel = Panel(
-        history.symbols,
-        frame.timeframe,
-        lookback + instants,
-        stale_bars_max=rules.stale_bars_max,
-    )
-    return _Stack(
-        entry=entry,
-        frame=frame,
-        starts=frame.starts,
-        panel=panel,
-        symbols=history.symbols * instants,
-        instants=instants,
-        fed=first_row,
-        row_of={slot: row for row, slot in enumerate(frame.slots)},
-    )
+    return _Stack(entry=entry, frame=frame, symbols=symbols * instants, instants=instants)
 
 
 def _evaluate(stack: _Stack, row: int) -> list[Signals] | None:
     """Return the answers of the block that begins at a row of the frame."""
-    frame = stack.frame
-    last = min(row + stack.instants, len(frame.slots))
-    for index in range(stack.fed, last):
-        slot = frame.slots[index]
-        stack.panel.append(slot, frame.row(index), slot in stack.starts)
-    stack.fed = last
+    last = min(row + stack.instants, len(stack.frame.slots))
     count, width = last - row, len(stack.symbols) // stack.instants
     signals = _asked(stack, row, count)
     if signals is None:
@@ -147,7 +114,7 @@ def _asked(stack: _Stack, row: int, count: int) -> Signals | None:
     """Return the answer about `count` instants from a row on; None if it is not of that shape."""
     frame, strategy = stack.frame, stack.entry.strategy
     width = len(stack.symbols) // stack.instants
-    bars = stack.panel.stack(frame.slots[row], count, strategy.lookback_bars)
+    bars = frame.stack(row, count, strategy.lookback_bars)
     market = Market(
         # The latest of them: who reads the clock answers otherwise than when asked singly.
         as_of=frame.slots[row + count - 1],

@@ -10,22 +10,62 @@ import numpy as np
 from daemon.engine.board import Board
 from domain.instruments import Symbol, Universe
 from domain.market import Floats, Quote
+from domain.money import ZERO
+from domain.portfolio import Portfolio, Position
+from research.backtest.costs import Spread
+from research.backtest.history import Integers
+from state import ledger
 
 AMOUNTS_KEPT_MAX = 100_000
 """Amounts of money kept ready made."""
+ELEMENTS_AT_ONCE = 1 << 15
+"""Rows x symbols whose quotes are made in one pass."""
 
 
 class BarQuotes(dict[Symbol, Quote]):
     """What a poll would have brought, as arrays `[n]` on the tick grid; NaN where it brought none.
 
-    Stands for the mapping in QuotesPolled; the board takes the arrays.
+    Stands for the mapping in QuotesPolled; the board takes the arrays. `cents` `[n]` are the mids
+    in whole cents where no quote is missing, None where one is.
     """
 
-    def __init__(self, bid: Floats, ask: Floats, quoted_at: datetime) -> None:
+    def __init__(
+        self, bid: Floats, ask: Floats, quoted_at: datetime, cents: Integers | None = None
+    ) -> None:
         super().__init__()
         self.bid = bid
         self.ask = ask
         self.quoted_at = quoted_at
+        self.cents = cents
+
+
+class QuoteRows:
+    """Bids and asks around one price of every bar, `[t, n]`, made for many rows at a time: from the
+    row asked for on, until it is left behind or the spread is measured anew."""
+
+    def __init__(self, price_usd: Floats, spread: Spread, *, near_open: bool = False) -> None:
+        self._price_usd, self._spread, self._near_open = price_usd, spread, near_open
+        self._rows_at_once = max(1, ELEMENTS_AT_ONCE // price_usd.shape[1])
+        self._first = self._measured_at = 0
+        self._bid = self._ask = price_usd[:0]
+        self._cents = np.zeros((0, price_usd.shape[1]), dtype=np.int64)
+        self._complete: list[bool] = []
+
+    def at(self, row: int, quoted_at: datetime) -> BarQuotes:
+        """Return the quotes of a row."""
+        index = row - self._first
+        if not 0 <= index < len(self._complete) or self._measured_at != self._spread.measured_at:
+            self._make(row)
+            index = 0
+        cents = self._cents[index] if self._complete[index] else None
+        return BarQuotes(self._bid[index], self._ask[index], quoted_at, cents)
+
+    def _make(self, first: int) -> None:
+        prices = self._price_usd[first : first + self._rows_at_once]
+        self._first, self._measured_at = first, self._spread.measured_at
+        self._bid, self._ask = self._spread.touch(prices, near_open=self._near_open)
+        self._cents = mids_in_cents(self._bid, self._ask)
+        self._complete = (self._bid == self._bid).all(axis=1).tolist()
 
 
 class _LazyQuotes(dict[Symbol, Quote]):
@@ -70,6 +110,31 @@ class _LazyMids(dict[Symbol, float]):
         return default if mid_usd is None else mid_usd
 
 
+class BarMarks(dict[Symbol, Decimal]):
+    """Marks made when they are asked for: the board's latest, always."""
+
+    def __init__(self, board: "BarBoard") -> None:
+        super().__init__()
+        self._board = board
+
+    def __missing__(self, symbol: Symbol) -> Decimal:
+        mark = self._board.mark_usd(symbol)
+        if mark is None:
+            raise KeyError(symbol)
+        return mark
+
+    def __contains__(self, symbol: object) -> bool:
+        return isinstance(symbol, str) and self._board.mark_usd(Symbol(symbol)) is not None
+
+    def __setitem__(self, symbol: Symbol, mark: Decimal) -> None:
+        """Keep nothing: what the board says next would be hidden by it."""
+
+    def get(self, symbol: Symbol, default: Any = None) -> Any:
+        """Return a mark, or the default before a symbol's first quote."""
+        mark = self._board.mark_usd(symbol)
+        return default if mark is None else mark
+
+
 class BarBoard(Board):
     """A Board fed by bars. The price of a bar is an established level, made by many trades: a jump
     that a live poll would doubt for a minute is believed at once, as it is live a minute later.
@@ -81,26 +146,27 @@ class BarBoard(Board):
         self.last_good_usd = _LazyMids(self)
         self._columns = universe.column_of()
         self._symbols = universe.symbols
-        self._cents: list[int] | None = None
-        self._mids: list[float] | None = None
+        self._cents: Integers | None = None
         self._amounts: dict[int, Decimal] = {}
+        self._positions: Mapping[Symbol, Position] | None = None
+        self._shares: Integers | None = None
 
     def update(self, quotes: Mapping[Symbol, Quote]) -> None:
         """Take in the quotes of a bar; symbols without one keep their old quote."""
         if not isinstance(quotes, BarQuotes):
             raise TypeError("a backtest's board is fed by BarQuotes")
         self.version += 1
-        fresh = quotes.bid == quotes.bid
         at_s = quotes.quoted_at.timestamp()
-        if np.count_nonzero(fresh) == fresh.shape[0]:
+        fresh = None if quotes.cents is not None else quotes.bid == quotes.bid
+        if fresh is None or np.count_nonzero(fresh) == fresh.shape[0]:
             self._bid, self._ask = quotes.bid, quotes.ask
-            self._quoted_s = np.full(fresh.shape, at_s)
+            self._quoted_s = np.full(quotes.bid.shape, at_s)
         else:
             self._bid = np.where(fresh, quotes.bid, self._bid)
             self._ask = np.where(fresh, quotes.ask, self._ask)
             self._quoted_s = np.where(fresh, at_s, self._quoted_s)
         self.quotes.clear()
-        self._cents = self._mids = None
+        self._cents = quotes.cents
 
     def quote(self, symbol: Symbol) -> Quote | None:
         """Return the latest quote of a symbol, None before its first."""
@@ -122,21 +188,50 @@ class BarBoard(Board):
         column = self._columns.get(symbol)
         if column is None:
             return None
-        if self._mids is None:
-            self._mids = ((self._bid + self._ask) / 2).tolist()
-        mid_usd = self._mids[column]
+        mid_usd = float((self._bid[column] + self._ask[column]) / 2)
         return mid_usd if mid_usd == mid_usd else None
+
+    def mark(self, held: Mapping[Symbol, Position], marks: dict[Symbol, Decimal]) -> None:
+        """Do nothing: BarMarks are made when they are looked at."""
+
+    def mark_new(self, held: Mapping[Symbol, Position], marks: dict[Symbol, Decimal]) -> bool:
+        """Do nothing, and say so."""
+        return False
 
     def marks_usd(self, symbols: Iterable[Symbol]) -> dict[Symbol, Decimal]:
         """Return the marks of those symbols that were ever quoted."""
-        cents = self._cents = self._in_cents() if self._cents is None else self._cents
-        columns = self._columns
-        known = ((symbol, cents[columns[symbol]]) for symbol in symbols if symbol in columns)
-        return {symbol: self._usd(count) for symbol, count in known if count}
+        found = ((symbol, self.mark_usd(symbol)) for symbol in symbols)
+        return {symbol: mark for symbol, mark in found if mark is not None}
 
     def mark_usd(self, symbol: Symbol) -> Decimal | None:
         """Return the last mid of a symbol to the cent, half to even as `Board` rounds it."""
-        return self.marks_usd((symbol,)).get(symbol)
+        column = self._columns.get(symbol)
+        if column is None:
+            return None
+        cents = int(self._in_cents()[column])
+        return self._usd(cents) if cents else None
+
+    def equity_usd(self, portfolio: Portfolio, marks: Mapping[Symbol, Decimal]) -> Decimal:
+        """Return cash plus positions at their marks, in whole cents where all shares are whole."""
+        if portfolio.positions is not self._positions:
+            self._positions = portfolio.positions
+            self._shares = self._whole_shares(portfolio.positions)
+        cents = self._in_cents()
+        if self._shares is None or np.count_nonzero(cents[self._shares != 0] == 0):
+            return ledger.equity_usd(portfolio, marks)
+        if not portfolio.positions:
+            return portfolio.cash_usd + ZERO
+        return portfolio.cash_usd + Decimal(int(self._shares @ cents)).scaleb(-2)
+
+    def _whole_shares(self, positions: Mapping[Symbol, Position]) -> Integers | None:
+        """Return the shares held `[n]`, None when some are broken or of no column."""
+        found = np.zeros(len(self._symbols), dtype=np.int64)
+        for symbol, position in positions.items():
+            column, shares = self._columns.get(symbol), int(position.quantity_shares)
+            if column is None or shares != position.quantity_shares:
+                return None
+            found[column] = shares
+        return found
 
     def _usd(self, cents: int) -> Decimal:
         """Return cents as dollars; amounts come again and again, and Decimals are dear to make."""
@@ -147,12 +242,17 @@ class BarBoard(Board):
             usd = self._amounts[cents] = Decimal(cents).scaleb(-2)
         return usd
 
-    def _in_cents(self) -> list[int]:
-        """Return mids in whole cents, 0 where there is none; counted in halves of a ten-thousandth
-        of a dollar, which every mid between two ticks is a whole number of."""
-        both = self._bid + self._ask
-        halves = np.where(both == both, np.rint(both * 1e4), 0.0).astype(np.int64)
-        cents, rest = np.divmod(halves, 200)
-        up = (rest > 100) | ((rest == 100) & (cents % 2 == 1))
-        rounded: list[int] = (cents + up).tolist()
-        return rounded
+    def _in_cents(self) -> Integers:
+        if self._cents is None:
+            self._cents = mids_in_cents(self._bid, self._ask)
+        return self._cents
+
+
+def mids_in_cents(bid: Floats, ask: Floats) -> Integers:
+    """Return mids in whole cents, half to even, 0 where there is none; counted in halves of a
+    ten-thousandth of a dollar, which every mid between two ticks is a whole number of."""
+    both = bid + ask
+    halves = np.where(both == both, np.rint(both * 1e4), 0.0).astype(np.int64)
+    cents, rest = np.divmod(halves, 200)
+    rounded: Integers = cents + ((rest > 100) | ((rest == 100) & (cents % 2 == 1)))
+    return rounded

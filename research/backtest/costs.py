@@ -92,7 +92,8 @@ class Spread:
         self.is_free = costs.half_spread_bps == 0.0
         self._is_fixed = costs.half_spread_bps is not None
         self._daily = daily
-        self._measured_at = -TURNOVER_EVERY_SESSIONS
+        self.measured_at = -TURNOVER_EVERY_SESSIONS
+        """The session before which turnover was measured last; until the next, spreads stand."""
         width = daily.close.shape[1]
         self._bps = np.full(width, costs.half_spread_bps or HALF_SPREAD_BPS_MAX)
         self._at_open = 1.0
@@ -106,10 +107,10 @@ class Spread:
         spread."""
         is_young = session < TURNOVER_EVERY_SESSIONS
         if self._is_fixed or not (
-            is_young or session - self._measured_at >= TURNOVER_EVERY_SESSIONS
+            is_young or session - self.measured_at >= TURNOVER_EVERY_SESSIONS
         ):
             return
-        self._measured_at = session
+        self.measured_at = session
         known = slice(max(0, session - TURNOVER_SESSIONS), session)
         turnover = _median_turnover(self._daily.close[known], self._daily.volume[known])
         bps = (

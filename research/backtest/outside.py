@@ -7,13 +7,12 @@ from decimal import Decimal
 import numpy as np
 
 from daemon.engine import Engine
-from domain.calendar import Session, Timeframe
-from domain.events import Action, BarsClosed, Event, OperatorAsked
+from domain.calendar import Session
+from domain.events import Action, Event, OperatorAsked
 from domain.market import Floats
 from domain.money import to_usd
 from domain.portfolio import AccountReport
 from domain.snapshot import TradingState
-from research.backtest.history import History
 from risk.halts import causes_of
 
 BEFORE_OPEN = timedelta(milliseconds=1)
@@ -35,26 +34,6 @@ def opening_account(cash_usd: Decimal, at: datetime) -> AccountReport:
     )
 
 
-def warm(engine: Engine, history: History, sessions: range) -> dict[Timeframe, int]:
-    """Fill the engine's panels with the bars before the first session, as many as they can show or
-    carry a price from; return the first row given of each frame."""
-    rules, panels = engine.core.rules, engine.core.panels
-    firsts: dict[Timeframe, int] = {}
-    for timeframe in rules.timeframes():
-        frame = history.frames[timeframe]
-        starts, end = frame.starts, frame.first[sessions.start]
-        kept = panels.panels[timeframe].capacity_slots + rules.stale_bars_max + 1
-        firsts[timeframe] = start = max(0, end - kept)
-        for row in range(start, end):
-            slot = frame.slots[row]
-            panels.add(
-                BarsClosed(at=slot, slot_at=slot, rows={timeframe: frame.row(row)}),
-                session=None,
-                session_starts={timeframe: slot in starts},
-            )
-    return firsts
-
-
 class Outside:
     """The venue's word on buying power, and a simulated operator who may resume."""
 
@@ -73,7 +52,8 @@ class Outside:
         """Refresh the buying power; resume once a state has been latched for long enough."""
         core = self._core
         equity_usd = float(core.equity_usd())
-        gross_usd = float(np.nansum(np.abs(shares) * last_usd))
+        held_usd = np.abs(shares) * last_usd
+        gross_usd = float(np.add.reduce(np.where(held_usd == held_usd, held_usd, 0.0)))
         # Regulation T: twice what is not pledged as initial margin (half of what is held).
         core.buying_power_usd = to_usd(max(0.0, 2.0 * equity_usd - gross_usd))
         trading = core.memory.trading

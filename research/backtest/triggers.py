@@ -27,7 +27,7 @@ class Triggers:
         self._stop = float(limits.stop_loss_percent)
         self._profit = float(limits.take_profit_percent)
         self._books = frozenset(n for n, e in rules.strategies.items() if e.takes_profit)
-        self._is_idle = not self._stop and not (self._profit and self._books)
+        self.is_idle = not self._stop and not (self._profit and self._books)
         self._column_of = universe.column_of()
         self._portfolio: Portfolio | None = None
         self._held: dict[tuple[str, Symbol], Position] = {}
@@ -42,7 +42,7 @@ class Triggers:
 
         `bars` are opens, lows and highs. A bar that opens beyond a trigger is met at its open.
         """
-        if self._is_idle:
+        if self.is_idle:
             return None
         if portfolio is not self._portfolio:
             self._remake(portfolio)
@@ -59,7 +59,7 @@ class Triggers:
 
     def are_far(self, portfolio: Portfolio, bid: Floats, ask: Floats) -> bool:
         """Return whether quotes leave every stop and target well alone."""
-        if self._is_idle:
+        if self.is_idle:
             return True
         if portfolio is not self._portfolio:
             self._remake(portfolio)

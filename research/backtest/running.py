@@ -1,0 +1,178 @@
+"""What the daemon's runner does with the engine's commands, where nothing has to be waited for."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+import numpy as np
+
+from daemon.engine import Engine
+from daemon.engine.commands import (
+    Ask,
+    CancelOrder,
+    Command,
+    Notify,
+    Record,
+    RecordDurably,
+    ScheduleDecision,
+    SubmitOrder,
+)
+from daemon.registry import Raised
+from domain.calendar import Timeframe
+from domain.events import (
+    DecisionDue,
+    Event,
+    OpinionFailed,
+    OpinionGiven,
+    OrderFilled,
+    SubmitRejected,
+    SubmitStarted,
+    SubmitWithheld,
+)
+from domain.instruments import Symbol
+from domain.orders import ApprovedOrder, AtMarket
+from domain.signals import OpinionFault
+from research.backtest.answers import Answers
+from research.backtest.costs import Costs, FillAt
+from research.backtest.record import Recording
+from research.backtest.venue import BarTouch, BarVenue
+from state.records import Decided, OrderMoved
+
+INBOX_EVENTS_MAX = 100_000
+"""Events that may wait while one is handled; more is a loop that feeds itself."""
+REFUSED = 40010001
+"""The exchange's code for a request it understands and refuses."""
+
+
+class Runner:
+    """Hands events to the engine and carries out what it asks for."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        venue: BarVenue,
+        answers: Answers,
+        costs: Costs,
+        *,
+        symbols: Sequence[Symbol],
+        base: Timeframe,
+    ) -> None:
+        self.engine = engine
+        self.recording = Recording()
+        self.shares = np.zeros(len(symbols))
+        """What the venue holds for us `[n]`, signed."""
+        self.meets: Callable[[], BarTouch] | None = None
+        """While set, orders meet the market at once, there."""
+        self._venue, self._answers, self._costs = venue, answers, costs
+        self._column_of = {symbol: column for column, symbol in enumerate(symbols)}
+        self._is_daily = base is Timeframe.DAY
+        self._inbox: deque[Event] = deque()
+        self._draining = False
+        self._due: list[ScheduleDecision] = []
+
+    def post(self, event: Event) -> None:
+        """Have an event handled now or, from inside a handler, right after the present one."""
+        inbox = self._inbox
+        inbox.append(event)
+        if self._draining:
+            return
+        self._draining = True
+        try:
+            while inbox:
+                if len(inbox) > INBOX_EVENTS_MAX:
+                    raise RuntimeError(f"{INBOX_EVENTS_MAX} events wait: the engine feeds itself")
+                for command in self.engine.handle(inbox.popleft()):
+                    self._carry_out(command)
+        finally:
+            self._draining = False
+
+    def _carry_out(self, command: Command) -> None:
+        if isinstance(command, Ask):
+            self._ask(command)
+        elif isinstance(command, Record | RecordDurably):
+            self._record(command)
+        elif isinstance(command, SubmitOrder):
+            self._submit(command.order)
+        elif isinstance(command, CancelOrder):
+            canceled = self._venue.cancel(
+                command.client_order_id, self.engine.core.now, command.reason
+            )
+            if canceled is not None:
+                self.post(canceled)
+        elif isinstance(command, ScheduleDecision):
+            self._due.append(command)
+        elif isinstance(command, Notify):
+            self.recording.told(command)
+
+    def _record(self, command: Record | RecordDurably) -> None:
+        fact = command.fact
+        if isinstance(fact, Decided):
+            self.recording.decided(fact)
+        elif isinstance(fact, OrderMoved):
+            self.recording.moved(fact)
+
+    def _ask(self, ask: Ask) -> None:
+        answer = self._answers.answer(ask)
+        at = self.engine.core.now
+        if isinstance(answer, Raised):
+            self.post(
+                OpinionFailed(
+                    at=at,
+                    strategy=ask.strategy,
+                    slot_at=ask.slot_at,
+                    fault=OpinionFault.RAISED,
+                    detail=f"{answer} at the bar of {ask.slot_at:%Y-%m-%d %H:%M} UTC",
+                )
+            )
+            return
+        self.post(OpinionGiven(at=at, strategy=ask.strategy, slot_at=ask.slot_at, signals=answer))
+
+    def decide_due(self, at: datetime) -> None:
+        """Have the decisions made whose time has come."""
+        if not self._due:
+            return
+        due = [d for d in self._due if d.due_at <= at]
+        if due:
+            self._due = [d for d in self._due if d.due_at > at]
+            for decision in due:
+                self.post(DecisionDue(at=at, slot_at=decision.slot_at))
+
+    def _submit(self, order: ApprovedOrder) -> None:
+        intent, at = order.intent, self.engine.core.now
+        identity = intent.client_order_id
+        objection = self._objection(order, at)
+        if objection:
+            self.post(SubmitWithheld(at=at, client_order_id=identity, reason=objection))
+            return
+        self.post(SubmitStarted(at=at, client_order_id=identity))
+        refusal = self._venue.take(intent, at)
+        if refusal:
+            self.post(SubmitRejected(at=at, client_order_id=identity, reason=refusal, code=REFUSED))
+            return
+        if self.meets is not None:
+            filled = self._venue.meet_one(identity, self.meets(), at)
+            if filled is not None:
+                self.book(filled)
+                return
+        if not isinstance(intent.terms, AtMarket):
+            self.post(self._venue.acknowledge(identity, at))
+
+    def _objection(self, order: ApprovedOrder, at: datetime) -> str:
+        """Return why an approval is void at this instant, as the daemon's runner would say."""
+        trading = self.engine.memory.trading
+        if trading.epoch != order.epoch:
+            return f"trading is {trading.state.value} since the approval: {trading.cause}"
+        costs = self._costs
+        session = self.engine.memory.session
+        if costs.fill_at is FillAt.CLOSE and session is not None and not self._is_daily:
+            left_s = (session.closes_at - at).total_seconds()
+            if left_s < costs.close_cutoff_s:
+                return f"{left_s:.0f} s before the close is after the cut-off for closing orders"
+        return ""
+
+    def book(self, filled: OrderFilled) -> None:
+        """Take in what the venue has filled."""
+        fill = filled.fill
+        self.recording.fills.append(fill)
+        self.shares[self._column_of[fill.symbol]] += float(fill.signed_shares)
+        self.post(filled)
