@@ -16,6 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from daemon.clock import SystemClock
 from daemon.commands.options import settings_of
 from daemon.commands.printing import print_json
 from daemon.fingerprint import settings_hash
@@ -26,6 +27,7 @@ from research.backtest.costs import Costs, FillAt
 from research.backtest.preparing import Prepared, Request, prepare
 from research.backtest.record import BacktestResult
 from research.backtest.results import claim, load, save
+from research.evaluation.counting import count_backtest
 from research.reports.figures import figures_of
 from research.reports.summary import summary_lines
 
@@ -75,6 +77,7 @@ def run_backtest(options: Options) -> None:
         "strategies": [_written(spec) for spec in request.specs],
     }
     manifest = save(folder, prepared, result, about)
+    count_backtest(prepared, request, settings, result, SystemClock().now())
     if result.is_partial:
         _say(f"Interrupted: {len(result.recording.days)} of {len(prepared.plan.sessions)} sessions")
     if options.as_json:

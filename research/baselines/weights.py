@@ -6,14 +6,20 @@ closes up to t and none after.
 """
 
 from collections.abc import Callable, Mapping
+from enum import StrEnum
 
 import numpy as np
-from skfolio.moments import LedoitWolf
-from skfolio.optimization import MeanRisk, ObjectiveFunction
-from skfolio.prior import EmpiricalPrior
 
 from domain.market import Floats
 from research.baselines import online
+
+
+class Objective(StrEnum):
+    """What an optimiser wants."""
+
+    LEAST_VARIANCE = "least variance"
+    GREATEST_UTILITY = "greatest utility"
+
 
 Schedule = Mapping[int, Floats]
 REBALANCE_SESSIONS = 21
@@ -39,7 +45,7 @@ def min_variance(closes: Floats, rows: range, every: int = REBALANCE_SESSIONS) -
     Well-conditioned Estimator for Large-dimensional Covariance Matrices, Journal of Multivariate
     Analysis 88(2), 2004.
     """
-    return _optimised(closes, rows[::every], ObjectiveFunction.MINIMIZE_RISK, RISK_AVERSION)
+    return _optimised(closes, rows[::every], Objective.LEAST_VARIANCE, RISK_AVERSION)
 
 
 def mean_variance(
@@ -49,7 +55,7 @@ def mean_variance(
     risk_aversion: float = RISK_AVERSION,
 ) -> Schedule:
     """Return the long-only portfolio of greatest mean − λ·variance, sample means (Markowitz)."""
-    return _optimised(closes, rows[::every], ObjectiveFunction.MAXIMIZE_UTILITY, risk_aversion)
+    return _optimised(closes, rows[::every], Objective.GREATEST_UTILITY, risk_aversion)
 
 
 def from_online(closes: Floats, rows: range, policy: Callable[[Floats], Floats]) -> Schedule:
@@ -83,9 +89,16 @@ def _equal(closes: Floats) -> Floats:
     return weights
 
 
-def _optimised(
-    closes: Floats, rows: range, objective: ObjectiveFunction, risk_aversion: float
-) -> Schedule:
+def _optimised(closes: Floats, rows: range, objective: Objective, risk_aversion: float) -> Schedule:
+    # Takes seconds to import, and only two of the baselines need it.
+    from skfolio.moments import LedoitWolf
+    from skfolio.optimization import MeanRisk, ObjectiveFunction
+    from skfolio.prior import EmpiricalPrior
+
+    function = {
+        Objective.LEAST_VARIANCE: ObjectiveFunction.MINIMIZE_RISK,
+        Objective.GREATEST_UTILITY: ObjectiveFunction.MAXIMIZE_UTILITY,
+    }[objective]
     schedule = {}
     for row in rows:
         window = closes[max(0, row - LOOKBACK_SESSIONS) : row + 1]
@@ -96,7 +109,7 @@ def _optimised(
             continue
         returns = window[1:, known] / window[:-1, known] - 1.0
         model = MeanRisk(
-            objective_function=objective,
+            objective_function=function,
             risk_aversion=risk_aversion,
             prior_estimator=EmpiricalPrior(covariance_estimator=LedoitWolf()),
         )

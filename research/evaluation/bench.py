@@ -5,7 +5,6 @@ bars before its first session, the whole engine, fills at the next open.
 """
 
 import hashlib
-import math
 import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,6 @@ import numpy as np
 
 from daemon import wiring
 from daemon.engine.rules import StrategyEntry
-from daemon.fingerprint import settings_hash
 from daemon.registry import Discovery, enlist
 from daemon.settings import Settings
 from daemon.strategy_specs import StrategySpec
@@ -32,10 +30,10 @@ from research.backtest.preparing import Prepared, Request, prepare
 from research.baselines import next_open
 from research.baselines.naive import AlwaysLong
 from research.baselines.weights import Schedule, equal_weight
-from research.search.searching import Score
+from research.evaluation.curves import Curve
+from research.evaluation.ledger import conditions_hash
 
 ALWAYS_LONG = "always_long"
-YEAR = metrics.TRADING_DAYS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,48 +52,8 @@ class Subject:
         return _LOADED[key]
 
     def conditions_hash(self) -> str:
-        """Return a fingerprint of settings and costs: what a trial's figures depend on beside its
-        bars, its strategy and its span."""
-        told = f"{settings_hash(self.settings)} {self.request.costs} {self.request.resumes_after}"
-        return hashlib.sha256(told.encode()).hexdigest()[:16]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Curve:
-    """What a play came to: returns of its sessions `[t]`, and what it traded and spent."""
-
-    first: date
-    last: date
-    returns: Floats
-    traded_usd: float
-    capital_usd: float
-
-    @property
-    def equity(self) -> Floats:
-        """The curve `[t + 1]` from its capital."""
-        grown: Floats = self.capital_usd * np.concatenate([[1.0], np.cumprod(1.0 + self.returns)])
-        return grown
-
-    def score(self) -> Score:
-        """Return what a search compares."""
-        equity = self.equity
-        return Score(
-            sharpe=metrics.sharpe(self.returns),
-            turnover=metrics.turnover(self.traded_usd, equity),
-            max_drawdown=metrics.max_drawdown(equity).depth,
-        )
-
-
-def active(returns: Floats, yardstick: Floats) -> Floats:
-    """Return what returns `[t]` are above a yardstick's once both swing alike.
-
-    The candidate is scaled to the yardstick's volatility over the span, so that holding more cash
-    is neither a merit nor a fault. One that never moved has given the yardstick's return away.
-    """
-    own, theirs = float(np.std(returns, ddof=1)), float(np.std(yardstick, ddof=1))
-    scaled: Floats = returns * (theirs / own) if own > 1e-12 else returns
-    difference: Floats = scaled - yardstick
-    return difference
+        """Return the fingerprint of settings and costs."""
+        return conditions_hash(self.settings, self.request)
 
 
 class Bench:
@@ -212,11 +170,6 @@ class Bench:
 
 
 _LOADED: dict[str, Bench] = {}
-
-
-def a_year(ratio: float) -> float:
-    """Return a ratio of one session as one of a year."""
-    return ratio * math.sqrt(YEAR)
 
 
 def written(spec: StrategySpec) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from scipy import stats
 from statsmodels.regression.linear_model import OLS
 
 from domain.market import Floats
+from research.evaluation.curves import ratio
 
 REPLICATIONS = 2_000
 SEED = 20_140_901
@@ -118,12 +119,6 @@ def interval(
         lambda *s: np.array([figure(*s)]), reps=replications, method="percentile", size=confidence
     )[:, 0]
     return Interval(value=figure(*series), low=float(low), high=float(high), block=block)
-
-
-def ratio(returns: Floats) -> float:
-    """Return the Sharpe ratio of one period; 0 for what does not vary."""
-    deviation = float(np.std(returns, ddof=1))
-    return float(np.mean(returns)) / deviation if deviation > 1e-12 else 0.0
 
 
 def ratio_difference(first: Floats, second: Floats) -> float:

@@ -9,9 +9,10 @@ import numpy as np
 
 from domain.market import Floats
 from research import metrics
-from research.evaluation.bench import ALWAYS_LONG, Bench, Curve
+from research.evaluation.bench import ALWAYS_LONG, Bench
 from research.evaluation.crossing import Crossed, cross
-from research.evaluation.ledger import Count, Ledger, Trial
+from research.evaluation.curves import Curve
+from research.evaluation.ledger import Count, Ledger, Trial, trial_line
 from research.evaluation.paths import Drawing, Paths, drawn_paths
 from research.evaluation.results import (
     crossed_document,
@@ -27,7 +28,6 @@ from research.evaluation.walking import (
     Evaluation,
     FoldJob,
     Outcome,
-    Played,
 )
 
 
@@ -89,27 +89,6 @@ def trials_of(answer: Answer, bench: Bench, *, purpose: str, at: datetime) -> li
     """Return the ledger's lines of an answer."""
     conditions = answer.job.subject.conditions_hash()
     return [trial_line(t, bench.data_hash, conditions, purpose, at) for t in answer.trials]
-
-
-def trial_line(played: Played, data: str, conditions: str, purpose: str, at: datetime) -> Trial:
-    """Return the ledger's line of one trial."""
-    score = played.curve.score()
-    parameters = ",".join(f"{k}={v}" for k, v in sorted(played.spec.parameters.items()))
-    return Trial(
-        data=data,
-        strategy=played.spec.kind,
-        parameters=parameters,
-        conditions=conditions,
-        first=str(played.curve.first),
-        last=str(played.curve.last),
-        sessions=len(played.curve.returns),
-        sharpe=played.sharpe,
-        active=played.active,
-        turnover=score.turnover,
-        max_drawdown=score.max_drawdown,
-        purpose=purpose,
-        at=at.isoformat(timespec="seconds"),
-    )
 
 
 def document_of(judged: Judgement, evaluation: Evaluation, outcome: Outcome) -> dict[str, Any]:

@@ -6,19 +6,24 @@ run or any earlier, counts. Nothing is ever taken back: a lost ledger makes ever
 than it is.
 """
 
+import hashlib
 import json
 import math
 import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from daemon.fingerprint import settings_hash
+from daemon.settings import Settings
 from domain.errors import ConfigurationFault
-from research.evaluation.sharpe import variance_of_trials
+from research.backtest.preparing import Request
+from research.evaluation.curves import Played
 
 FILE = "trials.jsonl"
 FILE_BYTES_MAX = 1 << 30
@@ -62,6 +67,45 @@ class Count:
     unreadable: int
     sharpe_variance: float
     active_variance: float
+
+
+def conditions_hash(settings: Settings, request: Request) -> str:
+    """Return a fingerprint of settings and costs: what a trial's figures depend on beside its bars,
+    its strategy and its span."""
+    told = f"{settings_hash(settings)} {request.costs} {request.resumes_after}"
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def trial_line(played: Played, data: str, conditions: str, purpose: str, at: datetime) -> Trial:
+    """Return the ledger's line of one trial."""
+    score = played.curve.score()
+    parameters = ",".join(f"{k}={v}" for k, v in sorted(played.spec.parameters.items()))
+    return Trial(
+        data=data,
+        strategy=played.spec.kind,
+        parameters=parameters,
+        conditions=conditions,
+        first=str(played.curve.first),
+        last=str(played.curve.last),
+        sessions=len(played.curve.returns),
+        sharpe=played.sharpe,
+        active=played.active,
+        turnover=score.turnover,
+        max_drawdown=score.max_drawdown,
+        purpose=purpose,
+        at=at.isoformat(timespec="seconds"),
+    )
+
+
+def variance_of_trials(sharpes: Sequence[float], periods: int) -> float:
+    """Return the variance of trials' ratios of one period.
+
+    Of fewer than two nothing can be said: then that of an estimate without skill, 1/(T − 1).
+    """
+    known = [s for s in sharpes if math.isfinite(s)]
+    if len(known) < 2:
+        return 1.0 / max(1, periods - 1)
+    return float(np.var(known, ddof=1))
 
 
 class Ledger:

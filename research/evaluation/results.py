@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 
 from domain.errors import ConfigurationFault, Refused
 from domain.market import Floats
-from research.evaluation.bench import a_year
 from research.evaluation.crossing import Crossed
+from research.evaluation.curves import a_year
 from research.evaluation.paths import Paths
 from research.evaluation.verdicts import Verdicts
 

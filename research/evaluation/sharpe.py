@@ -7,7 +7,6 @@ Management 40(5), 2014.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,17 +87,6 @@ def deflated_sharpe(found: Estimate, *, trials: int, variance: float) -> float:
     `variance` is that of the trials' ratios, of one period.
     """
     return probabilistic_sharpe(found, expected_max_sharpe(variance, trials))
-
-
-def variance_of_trials(sharpes: Sequence[float], periods: int) -> float:
-    """Return the variance of trials' ratios of one period.
-
-    Of fewer than two nothing can be said: then that of an estimate without skill, 1/(T − 1).
-    """
-    known = [s for s in sharpes if math.isfinite(s)]
-    if len(known) < 2:
-        return 1.0 / max(1, periods - 1)
-    return float(np.var(known, ddof=1))
 
 
 def min_track_record(found: Estimate, benchmark: float = 0.0, confidence: float = 0.95) -> float:

@@ -13,7 +13,6 @@ from enum import StrEnum
 
 from domain.market import Floats
 from research import metrics
-from research.evaluation.bench import a_year, active
 from research.evaluation.comparing import (
     Contest,
     Interval,
@@ -22,9 +21,9 @@ from research.evaluation.comparing import (
     diebold_mariano,
     interval,
     newey_west,
-    ratio,
     ratio_difference,
 )
+from research.evaluation.curves import a_year, active, ratio
 from research.evaluation.ledger import Count
 from research.evaluation.sharpe import (
     deflated_sharpe,

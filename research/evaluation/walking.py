@@ -9,13 +9,11 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from daemon.strategy_specs import StrategySpec
 from domain.market import Floats
 from research.baselines import online, weights
-from research.evaluation.bench import ALWAYS_LONG, Bench, Curve, Subject, active
-from research.evaluation.comparing import ratio
+from research.evaluation.bench import ALWAYS_LONG, Bench, Subject
+from research.evaluation.curves import Curve, Played, played
 from research.evaluation.splits import Combinations, Fold
 from research.pool import Pool
 from research.search.searching import Scored, Search, candidates, chosen, run_search
@@ -35,16 +33,6 @@ BASELINES: Mapping[str, Callable[[Floats, range], weights.Schedule]] = {
 HINDSIGHT = frozenset({"best_crp_in_hindsight"})
 YARDSTICKS = ("equal_weight", "buy_and_hold", "min_variance", ALWAYS_LONG)
 """What a strategy is judged against: what anyone could have held, and the engine on its own."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Played:
-    """One trial: a configuration over one span. `sharpe` and `active` are of one session."""
-
-    spec: StrategySpec
-    curve: Curve
-    sharpe: float | None
-    active: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,15 +111,7 @@ def _fold(bench: Bench, job: FoldJob) -> Answer:
 
 
 def _trial(bench: Bench, spec: StrategySpec, rows: range) -> Played:
-    curve = bench.play([spec], rows)
-    moved = float(np.std(curve.returns)) > 1e-12
-    above = active(curve.returns, bench.equal_weight_returns(rows))
-    return Played(
-        spec=spec,
-        curve=curve,
-        sharpe=ratio(curve.returns) if moved else None,
-        active=ratio(above) if moved else None,
-    )
+    return played(spec, bench.play([spec], rows), bench.equal_weight_returns(rows))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,7 +190,7 @@ class Outcome:
     def whole_folds(self, evaluation: Evaluation) -> list[int]:
         """Return the folds that every strategy has been played on."""
         names = {ALWAYS_LONG, *(s.spec.name for s in evaluation.spaces)}
-        return [number for number, played in sorted(self.folds.items()) if set(played) == names]
+        return [number for number, answers in sorted(self.folds.items()) if set(answers) == names]
 
 
 def walk(

@@ -1,82 +1,176 @@
-"""Line charts as inline SVG that follow the page's colours, light or dark."""
+"""Charts as Plotly figures without colours: the page's script gives them those of its theme.
+
+A trace's `meta` names its colour (`s0` … `s11`, `soft`); days are text, numbers rounded to what can
+be seen, and long lines thinned to what a screen can show.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from html import escape
+from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
 
 from domain.market import Floats
 
-WIDTH, HEIGHT = 860, 240
-LEFT, RIGHT, TOP, BOTTOM = 64, 8, 10, 24
-POINTS_MAX = 1_200
+POINTS_MAX = 1_500
 """More points than pixels show nothing; extremes of each bin are kept."""
+COLOURS = 12
+LOG_FROM = 3.0
+"""Highest over lowest from which a curve is drawn on a logarithmic scale."""
+DIGITS = 5
+OTHERS = "others"
+
+
+def equity_chart(
+    days: Sequence[date], curves: Mapping[str, Floats], below: Mapping[str, Floats]
+) -> dict[str, Any]:
+    """Return curves `[t]` of dollars over how far each lies below its peak (shares, ≤ 0)."""
+    figure = go.Figure()
+    for number, (name, values) in enumerate(curves.items()):
+        rows = thinned(values)
+        figure.add_scatter(
+            x=_days(days, rows),
+            y=_numbers(values, rows, 0),
+            name=name,
+            mode="lines",
+            meta=_colour(number),
+            legendgroup=name,
+            hovertemplate="%{y:,.0f} USD",
+        )
+    for number, (name, values) in enumerate(below.items()):
+        rows = thinned(values)
+        figure.add_scatter(
+            x=_days(days, rows),
+            y=_numbers(values, rows),
+            name=name,
+            mode="lines",
+            meta=_colour(number),
+            fill="tozeroy" if number == 0 else None,
+            legendgroup=name,
+            showlegend=False,
+            yaxis="y2",
+            hovertemplate="%{y:.1%}",
+        )
+    values = np.concatenate([v[np.isfinite(v)] for v in curves.values()])
+    spread = float(values.max() / values.min()) if len(values) and values.min() > 0 else 1.0
+    figure.update_layout(
+        yaxis={
+            "domain": [0.36, 1.0],
+            "tickformat": ".3~s",
+            # What multiplied looks like nothing at first on a plain scale.
+            **({"type": "log", "dtick": "D2"} if spread > LOG_FROM else {}),
+        },
+        yaxis2={"domain": [0.0, 0.28], "tickformat": ".0%", "anchor": "x"},
+        xaxis={"anchor": "y2"},
+        height=420,
+    )
+    return _plain(figure)
 
 
 def line_chart(
-    days: Sequence[date],
-    series: Mapping[str, Floats],
-    *,
-    title: str,
-    unit: str,
-    area: str | None = None,
-) -> str:
-    """Return a chart of series `[t]` over days; `unit` is "usd", "percent" or "". `area` names a
-    series that is filled down to zero. NaN breaks a line."""
-    known = [v[np.isfinite(v)] for v in series.values()]
-    values = np.concatenate(known) if known else np.empty(0)
-    if len(values) == 0:
-        return f'<figure><figcaption>{escape(title)}</figcaption><p class="none">–</p></figure>'
-    low, high = float(values.min()), float(values.max())
-    if area is not None:
-        low, high = min(low, 0.0), max(high, 0.0)
-    if high - low < 1e-12:
-        low, high = low - abs(low) * 0.01 - 1e-9, high + abs(high) * 0.01 + 1e-9
-    parts = [_axis(days, low, high, unit)]
-    for number, (name, line) in enumerate(series.items()):
-        parts.append(_line(line, low, high, number, filled=name == area))
-    keys = "".join(
-        f'<span class="key s{number}">{escape(name)}</span>' for number, name in enumerate(series)
+    days: Sequence[date], series: Mapping[str, Floats], *, tickformat: str = ""
+) -> dict[str, Any]:
+    """Return lines `[t]`; NaN breaks one."""
+    figure = go.Figure()
+    for number, (name, values) in enumerate(series.items()):
+        rows = thinned(values)
+        figure.add_scatter(
+            x=_days(days, rows),
+            y=_numbers(values, rows),
+            name=name,
+            mode="lines",
+            meta=_colour(number),
+            hovertemplate=f"%{{y:{tickformat or '.2f'}}}",
+        )
+    figure.update_layout(yaxis={"tickformat": tickformat}, height=260)
+    return _plain(figure)
+
+
+def stacked_chart(days: Sequence[date], series: Mapping[str, Floats]) -> dict[str, Any]:
+    """Return shares `[t]` stacked on each other, largest at the bottom, one row in five shown."""
+    order = sorted(series, key=lambda name: -float(np.mean(series[name])))
+    if len(order) > COLOURS:
+        rest = sum((series[name] for name in order[COLOURS - 1 :]), np.zeros(len(days)))
+        order = order[: COLOURS - 1]
+        series = {**{name: series[name] for name in order}, OTHERS: rest}
+        order.append(OTHERS)
+    kept = np.arange(0, len(days), max(1, len(days) // 400))
+    figure = go.Figure()
+    for number, name in enumerate(order):
+        figure.add_scatter(
+            x=_days(days, kept),
+            y=_numbers(series[name], kept, 4),
+            name=name,
+            mode="lines",
+            line={"width": 0.5},
+            stackgroup="one",
+            meta=_colour(number),
+            hovertemplate="%{y:.1%}",
+        )
+    figure.update_layout(yaxis={"tickformat": ".0%"}, height=340)
+    return _plain(figure)
+
+
+def bar_chart(
+    labels: Sequence[str], bars: Mapping[str, Floats], line: Mapping[str, Floats]
+) -> dict[str, Any]:
+    """Return bars (shares, left) and lines (dollars, right) over labels."""
+    figure = go.Figure()
+    for number, (name, values) in enumerate(bars.items()):
+        figure.add_bar(
+            x=list(labels),
+            y=np.round(values, 4).tolist(),
+            name=name,
+            meta=_colour(number),
+            hovertemplate="%{y:.1%}",
+        )
+    for number, (name, values) in enumerate(line.items(), len(bars)):
+        figure.add_scatter(
+            x=list(labels),
+            y=np.round(values, 0).tolist(),
+            name=name,
+            mode="lines",
+            meta=_colour(number),
+            yaxis="y2",
+            hovertemplate="%{y:,.0f} USD",
+        )
+    figure.update_layout(
+        yaxis={"tickformat": ".0%"},
+        yaxis2={
+            "overlaying": "y",
+            "side": "right",
+            "tickformat": ".2~s",
+            "showgrid": False,
+            "rangemode": "tozero",
+        },
+        height=280,
     )
-    legend = f'<div class="keys">{keys}</div>' if len(series) > 1 else ""
-    return (
-        f"<figure><figcaption>{escape(title)}</figcaption>{legend}"
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'
-        f"{''.join(parts)}</svg></figure>"
+    return _plain(figure)
+
+
+def histogram_chart(values: Floats, *, name: str, bins: int = 60) -> dict[str, Any]:
+    """Return how often each size occurred; the outer 1 % on either side is gathered at the ends."""
+    low, high = np.quantile(values, (0.01, 0.99)).tolist()
+    if not high > low:
+        low, high = low - 1.0, high + 1.0
+    counts, edges = np.histogram(np.clip(values, low, high), bins=bins, range=(low, high))
+    middle = (edges[1:] + edges[:-1]) / 2
+    figure = go.Figure()
+    figure.add_bar(
+        x=np.round(middle, 2).tolist(),
+        y=counts.tolist(),
+        name=name,
+        meta={"good": [bool(m > 0) for m in middle]},
+        hovertemplate="%{y} trades around %{x:,.0f} USD",
     )
+    figure.update_layout(height=240, bargap=0.02, showlegend=False, hovermode="closest")
+    figure.update_xaxes(type="linear")
+    return _plain(figure)
 
 
-def _x(index: Floats, count: int) -> Floats:
-    width: Floats = LEFT + index * ((WIDTH - LEFT - RIGHT) / max(1, count - 1))
-    return width
-
-
-def _y(value: Floats, low: float, high: float) -> Floats:
-    height: Floats = TOP + (high - value) / (high - low) * (HEIGHT - TOP - BOTTOM)
-    return height
-
-
-def _line(values: Floats, low: float, high: float, number: int, *, filled: bool) -> str:
-    index = _thinned(values)
-    x = _x(index.astype(np.float64), len(values))
-    y = _y(values[index], low, high)
-    path, pen = [], "M"
-    for across, down in zip(x.tolist(), y.tolist(), strict=True):
-        if down != down:
-            pen = "M"
-            continue
-        path.append(f"{pen}{across:.1f},{down:.1f}")
-        pen = "L"
-    drawn = f'<path class="line s{number}" d="{"".join(path)}"/>'
-    if not filled or not path:
-        return drawn
-    zero = float(_y(np.array([0.0]), low, high)[0])
-    closed = f"{''.join(path)}L{x[-1]:.1f},{zero:.1f}L{x[0]:.1f},{zero:.1f}Z"
-    return f'<path class="area s{number}" d="{closed}"/>{drawn}'
-
-
-def _thinned(values: Floats) -> np.ndarray:
+def thinned(values: Floats) -> np.ndarray:
+    """Return the rows of a line that are worth drawing: its ends, and each bin's extremes."""
     count = len(values)
     if count <= POINTS_MAX:
         return np.arange(count)
@@ -90,27 +184,20 @@ def _thinned(values: Floats) -> np.ndarray:
     return np.array(sorted(kept))
 
 
-def _axis(days: Sequence[date], low: float, high: float, unit: str) -> str:
-    parts = []
-    for value in np.linspace(low, high, 5).tolist():
-        down = float(_y(np.array([value]), low, high)[0])
-        parts.append(
-            f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{down:.1f}" y2="{down:.1f}"/>'
-            f'<text x="{LEFT - 6}" y="{down + 4:.1f}" class="tick end">{_said(value, unit)}</text>'
-        )
-    for index in np.unique(np.linspace(0, len(days) - 1, 6).astype(int)).tolist():
-        across = float(_x(np.array([float(index)]), len(days))[0])
-        anchor = "end" if index == len(days) - 1 else "middle"
-        parts.append(
-            f'<text x="{across:.1f}" y="{HEIGHT - 6}" class="tick {anchor}">'
-            f"{days[index]:%Y-%m}</text>"
-        )
-    return "".join(parts)
+def _colour(number: int) -> dict[str, str]:
+    return {"colour": f"s{number % COLOURS}"}
 
 
-def _said(value: float, unit: str) -> str:
-    if unit == "percent":
-        return f"{value:.0%}" if abs(value) >= 0.1 else f"{value:.1%}"
-    if unit == "usd":
-        return f"{value / 1e6:.2f}M" if abs(value) >= 1e6 else f"{value / 1e3:.1f}k"
-    return f"{value:.2f}"
+def _days(days: Sequence[date], rows: np.ndarray) -> list[str]:
+    return [str(days[row]) for row in rows.tolist()]
+
+
+def _numbers(values: Floats, rows: np.ndarray, digits: int = DIGITS) -> list[float | None]:
+    return [None if v != v else round(v, digits) for v in values[rows].tolist()]
+
+
+def _plain(figure: go.Figure) -> dict[str, Any]:
+    """Return a figure as data, without Plotly's own theme: the page has one."""
+    figure.update_layout(template=None)
+    found: dict[str, Any] = figure.to_plotly_json()
+    return found

@@ -14,18 +14,22 @@ from domain.market import Floats
 from domain.money import ZERO
 from research import metrics
 from research.backtest.results import SavedBacktest
+from research.reports.trades import Months, Trade, closed_trades, slippage_usd, trading_by_month
 
 VAR_LEVEL = 0.95
 ROLLING_DAYS = 126
+TRADES_SHOWN = 12
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trade:
-    """A position closed, in part or whole: first in, first out."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Beside:
+    """Baselines' returns `[t]` by name, verdicts as plain data (None: too short), or why neither
+    can be had."""
 
-    symbol: str
-    shares: Decimal
-    profit_usd: Decimal
+    returns: Mapping[str, Floats]
+    verdicts: Mapping[str, Any] | None
+    trials: int
+    missing: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,13 +52,19 @@ class Figures:
     gross_share: Floats
     attribution: Attribution
     sector_share: Mapping[str, Floats]
+    trades: list[Trade]
+    months: Months
+    beside: Mapping[str, Floats]
+    """Returns `[t]` of what anyone could have held."""
 
 
-def figures_of(saved: SavedBacktest) -> Figures:
-    """Return the figures of a saved backtest. The curve begins with the capital put in."""
+def figures_of(saved: SavedBacktest, found: Beside | None = None) -> Figures:
+    """Return the figures of a saved backtest, beside its baselines when they are given.
+
+    The curve begins with the capital put in.
+    """
     table, manifest = saved.tables["equity"], saved.manifest
-    capital = float(manifest["capital_usd"])
-    equity = np.array([capital, *(float(x) for x in table["equity_usd"])])
+    equity = equity_of(saved)
     returns = metrics.returns_of(equity)
     trades = closed_trades(saved)
     attribution = attribute(saved)
@@ -62,7 +72,10 @@ def figures_of(saved: SavedBacktest) -> Figures:
     share = gross / equity[1:] if len(gross) else gross
     document = {
         "run": _run(saved),
-        "performance": _performance(equity, returns),
+        "performance": {
+            **_performance(equity, returns),
+            "information_ratio": _clean(_information_ratio(returns, found)),
+        },
         "trading": _trading(saved, equity, trades),
         "exposure": {
             "gross_mean": _clean(float(share.mean()) if len(share) else metrics.NAN),
@@ -82,6 +95,8 @@ def figures_of(saved: SavedBacktest) -> Figures:
         }
         if table["day"]
         else {},
+        "trades": _trades(trades),
+        "verdict": _verdict(found),
         "denials": manifest["denials"],
         "exits": manifest["exits"],
         "outcomes": manifest["outcomes"],
@@ -99,7 +114,46 @@ def figures_of(saved: SavedBacktest) -> Figures:
         gross_share=share,
         attribution=attribution,
         sector_share=_sector_share(saved, equity[1:]),
+        trades=trades,
+        months=trading_by_month(saved, equity[1:]),
+        beside={} if found is None else found.returns,
     )
+
+
+def equity_of(saved: SavedBacktest) -> Floats:
+    """Return the curve `[t + 1]`, which begins with the capital put in."""
+    capital = float(saved.manifest["capital_usd"])
+    return np.array([capital, *(float(x) for x in saved.tables["equity"]["equity_usd"])])
+
+
+def _information_ratio(returns: Floats, found: Beside | None) -> float:
+    """Return the ratio against equal weights; NaN without them."""
+    benchmark = None if found is None else found.returns.get("equal_weight")
+    return metrics.NAN if benchmark is None else metrics.information_ratio(returns, benchmark)
+
+
+def _trades(trades: list[Trade]) -> dict[str, Any]:
+    ordered = sorted(trades, key=lambda t: (t.profit_usd, t.symbol, t.closed))
+    return {
+        "best": [_trade(t) for t in reversed(ordered[-TRADES_SHOWN:])],
+        "worst": [_trade(t) for t in ordered[:TRADES_SHOWN]],
+    }
+
+
+def _trade(trade: Trade) -> dict[str, str]:
+    return {
+        "symbol": trade.symbol,
+        "opened": str(trade.opened),
+        "closed": str(trade.closed),
+        "shares": format(trade.shares, "f"),
+        "profit_usd": format(trade.profit_usd.quantize(Decimal("0.01")), "f"),
+    }
+
+
+def _verdict(found: Beside | None) -> dict[str, Any]:
+    if found is None:
+        return {"verdicts": None, "trials": None, "missing": "not asked for"}
+    return {"verdicts": found.verdicts, "trials": found.trials, "missing": found.missing}
 
 
 def _run(saved: SavedBacktest) -> dict[str, Any]:
@@ -155,50 +209,12 @@ def _trading(saved: SavedBacktest, equity: Floats, trades: list[Trade]) -> dict[
         "traded_usd": round(sum(values), 2),
         "turnover_a_year": _clean(metrics.turnover(sum(values), equity)),
         "fees_usd": str(fees),
-        "slippage_usd": str(_slippage(fills)),
+        "slippage_usd": str(slippage_usd(fills)),
         "trades_closed": len(trades),
         "hit_rate": _clean(metrics.hit_rate(profits)),
         "profit_factor": _clean(metrics.profit_factor(profits)),
         "mean_trade_usd": _clean(float(np.mean(profits)) if profits else metrics.NAN),
     }
-
-
-def _slippage(fills: Mapping[str, list[Any]]) -> Decimal:
-    """Return what fills cost against the mid each order was decided on: spread, impact, delay."""
-    total = ZERO
-    rows = zip(
-        fills["side"], fills["shares"], fills["price_usd"], fills["reference_usd"], strict=True
-    )
-    for side, shares, price, reference in rows:
-        sign = 1 if side == "buy" else -1
-        total += sign * Decimal(shares) * (Decimal(price) - Decimal(reference))
-    return total.quantize(Decimal("0.01"))
-
-
-def closed_trades(saved: SavedBacktest) -> list[Trade]:
-    """Return the account's closed trades, first in first out; fees are not in them."""
-    lots: dict[str, list[list[Decimal]]] = defaultdict(list)
-    trades = []
-    fills = saved.tables["fills"]
-    rows = zip(fills["symbol"], fills["side"], fills["shares"], fills["price_usd"], strict=True)
-    for symbol, side, shares_text, price_text in rows:
-        left = Decimal(shares_text) * (1 if side == "buy" else -1)
-        price, open_lots = Decimal(price_text), lots[symbol]
-        closed, profit = ZERO, ZERO
-        while left and open_lots and (open_lots[0][0] > 0) != (left > 0):
-            held, entry = open_lots[0]
-            taken = min(abs(held), abs(left)) * (1 if held > 0 else -1)
-            profit += taken * (price - entry)
-            closed += abs(taken)
-            left += taken
-            open_lots[0][0] -= taken
-            if not open_lots[0][0]:
-                open_lots.pop(0)
-        if left:
-            open_lots.append([left, price])
-        if closed:
-            trades.append(Trade(symbol=symbol, shares=closed, profit_usd=profit))
-    return trades
 
 
 def attribute(saved: SavedBacktest) -> Attribution:

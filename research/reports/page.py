@@ -1,16 +1,18 @@
-"""One page that needs nothing but itself: no script, no font, no network."""
+"""The page of a backtest."""
 
 import calendar
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
 
+from domain.market import Floats
 from research import metrics
-from research.reports.charts import line_chart
+from research.reports import charts
+from research.reports.embedding import chart, whole_page
 from research.reports.figures import ROLLING_DAYS, Figures
+from research.reports.verdict_table import plain_table, verdict_tables
 
 NOTICES_SHOWN_MAX = 40
 SYMBOLS_SHOWN = 15
@@ -33,21 +35,24 @@ VERDICT = (
     "One path of the past under one set of parameters. Nothing here was tested against chance, "
     "against the number of variants that were tried, or out of sample: it is no evidence of skill."
 )
-STYLE = files("research.reports").joinpath("page.css").read_text(encoding="utf-8")
+CHOSEN = (
+    "One path of the past under one set of parameters, chosen by whoever ran it: not out of "
+    "sample. The verdict below counts every trial of these bars that the ledger knows of; "
+    "tradewind walk-forward judges what was not chosen."
+)
 
 
 def page_of(figures: Figures) -> str:
     """Return the whole HTML page."""
     run = figures.document["run"]
     title = f"Backtest {run['sessions']['first']} to {run['sessions']['last']}"
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>"
-        f"<h1>{escape(title)}</h1>{_heading(run)}{_warnings(figures)}"
-        f"{_charts(figures)}{_figures(figures)}{_months(figures)}{_attribution(figures)}"
-        f"{_refusals(figures)}{_run(run)}</body></html>\n"
+    drawn, places = _charts(figures)
+    body = (
+        f"{_heading(run)}{_warnings(figures)}{_verdict(figures)}{places}{_figures(figures)}"
+        f"{_months(figures)}{_attribution(figures)}{_trades(figures)}{_refusals(figures)}"
+        f"{_run(run)}"
     )
+    return whole_page(title, body, drawn)
 
 
 def _heading(run: Mapping[str, Any]) -> str:
@@ -61,7 +66,7 @@ def _heading(run: Mapping[str, Any]) -> str:
 
 def _warnings(figures: Figures) -> str:
     run, states = figures.document["run"], figures.document["trading_state"]
-    said = [VERDICT]
+    said = [VERDICT if figures.document["verdict"]["verdicts"] is None else CHOSEN]
     if not run["complete"]:
         said.insert(0, "Interrupted: the curve ends before the span that was asked for.")
     if not run["book_matches_venue"]:
@@ -74,41 +79,49 @@ def _warnings(figures: Figures) -> str:
     return "".join(f'<p class="warn">{escape(line)}</p>' for line in said)
 
 
-def _charts(figures: Figures) -> str:
-    days, equity = figures.days, figures.equity
+def _verdict(figures: Figures) -> str:
+    found = figures.document["verdict"]
+    if found["verdicts"] is None:
+        missing = found["missing"]
+        return f'<p class="soft">No verdict: {escape(missing)}.</p>' if missing else ""
+    return f"<h2>Verdict</h2>{verdict_tables(found['verdicts'], found['trials'])}"
+
+
+def _charts(figures: Figures) -> tuple[dict[str, Any], str]:
+    """Return the figures by name, and their places on the page."""
+    days = figures.days
     if not days:
-        return ""
-    returns = metrics.returns_of(equity)
-    charts = [
-        line_chart(days, {"equity": equity[1:]}, title="Equity, USD", unit="usd"),
-        line_chart(
-            days,
-            {"drawdown": -metrics.drawdowns(equity)[1:]},
-            title="Below the peak",
-            unit="percent",
-            area="drawdown",
+        return {}, ""
+    returns = metrics.returns_of(figures.equity)
+    curves: dict[str, Floats] = {"this backtest": figures.equity[1:]}
+    for name, own in figures.beside.items():
+        curves[name.replace("_", " ")] = metrics.compounded(own)[1:] * figures.equity[0]
+    first = figures.equity[:1]
+    below = {n: -metrics.drawdowns(np.concatenate([first, c]))[1:] for n, c in curves.items()}
+    drawn = {
+        "equity": charts.equity_chart(days, curves, below),
+        "rolling": charts.line_chart(
+            days, {"Sharpe ratio": metrics.rolling_sharpe(returns, ROLLING_DAYS)}
         ),
-        line_chart(
-            days,
-            {"sharpe": metrics.rolling_sharpe(returns, ROLLING_DAYS)},
-            title=f"Sharpe ratio of the last {ROLLING_DAYS} sessions",
-            unit="",
+        "turnover": charts.bar_chart(
+            figures.months.names,
+            {"turnover a month": figures.months.turnover},
+            {"cost so far": figures.months.cost_usd},
         ),
-        line_chart(
-            days,
-            {"gross": figures.gross_share},
-            title="Gross exposure, of equity",
-            unit="percent",
-            area="gross",
-        ),
+    }
+    places = [
+        chart("equity", "Equity in USD, and how far below its peak"),
+        chart("rolling", f"Sharpe ratio of the last {ROLLING_DAYS} sessions"),
     ]
-    largest = sorted(figures.sector_share.items(), key=lambda item: -float(np.max(item[1])))
-    if largest:
-        drawn = dict(largest[:SECTORS_DRAWN_MAX])
-        charts.append(
-            line_chart(days, drawn, title="Exposure by sector, of equity", unit="percent")
-        )
-    return "".join(charts)
+    if figures.sector_share:
+        drawn["sectors"] = charts.stacked_chart(days, figures.sector_share)
+        places.append(chart("sectors", "Exposure by sector, of equity"))
+    if figures.trades:
+        profits = np.array([float(t.profit_usd) for t in figures.trades])
+        drawn["trades"] = charts.histogram_chart(profits, name="closed trades")
+        places.append(chart("trades", "Closed trades by profit, USD"))
+    places.append(chart("turnover", "Turnover a month, of equity; spread, impact and fees so far"))
+    return drawn, "".join(places)
 
 
 def _figures(figures: Figures) -> str:
@@ -153,7 +166,7 @@ def _signed_cell(value: float | None) -> str:
 
 def _attribution(figures: Figures) -> str:
     found = figures.document["attribution_usd"]
-    parts = [f"<h2>Who made {_usd(found['total'])}</h2>"]
+    parts = [f"<h2>Who made {_usd(found['total'])}</h2>", '<div class="columns">']
     parts.append(_table("Strategy", found["by_strategy"].items()))
     parts.append(_table("Sector", found["by_sector"].items()))
     symbols = list(found["by_symbol"].items())
@@ -162,28 +175,56 @@ def _attribution(figures: Figures) -> str:
         parts.append(_table(f"Worst {SYMBOLS_SHOWN} symbols", symbols[-SYMBOLS_SHOWN:]))
     else:
         parts.append(_table("Symbol", symbols))
+    parts.append("</div>")
     return "".join(parts)
 
 
 def _table(name: str, rows: Iterable[tuple[str, str]]) -> str:
     body = "".join(
         f'<tr><td>{escape(key)}</td><td class="{"bad" if value.startswith("-") else "good"}">'
-        f"{_usd(value)}</td></tr>"
+        f"{_amount(value)}</td></tr>"
         for key, value in rows
     )
-    return (
-        f'<div class="scroll"><table><tr><th>{escape(name)}</th><th>Profit</th></tr>{body}</table>'
-        "</div>"
-    )
+    head = f"<tr><th>{escape(name)}</th><th>profit, USD</th></tr>"
+    return f'<div class="scroll"><table>{head}{body}</table></div>'
 
 
 def _usd(text: str) -> str:
-    return f"{float(text):+,.2f} USD"
+    return f"{_amount(text)} USD"
+
+
+def _amount(text: str) -> str:
+    return f"{float(text):+,.2f}"
+
+
+def _trades(figures: Figures) -> str:
+    found = figures.document["trades"]
+    if not found["best"]:
+        return ""
+    parts = ["<h2>Closed trades</h2>", '<div class="columns">']
+    for heading, name in (("Best", "best"), ("Worst", "worst")):
+        rows = [
+            [
+                escape(t["symbol"]),
+                t["opened"],
+                t["closed"],
+                f"{float(t['shares']):,.6g}",
+                _money_cell(t["profit_usd"]),
+            ]
+            for t in found[name]
+        ]
+        parts.append(plain_table([heading, "opened", "closed", "shares", "profit, USD"], rows))
+    parts.append("</div>")
+    return "".join(parts)
+
+
+def _money_cell(text: str) -> str:
+    return f'<td class="{"bad" if text.startswith("-") else "good"}">{_amount(text)}</td>'
 
 
 def _refusals(figures: Figures) -> str:
     document = figures.document
-    parts = ["<h2>What was not ordered, and why</h2>"]
+    parts = ["<h2>What was not ordered, and why</h2>", '<div class="columns">']
     counted = [("outcome", document["outcomes"]), ("denied by rule", document["denials"])]
     counted.append(("protective exit", document["exits"]))
     for name, counts in counted:
@@ -193,6 +234,7 @@ def _refusals(figures: Figures) -> str:
         parts.append(
             f'<div class="scroll"><table><tr><th>{name}</th><th>times</th></tr>{rows}</table></div>'
         )
+    parts.append("</div>")
     notices: Sequence[Mapping[str, str]] = document["notices"]
     if notices:
         rows = "".join(
@@ -225,4 +267,5 @@ def _said(key: str, value: Any) -> str:
         return f"{float(value):,.2f}"
     if key in SHARES or key.startswith(("value_at_risk", "expected_shortfall")):
         return f"{value:.2%}"
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
+    digits = 0 if isinstance(value, int) or abs(value) >= 1e6 else 2
+    return f"{value:,.{digits}f}"

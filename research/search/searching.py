@@ -18,6 +18,7 @@ from daemon.registry import Discovery
 from daemon.strategy_specs import StrategySpec
 from domain.calendar import Timeframe
 from domain.errors import ConfigurationFault
+from research.evaluation.curves import Score
 from research.search.spaces import Space, possible, refused
 
 TRIALS_MAX = 10_000
@@ -34,18 +35,6 @@ class Method(StrEnum):
     RANDOM = "random"
     TPE = "tpe"
     NSGA2 = "nsga2"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Score:
-    """What a trial is worth: net Sharpe ratio a year, turnover a year, deepest fall.
-
-    Sharpe, Sortino and Calmar would be one objective three times over; these three disagree.
-    """
-
-    sharpe: float
-    turnover: float
-    max_drawdown: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,7 @@
+import base64
+import gzip
 import json
+import re
 import signal
 from collections.abc import Iterator
 from datetime import date
@@ -15,7 +18,9 @@ from exchange.sessions import xnys_calendar
 from research.backtest.command import interruptible
 from research.backtest.results import load
 from research.cli import add_to
-from research.reports.figures import attribute, closed_trades, figures_of
+from research.evaluation.ledger import Ledger
+from research.reports.figures import attribute, figures_of
+from research.reports.trades import closed_trades, trading_by_month
 from tests.support.backtests import drawn_bars
 
 CALENDAR = xnys_calendar(date(2019, 1, 2), date(2019, 12, 31))
@@ -111,10 +116,68 @@ def test_the_page_needs_nothing_but_itself(tmp_path: Path) -> None:
     run("report", str(out))
     page = (out / "report.html").read_text()
 
-    assert "<svg" in page
-    assert "no evidence of skill" in page
-    assert "http" not in page
-    assert "<script" not in page
+    assert not re.search(r"(src|href)=|https?://|@import|url\(", page)
+    assert len(page) < 3_000_000
+
+
+def test_the_page_holds_plotly_and_its_figures(tmp_path: Path) -> None:
+    out = backtest(tmp_path)
+    run("report", str(out))
+    page = (out / "report.html").read_text()
+    packed, drawn = (
+        re.search(rf'<script type="[^"]+" id="{name}">(.*?)</script>', page, re.DOTALL)
+        for name in ("plotly", "figures")
+    )
+    assert packed is not None
+    assert drawn is not None
+
+    assert b"plotly.js" in gzip.decompress(base64.b64decode(packed[1]))[:100]
+    figures = json.loads(drawn[1])
+    places = re.findall(r'data-figure="(\w+)"', page)
+    assert set(figures) == set(places) == {"equity", "rolling", "sectors", "trades", "turnover"}
+    assert len(figures["equity"]["data"][0]["x"]) == 120
+
+
+def test_the_same_result_is_the_same_page(tmp_path: Path) -> None:
+    out = backtest(tmp_path)
+    run("report", str(out), "--out", str(tmp_path / "one.html"))
+    run("report", str(out), "--out", str(tmp_path / "two.html"))
+
+    assert (tmp_path / "one.html").read_bytes() == (tmp_path / "two.html").read_bytes()
+
+
+def test_a_backtest_counts_as_a_trial_of_its_bars(tmp_path: Path) -> None:
+    for name, more in (("one", ()), ("two", ()), ("three", ("--impact-bps", "7"))):
+        (tmp_path / name).mkdir()
+        saved = load(backtest(tmp_path / name, *more))
+    lines = (tmp_path / "var" / "research" / "trials.jsonl").read_text().splitlines()
+
+    assert len(lines) == 3
+    counted = Ledger(tmp_path / "var" / "research" / "trials.jsonl").count(
+        saved.manifest["data"]["sha256"], 120
+    )
+    assert counted.trials == 2
+
+
+def test_the_report_judges_a_backtest_beside_what_anyone_could_hold(tmp_path: Path) -> None:
+    document = json.loads(run("report", str(backtest(tmp_path)), "--json"))
+    judged = document["verdict"]["verdicts"]["judged"][0]
+
+    assert document["verdict"]["trials"] == 1
+    assert judged["verdict"] in {"beats", "no evidence", "worse"}
+    assert [a["yardstick"] for a in judged["against"]] == [
+        "equal_weight", "buy_and_hold", "min_variance",
+    ]  # fmt: skip
+    assert document["performance"]["information_ratio"] is not None
+
+
+def test_bars_that_changed_since_give_no_verdict(tmp_path: Path) -> None:
+    out = backtest(tmp_path)
+    bars_file(tmp_path, sessions=119)
+    document = json.loads(run("report", str(out), "--json"))
+
+    assert document["verdict"]["verdicts"] is None
+    assert "other bars" in document["verdict"]["missing"]
 
 
 def test_the_figures_are_json(tmp_path: Path) -> None:
@@ -130,6 +193,17 @@ def test_closed_trades_and_what_is_held_make_the_profit(tmp_path: Path) -> None:
     closed = sum((t.profit_usd for t in closed_trades(saved)), Decimal(0))
     assert closed != 0
     assert len(figures_of(saved).days) == 120
+
+
+def test_the_cost_of_trading_adds_up_over_the_months(tmp_path: Path) -> None:
+    saved = load(backtest(tmp_path, "--commission-per-share", "0.01"))
+    figures = figures_of(saved)
+    trading = figures.document["trading"]
+    months = trading_by_month(saved, figures.equity[1:])
+
+    spent = float(trading["fees_usd"]) + float(trading["slippage_usd"])
+    assert months.cost_usd[-1] == pytest.approx(spent, abs=0.01)
+    assert months.names[0] == "2019-01"
 
 
 @pytest.mark.parametrize(

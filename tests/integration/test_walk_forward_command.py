@@ -1,6 +1,7 @@
 """`tradewind walk-forward` over drawn bars: the whole path, and what it refuses."""
 
 import json
+import re
 import shutil
 import signal
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 from domain.errors import ConfigurationFault, Refused
 from research.cli import add_to
 from research.evaluation import command
+from research.evaluation.printing import verdict_lines
 from research.evaluation.results import load
 from tests.support.bar_files import CALENDAR, daily_bars_file
 
@@ -180,3 +182,27 @@ def test_another_versions_result_is_refused(tmp_path: Path, whole: Whole) -> Non
 
     with pytest.raises(Refused, match="version 9"):
         load(tmp_path / "result")
+
+
+def test_a_walk_forward_has_a_page_of_its_own(whole: Whole, tmp_path: Path) -> None:
+    app = typer.Typer()
+    add_to(app)
+    page = tmp_path / "page.html"
+    result = CliRunner().invoke(app, ["report", str(whole[0]), "--out", str(page)])
+
+    assert result.exit_code == 0
+    text = page.read_text()
+    for said in ("no evidence", "always long", "in hindsight", "destroys every dependence"):
+        assert said in text
+    assert not re.search(r"(src|href)=|https?://|@import|url\(", text)
+
+
+def test_the_verdicts_are_printed_for_people(
+    whole: Whole, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verdict_lines(whole[1])
+    printed = capsys.readouterr().out
+
+    assert "deflated by 3 trials" in printed
+    assert "mean_reversion" in printed
+    assert "best_crp_in_hindsight" in printed

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+from research.evaluation.ledger import variance_of_trials
 from research.evaluation.sharpe import (
     Estimate,
     deflated_sharpe,
@@ -13,7 +14,6 @@ from research.evaluation.sharpe import (
     expected_max_sharpe,
     min_track_record,
     probabilistic_sharpe,
-    variance_of_trials,
 )
 
 YEAR = 250

@@ -9,7 +9,7 @@ import pytest
 
 from domain.errors import ConfigurationFault
 from domain.market import Floats
-from research.evaluation.bench import active
+from research.evaluation.curves import active
 from research.evaluation.ledger import Count, Ledger, Trial
 from research.evaluation.verdicts import Verdict, judge, strictest
 

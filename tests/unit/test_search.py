@@ -8,9 +8,9 @@ from daemon.registry import SHIPPED_FOLDER, Discovery, discover
 from daemon.strategy_specs import StrategySpec
 from domain.calendar import Timeframe
 from domain.errors import ConfigurationFault
+from research.evaluation.curves import Score
 from research.search.searching import (
     Method,
-    Score,
     Scored,
     Search,
     candidates,
