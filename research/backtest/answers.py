@@ -86,6 +86,27 @@ class Answers:
         return answers[0]
 
 
+def strengths_of(
+    entry: StrategyEntry, frame: StoredFrame, symbols: tuple[Symbol, ...]
+) -> Floats | None:
+    """Return a strategy's strengths at every slot of a frame `[t, n]`, None if it cannot be asked
+    about many instants; some answers of every block are checked as `Answers` does."""
+    if not can_stack(entry):
+        return None
+    stack = _stack(entry, frame, symbols)
+    count = len(frame.slots)
+    strengths = np.empty((count, len(symbols)))
+    for row in range(0, count, stack.instants):
+        answers = _evaluate(stack, row)
+        if answers is None:
+            return None
+        for k in _checked_rows(len(answers), is_first=row == 0):
+            if not _agrees(stack, row + k, answers[k]):
+                return None
+        strengths[row : row + len(answers)] = [answer.strength for answer in answers]
+    return strengths
+
+
 def _stack(entry: StrategyEntry, frame: StoredFrame, symbols: tuple[Symbol, ...]) -> _Stack:
     lookback, width = entry.strategy.lookback_bars, len(symbols)
     instants = min(BLOCK_INSTANTS_MAX, max(1, BLOCK_ELEMENTS_MAX // (lookback * width)))

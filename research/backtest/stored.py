@@ -51,7 +51,7 @@ class StoredFrame:
             self._traded: Flags = np.broadcast_to(np.True_, arrays[0].shape)
         else:
             self._arrays, self._traded = _settled(frame, symbols, stale_bars_max)
-        self.close, self.volume = self._arrays[3], self._arrays[4]
+        self.open, self.close, self.volume = (self._arrays[k] for k in (0, 3, 4))
 
     def window(self, row: int, lookback_bars: int) -> Bars:
         """Return the look-back up to and with a row `[lookback, n]`, NaN before the first row."""
@@ -152,6 +152,10 @@ class DailyHistory:
             self._measure(row // self._rows_at_once)
             known = self._known[row]
         return known
+
+    def volatility(self) -> Floats:
+        """Return the annualised volatility after every day `[t, n]`."""
+        return np.array([self.at(row).volatility for row in range(self._close.shape[0])])
 
     def _deviations(self, block: int) -> Deviations:
         """Return the deviations of a block of days; the latest is remembered."""
