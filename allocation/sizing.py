@@ -6,7 +6,7 @@ from domain.market import Floats
 
 
 def base_weights(
-    volatility: Floats, *, reference: float, target_position: float, max_position: float
+    volatility: Floats, *, reference: float | Floats, target_position: float, max_position: float
 ) -> Floats:
     """Return the weight of each name at full strength: inverse to volatility, capped.
 

@@ -7,6 +7,7 @@ to be shown; when they trip, and how a daily loss clears, is told in `risk.halts
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from decimal import Decimal
 
 from domain.instruments import Symbol
@@ -221,15 +222,20 @@ class Level:
 def armed(limits: BreakerLimits, losses: RiskLimits) -> dict[str, float]:
     """Return the limit of every gauge by its setting."""
     return {
-        **{name.upper(): float(limit) for name, limit in asdict(limits).items()},
+        **_values(limits),
         "MAX_DAILY_LOSS_PERCENT": float(losses.max_daily_loss_percent),
         "MAX_DRAWDOWN_PERCENT": float(losses.max_drawdown_percent),
     }
 
 
+@lru_cache(maxsize=8)
+def _values(limits: BreakerLimits) -> Mapping[str, float]:
+    return {name.upper(): float(limit) for name, limit in asdict(limits).items()}
+
+
 def trips(readings: Readings, limits: BreakerLimits) -> dict[Cause, str]:
     """Return what trips, and the evidence; losses are not judged here."""
-    values = {name.upper(): float(limit) for name, limit in asdict(limits).items()}
+    values = _values(limits)
     found: dict[Cause, str] = {}
     for breaker in BREAKERS:
         if breaker.cause in _LOSSES:

@@ -93,13 +93,11 @@ class ManyRuns:
         )
 
     def _weights(self, rules: EngineRules) -> Floats:
-        """Return the weights held from each session's open on `[t, n]`, decided the close before."""
+        """Return the weights held from each open on `[t, n]`, decided the close before."""
         allocation = self._parts.allocation
         entries = {n: e for n, e in rules.strategies.items() if e.weight > 0 and not e.abstains}
         if not entries or any(e.strategy.timeframe is not Timeframe.DAY for e in entries.values()):
-            raise ConfigurationFault(
-                "only strategies on daily bars can be screened: play the others"
-            )
+            raise ConfigurationFault("strategies on daily bars can be screened: play others")
         frame = self._stored.frame(Timeframe.DAY, stale_bars_max=rules.stale_bars_max)
         stances, votes = [], []
         for name in sorted(entries):
@@ -147,4 +145,5 @@ def _inside(strength: Floats, *, enter: float, exit_: float) -> Flags:
     said = np.take_along_axis(strength, np.maximum(last, 0), axis=0)
     with np.errstate(invalid="ignore"):
         inside: Flags = (last >= 0) & (said >= enter)
-    return inside & (strength == strength)
+    inside &= strength == strength
+    return inside
