@@ -7,8 +7,8 @@ to be shown; when they trip, and how a daily loss clears, is told in `risk.halts
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from decimal import Decimal
+from functools import lru_cache
 
 from domain.instruments import Symbol
 from risk.halts import Cause

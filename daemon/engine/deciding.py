@@ -149,10 +149,23 @@ class Deciding:
     def _holdings_now(self) -> _Holdings:
         portfolio = self._core.memory.portfolio
         if self._holdings is None or self._holdings.portfolio is not portfolio:
+            before = self._holdings
+            books = before.portfolio.books if before else {}
             self._holdings = _Holdings(
                 portfolio=portfolio,
-                account=self._shares_of(portfolio.positions),
-                books={n: self._shares_of(b.positions) for n, b in portfolio.books.items()},
+                account=self._shares_of(
+                    portfolio.positions,
+                    before.portfolio.positions if before else {},
+                    before.account if before else self._nothing,
+                ),
+                books={
+                    name: self._shares_of(
+                        book.positions,
+                        books[name].positions if before and name in books else {},
+                        before.books[name] if before and name in books else self._nothing,
+                    )
+                    for name, book in portfolio.books.items()
+                },
                 bars_held=self._bars_held(),
                 counted_at=self._base.last_slot_at,
                 entered_at=max(self._core.memory.entered_at.values(), default=NEVER),
@@ -165,12 +178,25 @@ class Deciding:
             self._holdings.counted_at = self._base.last_slot_at
         return self._holdings
 
-    def _shares_of(self, positions: Mapping[Symbol, Position]) -> Floats:
-        shares = np.zeros(len(self._core.universe))
-        for symbol, position in positions.items():
+    def _shares_of(
+        self,
+        positions: Mapping[Symbol, Position],
+        before: Mapping[Symbol, Position],
+        shares_before: Floats,
+    ) -> Floats:
+        """Return signed shares `[n]`; a position that has not changed is the same object."""
+        if positions is before:
+            return shares_before
+        shares = shares_before.copy()
+        for symbol in before.keys() - positions.keys():
             column = self._column_of.get(symbol)
             if column is not None:
-                shares[column] = float(position.quantity_shares)
+                shares[column] = 0.0
+        for symbol, position in positions.items():
+            if before.get(symbol) is not position:
+                column = self._column_of.get(symbol)
+                if column is not None:
+                    shares[column] = float(position.quantity_shares)
         return shares
 
     def _working(self) -> tuple[Floats, Flags]:

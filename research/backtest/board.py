@@ -147,9 +147,10 @@ class BarBoard(Board):
         self._columns = universe.column_of()
         self._symbols = universe.symbols
         self._cents: Integers | None = None
+        self._mids: list[float] | None = None
         self._amounts: dict[int, Decimal] = {}
-        self._positions: Mapping[Symbol, Position] | None = None
-        self._shares: Integers | None = None
+        self._positions: Mapping[Symbol, Position] = {}
+        self._shares: Integers | None = np.zeros(len(universe), dtype=np.int64)
 
     def update(self, quotes: Mapping[Symbol, Quote]) -> None:
         """Take in the quotes of a bar; symbols without one keep their old quote."""
@@ -166,7 +167,7 @@ class BarBoard(Board):
             self._ask = np.where(fresh, quotes.ask, self._ask)
             self._quoted_s = np.where(fresh, at_s, self._quoted_s)
         self.quotes.clear()
-        self._cents = quotes.cents
+        self._cents, self._mids = quotes.cents, None
 
     def quote(self, symbol: Symbol) -> Quote | None:
         """Return the latest quote of a symbol, None before its first."""
@@ -188,7 +189,9 @@ class BarBoard(Board):
         column = self._columns.get(symbol)
         if column is None:
             return None
-        mid_usd = float((self._bid[column] + self._ask[column]) / 2)
+        if self._mids is None:
+            self._mids = ((self._bid + self._ask) / 2).tolist()
+        mid_usd = self._mids[column]
         return mid_usd if mid_usd == mid_usd else None
 
     def mark(self, held: Mapping[Symbol, Position], marks: dict[Symbol, Decimal]) -> None:
@@ -214,8 +217,8 @@ class BarBoard(Board):
     def equity_usd(self, portfolio: Portfolio, marks: Mapping[Symbol, Decimal]) -> Decimal:
         """Return cash plus positions at their marks, in whole cents where all shares are whole."""
         if portfolio.positions is not self._positions:
-            self._positions = portfolio.positions
             self._shares = self._whole_shares(portfolio.positions)
+            self._positions = portfolio.positions
         cents = self._in_cents()
         if self._shares is None or np.count_nonzero(cents[self._shares != 0] == 0):
             return ledger.equity_usd(portfolio, marks)
@@ -224,9 +227,17 @@ class BarBoard(Board):
         return portfolio.cash_usd + Decimal(int(self._shares @ cents)).scaleb(-2)
 
     def _whole_shares(self, positions: Mapping[Symbol, Position]) -> Integers | None:
-        """Return the shares held `[n]`, None when some are broken or of no column."""
+        """Return the shares held `[n]`, None when some are broken or of no column. What has not
+        changed since the positions seen last is the same object."""
+        before = self._positions if self._shares is not None else {}
         found = np.zeros(len(self._symbols), dtype=np.int64)
+        if self._shares is not None:
+            found = self._shares.copy()
+            for symbol in before.keys() - positions.keys():
+                found[self._columns[symbol]] = 0
         for symbol, position in positions.items():
+            if before.get(symbol) is position:
+                continue
             column, shares = self._columns.get(symbol), int(position.quantity_shares)
             if column is None or shares != position.quantity_shares:
                 return None

@@ -152,6 +152,44 @@ def daily_history(
     )
 
 
+def minute_history(
+    bars: Mapping[str, Floats],
+    symbols: Sequence[str],
+    sessions: Sequence[Session],
+    *,
+    calendar: Calendar,
+    source: str,
+) -> History:
+    """Return a history of one-minute bars given as arrays `[minutes, n]`, all sessions' minutes one
+    after the other without a gap, and the daily bars they make."""
+    slots = [session.slots(Timeframe.MINUTE) for session in sessions]
+    minutes = {name: np.array(bars[name], dtype=np.float64) for name in bars}
+    shape = (sum(map(len, slots)), len(symbols))
+    if any(minutes[name].shape != shape for name in ("open", "high", "low", "close", "volume")):
+        raise ValueError(f"minute bars of {source} are not all of shape {shape}")
+    starts = np.cumsum([0, *map(len, slots)])[:-1]
+    ends = np.append(starts[1:], shape[0]) - 1
+    days = {
+        "open": minutes["open"][starts],
+        "high": np.maximum.reduceat(minutes["high"], starts),
+        "low": np.minimum.reduceat(minutes["low"], starts),
+        "close": minutes["close"][ends],
+        "volume": np.add.reduceat(minutes["volume"], starts),
+    }
+    closes = [[session.closes_at] for session in sessions]
+    return History(
+        source=source,
+        symbols=tuple(Symbol(s) for s in symbols),
+        calendar=calendar,
+        sessions=tuple(sessions),
+        base=Timeframe.MINUTE,
+        frames={
+            Timeframe.MINUTE: _frame(Timeframe.MINUTE, slots, minutes),
+            Timeframe.DAY: _frame(Timeframe.DAY, closes, days),
+        },
+    )
+
+
 def _frame(
     timeframe: Timeframe, slots: Sequence[Sequence[datetime]], bars: Mapping[str, Floats]
 ) -> Frame:
