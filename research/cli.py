@@ -26,6 +26,7 @@ def add_to(app: typer.Typer) -> None:
     data.command("check")(data_check_command)
     app.add_typer(data, name="data")
     app.command("replay")(replay_command)
+    app.command("parity")(parity_command)
 
 
 def _day(text: str | None) -> date | None:
@@ -234,6 +235,33 @@ def replay_command(
             state_dir=state_dir,
             run=run,
             with_settings=with_settings,
+            env_file=env_file,
+            as_json=as_json,
+        )
+    )
+
+
+def parity_command(
+    state_dir: Annotated[Path, typer.Argument(help="STATE_DIR, or one account's folder in it.")],
+    run: Annotated[
+        int | None, typer.Option(help="Of the daemon; the latest that began with cash alone.")
+    ] = None,
+    half_spread_bps: Annotated[
+        float | None, typer.Option(help="Of the backtest; the exchange's model by default.")
+    ] = None,
+    impact_bps: Annotated[float, typer.Option(help="Of the backtest.")] = 100.0,
+    env_file: EnvFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the backtest over a recorded session's bars and split the difference in profit."""
+    from research.parity.command import Options, run_parity
+
+    run_parity(
+        Options(
+            state_dir=state_dir,
+            run=run,
+            half_spread_bps=half_spread_bps,
+            impact_bps=impact_bps,
             env_file=env_file,
             as_json=as_json,
         )
