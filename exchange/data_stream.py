@@ -60,6 +60,8 @@ class DataSocket:
     queue: asyncio.Queue[bytes]
     is_authenticated: bool = False
     is_overrun: bool = False
+    is_gone: bool = False
+    """Nothing is sent any more, so nothing is queued."""
     wanted: dict[str, set[str]] = field(default_factory=lambda: {name: set() for name in FIELDS})
 
     def send(self, *messages: Json) -> None:
@@ -68,10 +70,19 @@ class DataSocket:
 
     def queue_frame(self, frame: bytes) -> None:
         """Queue an encoded array; a client too slow for its queue is cut off."""
+        if self.is_gone:
+            return
         try:
             self.queue.put_nowait(frame)
         except asyncio.QueueFull:
             self.is_overrun = True
+
+    def shut(self) -> None:
+        """Take nothing more, and let nobody wait for what will never be sent."""
+        self.is_gone = True
+        while not self.queue.empty():
+            self.queue.get_nowait()
+            self.queue.task_done()
 
     def refuse(self, code: int) -> bool:
         """Tell an error; return whether the connection goes on."""
@@ -221,9 +232,6 @@ class DataStream:
             del self._sockets[socket]
             writer.cancel()
             await asyncio.gather(writer, return_exceptions=True)
-            while not socket.queue.empty():
-                socket.queue.get_nowait()
-                socket.queue.task_done()
         return websocket
 
     async def _read(self, socket: DataSocket, websocket: web.WebSocketResponse) -> None:
@@ -314,20 +322,27 @@ def _decode_text(raw: str | bytes) -> object:
 
 
 async def _write(socket: DataSocket, websocket: web.WebSocketResponse) -> None:
-    while True:
-        frame = await socket.queue.get()
-        try:
-            if socket.packs:
-                await websocket.send_bytes(frame)
-            else:
-                await websocket.send_str(frame.decode())
-            if socket.is_overrun:
-                await _cut_off(socket, websocket)
-                return
-        except ConnectionError:
-            return
-        finally:
-            socket.queue.task_done()
+    try:
+        while not socket.is_gone:
+            await _write_one(socket, websocket)
+    finally:
+        socket.shut()
+
+
+async def _write_one(socket: DataSocket, websocket: web.WebSocketResponse) -> None:
+    frame = await socket.queue.get()
+    try:
+        if socket.packs:
+            await websocket.send_bytes(frame)
+        else:
+            await websocket.send_str(frame.decode())
+        if socket.is_overrun:
+            socket.is_gone = True
+            await _cut_off(socket, websocket)
+    except ConnectionError:
+        socket.is_gone = True
+    finally:
+        socket.queue.task_done()
 
 
 async def _cut_off(socket: DataSocket, websocket: web.WebSocketResponse) -> None:

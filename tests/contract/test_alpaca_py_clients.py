@@ -97,6 +97,7 @@ def until(condition: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.wire("host.trading-rest", "GET /v2/assets", "GET /v2/assets/{asset}")
 def test_account_clock_calendar_and_assets(trading: TradingClient) -> None:
     account: Any = trading.get_account()
     assert (account.cash, account.buying_power) == ("100000", "400000")
@@ -171,6 +172,7 @@ def test_every_type_rests_is_listed_and_can_be_cancelled(
     assert after.canceled_at is not None
 
 
+@pytest.mark.wire("rules.fractions")
 def test_fractions_and_dollars(trading: TradingClient) -> None:
     part: Any = trading.submit_order(market(qty=0.5))
     dollars: Any = trading.submit_order(
@@ -216,18 +218,21 @@ def test_cancelling_and_closing_all(trading: TradingClient) -> None:
     assert [(row.symbol, row.status) for row in closed] == [("AAA", 200), ("BBB", 200)]
 
 
+@pytest.mark.wire("DELETE /v2/positions/{asset}")
 def test_closing_a_part_of_a_position(trading: TradingClient) -> None:
     trading.submit_order(market())
     trading.close_position("AAA", ClosePositionRequest(percentage="40"))
     assert trading.get_open_position("AAA").qty == "6"  # type: ignore[union-attr]
 
 
+@pytest.mark.wire("GET /v2/account/activities/{kind}")
 def test_activities_are_read_with_a_plain_get(trading: TradingClient) -> None:
     trading.submit_order(market())
     (row,) = trading.get("/account/activities", {"activity_types": "FILL"})  # type: ignore[misc]
     assert (row["qty"], row["price"], row["type"]) == ("10", "100.01", "fill")
 
 
+@pytest.mark.wire("account.configurations", "GET /v2/account/configurations")
 def test_configurations_go_there_and_back(trading: TradingClient) -> None:
     configuration: Any = trading.get_account_configurations()
     configuration.no_shorting = True
@@ -257,6 +262,7 @@ def test_refusals_are_errors_it_can_read(
     assert caught.value.message
 
 
+@pytest.mark.wire("host.data-rest", "rest.timeframes")
 def test_bars_of_every_length(exchange: Served, data: StockHistoricalDataClient) -> None:
     exchange.advance(close_ns(DAYS[2]))
     for length, count in (
@@ -311,6 +317,7 @@ def test_historical_quotes_and_trades(exchange: Served, data: StockHistoricalDat
     assert len(quotes["AAA"]) == len(trades["AAA"]) == 18
 
 
+@pytest.mark.wire("host.trading-stream", "update.fill", "GET /stream")
 def test_the_trading_stream_tells_every_step(exchange: Served, trading: TradingClient) -> None:
     stream = TradingStream("key", "secret", url_override=exchange.stream_url)
     heard: list[Any] = []
@@ -342,6 +349,7 @@ def test_the_trading_stream_tells_every_step(exchange: Served, trading: TradingC
         thread.join(WAIT_S)
 
 
+@pytest.mark.wire("host.data-stream", "GET /v2/iex")
 def test_the_data_stream_brings_bars_quotes_and_trades(exchange: Served) -> None:
     stream = StockDataStream("key", "secret", url_override=exchange.data_stream_url)
     heard: list[Any] = []

@@ -105,6 +105,7 @@ def test_it_configures_the_account(client: RestClient) -> None:
     assert client.configurations()["suspend_trade"] is True
 
 
+@pytest.mark.wire("update.new", "update.fill", "update.replaced", "stream.frames")
 @pytest.mark.parametrize("packs", [False, True])
 def test_it_hears_every_step_of_its_orders(
     exchange: Served, client: RestClient, packs: bool
@@ -126,6 +127,7 @@ def test_it_hears_every_step_of_its_orders(
         assert set(updates.frame_kinds) == {bytes}
 
 
+@pytest.mark.wire("stream.auth", "stream.listen")
 def test_both_forms_of_authentication_are_understood(exchange: Served) -> None:
     with trade_updates(exchange.stream_url) as updates:
         assert updates.auth() == "authorized"
@@ -133,6 +135,7 @@ def test_both_forms_of_authentication_are_understood(exchange: Served) -> None:
         assert updates.listen() == []
 
 
+@pytest.mark.wire("GET /stream/")
 def test_a_slash_behind_the_stream_is_no_other_stream(exchange: Served) -> None:
     # alpaca-trade-api 3.2 for Python asks for it so.
     with (
@@ -149,6 +152,9 @@ def test_a_slash_behind_the_stream_is_no_other_stream(exchange: Served) -> None:
         assert updates.update()["event"] == "pending_new"
 
 
+@pytest.mark.wire(
+    "data.formats", "data.subscribe", "message.bars", "message.trade", "message.quote"
+)
 @pytest.mark.parametrize("packs", [False, True])
 def test_it_follows_the_market(exchange: Served, packs: bool) -> None:
     channels = {"trades": ["AAA"], "quotes": ["BBB"], "bars": ["*"], "dailyBars": ["AAA"]}
@@ -169,6 +175,7 @@ def test_it_follows_the_market(exchange: Served, packs: bool) -> None:
         assert sorted(rest) == ["d", "q", "q"]
 
 
+@pytest.mark.wire("data.timestamps")
 def test_a_timestamp_in_messagepack_is_its_own_type(exchange: Served) -> None:
     with subscribed(exchange.data_stream_url, packs=True, trades=["AAA"]) as updates:
         exchange.advance(tick_ns(1))
@@ -176,6 +183,7 @@ def test_a_timestamp_in_messagepack_is_its_own_type(exchange: Served) -> None:
         assert trade["t"].isoformat() == "2026-01-05T14:30:59.999000+00:00"
 
 
+@pytest.mark.wire("data.greeting", "message.control")
 def test_keys_in_the_handshake_authenticate_the_data_stream(exchange: Served) -> None:
     headers = {"APCA-API-KEY-ID": "key", "APCA-API-SECRET-KEY": "secret"}
     with market_updates(exchange.data_stream_url, headers=headers) as updates:

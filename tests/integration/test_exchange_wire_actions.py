@@ -49,6 +49,7 @@ async def read(client: Client, path: str, status: int = 200, **query: str) -> An
         return await response.json()
 
 
+@pytest.mark.wire("rest.actions", "GET /v1/corporate-actions", "GET /v1beta1/corporate-actions")
 @pytest.mark.parametrize("path", [PATH, "/v1beta1/corporate-actions"])
 async def test_actions_are_grouped_by_type_with_the_published_keys(
     client: Client, path: str
@@ -136,6 +137,7 @@ async def test_nothing_is_told_before_it_is_declared() -> None:
         assert list((await read(client, PATH, **SPAN))["corporate_actions"]) == ["forward_splits"]
 
 
+@pytest.mark.wire("rest.adjustment")
 @pytest.mark.parametrize(
     ("adjustment", "close", "volume"),
     [
@@ -167,6 +169,7 @@ async def test_minute_bars_of_before_a_split_are_adjusted_one_by_one(client: Cli
     assert body["bars"]["AAA"][0]["vw"] == 25.0
 
 
+@pytest.mark.wire("GET /v2/account/activities")
 async def test_activities_tell_splits_and_dividends_beside_fills(client: Client) -> None:
     rows = await read(client, "/v2/account/activities")
     assert [r["activity_type"] for r in rows] == ["DIV", "SPLIT", "SPLIT", "FILL"]
@@ -205,6 +208,7 @@ async def test_activities_are_chosen_by_type_and_category_and_page(client: Clien
     )
 
 
+@pytest.mark.wire("update.restated")
 async def test_an_order_changed_by_a_split_is_restated_on_the_stream() -> None:
     venue = make_venue(MARKET, at_ns=tick_ns(0))
     app = make_served_app(make_exchange(venue))

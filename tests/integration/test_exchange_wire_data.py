@@ -54,6 +54,7 @@ async def bars(client: Client, **query: str) -> Any:
     return await get(client, "/v2/stocks/bars", symbols="AAA,BBB", **query)
 
 
+@pytest.mark.wire("GET /v2/stocks/bars/latest")
 async def test_minute_bars_end_with_the_last_finished_minute(client: Client) -> None:
     page = await bars(client, timeframe="1Min", start="2026-01-05T14:30:00Z")
     assert [b["t"] for b in page["bars"]["AAA"]] == [f"2026-01-05T14:3{n}:00Z" for n in range(5)]
@@ -91,6 +92,7 @@ async def test_longer_bars_are_made_of_the_minutes_that_have_ended(client: Clien
     assert (running["t"], running["c"], running["v"]) == ("2026-01-05T14:33:00Z", 100.9, 4000)
 
 
+@pytest.mark.wire("rest.timeframes")
 async def test_daily_bars_start_at_new_york_s_midnight(client: Client, exchange: Exchange) -> None:
     at(exchange, open_ns(DAYS[1]) + MINUTE_NS)
     page = await bars(client, timeframe="1Day", start="2026-01-05")
@@ -113,6 +115,7 @@ async def test_weeks_are_made_of_days(client: Client, exchange: Exchange) -> Non
     assert [b["t"] for b in page["bars"]["AAA"]] == ["2026-01-05T05:00:00Z", "2026-01-12T05:00:00Z"]
 
 
+@pytest.mark.wire("rest.inclusive")
 async def test_start_and_end_are_both_inclusive(client: Client) -> None:
     page = await bars(
         client, timeframe="1Min", start="2026-01-05T14:31:00Z", end="2026-01-05T14:33:00Z"
@@ -120,6 +123,7 @@ async def test_start_and_end_are_both_inclusive(client: Client) -> None:
     assert [b["t"][14:16] for b in page["bars"]["AAA"]] == ["31", "32", "33"]
 
 
+@pytest.mark.wire("rest.history", "rest.limit", "encoding.token", "GET /v2/stocks/bars")
 async def test_pages_join_to_the_whole_without_gap_or_double(client: Client) -> None:
     whole = await bars(client, timeframe="1Min", start="2026-01-05T14:30:00Z")
     joined: dict[str, list[Any]] = {}
@@ -149,12 +153,14 @@ async def test_newest_first_pages_too(client: Client) -> None:
     assert times == ["34", "33", "32", "31"]
 
 
+@pytest.mark.wire("rest.unknown")
 async def test_unknown_symbols_and_empty_ranges_are_empty_not_errors(client: Client) -> None:
     nothing = {"bars": {}, "next_page_token": None}
     assert await get(client, "/v2/stocks/bars", symbols="ZZZ", timeframe="1Min") == nothing
     assert await bars(client, timeframe="1Day", start="2025-12-25", end="2025-12-25") == nothing
 
 
+@pytest.mark.wire("rest.latest", "GET /v2/stocks/quotes/latest")
 async def test_the_latest_quote_is_the_touch_of_the_last_tick(client: Client) -> None:
     quotes = (await get(client, "/v2/stocks/quotes/latest", symbols="AAA,BBB,ZZZ"))["quotes"]
     assert set(quotes) == {"AAA", "BBB"}
@@ -163,12 +169,14 @@ async def test_the_latest_quote_is_the_touch_of_the_last_tick(client: Client) ->
     assert set(quotes["AAA"]) == {"t", "ax", "ap", "as", "bx", "bp", "bs", "c", "z"}
 
 
+@pytest.mark.wire("GET /v2/stocks/trades/latest")
 async def test_the_latest_trade_is_the_last_tick_that_traded(client: Client) -> None:
     trades = (await get(client, "/v2/stocks/trades/latest", symbols="AAA"))["trades"]
     assert trades["AAA"]["p"] == 100.9
     assert trades["AAA"]["t"] == rfc3339_short(tick_ns(9))
 
 
+@pytest.mark.wire("rest.snapshots", "GET /v2/stocks/snapshots")
 async def test_a_snapshot_has_five_members_and_no_wrapper(
     client: Client, exchange: Exchange
 ) -> None:
@@ -187,6 +195,16 @@ async def test_a_snapshot_has_five_members_and_no_wrapper(
     assert snapshot["prevDailyBar"]["c"] == 101.9
 
 
+@pytest.mark.wire(
+    "rest.single",
+    "GET /v2/stocks/{symbol}/bars",
+    "GET /v2/stocks/{symbol}/bars/latest",
+    "GET /v2/stocks/{symbol}/quotes",
+    "GET /v2/stocks/{symbol}/quotes/latest",
+    "GET /v2/stocks/{symbol}/trades",
+    "GET /v2/stocks/{symbol}/trades/latest",
+    "GET /v2/stocks/{symbol}/snapshot",
+)
 async def test_single_symbol_forms_name_their_symbol(client: Client) -> None:
     single = await get(client, "/v2/stocks/AAA/bars", timeframe="1Min")
     assert single["symbol"] == "AAA"
@@ -195,6 +213,7 @@ async def test_single_symbol_forms_name_their_symbol(client: Client) -> None:
     assert latest["quote"]["ap"] == 100.91
 
 
+@pytest.mark.wire("GET /v2/stocks/quotes", "GET /v2/stocks/trades")
 @pytest.mark.parametrize("path", ["quotes", "trades"])
 async def test_historical_ticks_never_reach_beyond_now(client: Client, path: str) -> None:
     page = await get(client, f"/v2/stocks/{path}", symbols="AAA", end="2026-01-05T20:00:00Z")

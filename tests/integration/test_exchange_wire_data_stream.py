@@ -67,6 +67,7 @@ async def test_headers_on_the_handshake_authenticate() -> None:
         assert (await told(socket))[0]["msg"] == "authenticated"
 
 
+@pytest.mark.wire("data.subscribe")
 async def test_a_subscription_s_answer_states_the_full_set() -> None:
     async with connected(make()) as client, client.ws_connect("/v2/iex") as socket:
         await authenticated(socket)
@@ -111,6 +112,7 @@ async def test_messages_come_at_their_instants_and_not_before() -> None:
         assert set(bars[0]) == {"T", "S", "t", "o", "h", "l", "c", "v", "n", "vw"}
 
 
+@pytest.mark.wire("data.minutes")
 async def test_every_minute_brings_one_bar_however_time_passes() -> None:
     async with connected(make()) as client, client.ws_connect("/v2/iex") as socket:
         await authenticated(socket)
@@ -122,6 +124,7 @@ async def test_every_minute_brings_one_bar_however_time_passes() -> None:
         assert starts == [f"2026-01-05T14:3{n}:00Z" for n in range(10)] + ["2026-01-06T14:30:00Z"]
 
 
+@pytest.mark.wire("data.timestamps")
 async def test_messagepack_carries_timestamps_as_the_extension() -> None:
     headers = {"Content-Type": "application/msgpack"}
     async with (
@@ -139,6 +142,7 @@ async def test_messagepack_carries_timestamps_as_the_extension() -> None:
         assert bar["t"].isoformat() == "2026-01-05T14:30:00+00:00"
 
 
+@pytest.mark.wire("code.400", "code.401", "code.403")
 @pytest.mark.parametrize(
     ("commands", "code", "goes_on"),
     [
@@ -166,6 +170,7 @@ async def test_errors_have_their_codes_and_close_or_not(
             assert (await socket.receive(timeout=5)).type is WSMsgType.CLOSE
 
 
+@pytest.mark.wire("code.406")
 async def test_a_second_connection_is_over_the_limit() -> None:
     async with connected(make()) as client, client.ws_connect("/v2/iex") as first:
         await authenticated(first)
@@ -175,6 +180,7 @@ async def test_a_second_connection_is_over_the_limit() -> None:
             assert (await told(second))[0]["code"] == 406
 
 
+@pytest.mark.wire("code.409", "GET /v2/sip")
 async def test_sip_needs_the_plan() -> None:
     async with connected(make()) as client, client.ws_connect("/v2/sip") as socket:
         await told(socket)
@@ -184,6 +190,7 @@ async def test_sip_needs_the_plan() -> None:
         ]
 
 
+@pytest.mark.wire("host.data-stream", "GET /v2/delayed_sip")
 @pytest.mark.parametrize("feed", ["iex", "sip", "delayed_sip"])
 async def test_every_feed_is_served(feed: str) -> None:
     exchange = make(sip_realtime=True)
@@ -193,6 +200,7 @@ async def test_every_feed_is_served(feed: str) -> None:
         assert (await told(socket))[0]["bars"] == ["AAA"]
 
 
+@pytest.mark.wire("GET /v2/test")
 async def test_the_test_feed_trades_while_the_market_is_closed() -> None:
     exchange = make_exchange(make_venue(at_ns=close_ns() + 3600 * 10**9))
     async with connected(exchange) as client, client.ws_connect("/v2/test") as socket:
@@ -224,6 +232,7 @@ async def test_the_market_s_listeners_hear_nothing_of_the_test_feed_nor_the_othe
         assert {message["S"] for message in await told(test)} == {"FAKEPACA"}
 
 
+@pytest.mark.wire("message.status", "POST /_exchange/halt")
 async def test_halts_are_told_as_statuses_and_nothing_is_quoted_meanwhile() -> None:
     async with connected(make()) as client, client.ws_connect("/v2/iex") as socket:
         await authenticated(socket)
@@ -253,6 +262,7 @@ async def test_halts_are_told_as_statuses_and_nothing_is_quoted_meanwhile() -> N
         assert (trade["T"], quote["T"], trade["t"]) == ("t", "q", "2026-01-05T14:32:59.999Z")
 
 
+@pytest.mark.wire("POST /_exchange/resume")
 async def test_a_resumption_can_be_asked_for() -> None:
     async with connected(make()) as client, client.ws_connect("/v2/iex") as socket:
         await authenticated(socket)
@@ -283,6 +293,7 @@ async def test_a_bad_halt_is_refused(body: dict[str, Any], status: int, words: s
         assert words in (await reply.json())["message"]
 
 
+@pytest.mark.wire("message.luld")
 async def test_price_bands_are_told_at_the_open_and_as_they_move() -> None:
     rising = HandMarket(ticks={MONDAY: {"AAA": [100, 100, 103, 103, 106, 106]}})
     limits = WireLimits(trading_per_minute=10**6, data_per_minute=10**6)
@@ -307,6 +318,7 @@ async def test_price_bands_are_told_at_the_open_and_as_they_move() -> None:
         assert (moved["i"], moved["u"]) == ("B", 111.1)
 
 
+@pytest.mark.wire("message.bars")
 async def test_a_bar_with_late_trades_is_told_twice() -> None:
     rising = HandMarket(ticks={MONDAY: {"AAA": [100 + n / 10 for n in range(20)]}})
     knobs = replace(EXACT, late_bar_share=1.0)
@@ -322,6 +334,7 @@ async def test_a_bar_with_late_trades_is_told_twice() -> None:
         assert first["t"] == second["t"] == "2026-01-05T14:30:00Z"
 
 
+@pytest.mark.wire("code.404")
 async def test_who_says_nothing_is_sent_away() -> None:
     async with (
         connected(make(auth_timeout_s=0.01)) as client,
@@ -332,6 +345,7 @@ async def test_who_says_nothing_is_sent_away() -> None:
         assert (await socket.receive(timeout=5)).type is WSMsgType.CLOSE
 
 
+@pytest.mark.wire("code.402")
 async def test_wrong_keys_are_refused() -> None:
     exchange = make_exchange(credentials=Credentials(key="k", secret="right"))
     async with connected(exchange) as client, client.ws_connect("/v2/iex") as socket:

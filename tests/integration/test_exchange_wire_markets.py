@@ -31,6 +31,7 @@ def client(exchange: Served) -> Iterator[RestClient]:
     client.close()
 
 
+@pytest.mark.wire("GET /v3/clock")
 def test_the_clock_tells_the_phase_of_the_day(exchange: Served, client: RestClient) -> None:
     phases = []
     for at_ns in (open_ns() - 1, open_ns(), close_ns(), wall_ns(MONDAY, 20), wall_ns(DAYS[5], 3)):
@@ -57,6 +58,7 @@ def test_the_clocks_of_several_markets_come_in_order(client: RestClient) -> None
     assert [c["market"]["acronym"] for c in clocks] == ["NASDAQ", "NYSE"]
 
 
+@pytest.mark.wire("GET /v3/calendar/{market}")
 def test_the_calendar_tells_the_parts_of_a_day_in_a_zone(client: RestClient) -> None:
     query = {"start": "2026-01-05", "end": "2026-01-06", "timezone": "UTC"}
     reply = client.call("GET", "/v3/calendar/NYSE", query)

@@ -128,6 +128,7 @@ def test_another_exchange_s_state_is_refused_naming_both(tmp_path: Path) -> None
     assert "cash_usd 5000 there, 6000 asked for" in message
 
 
+@pytest.mark.wire("POST /_exchange/shutdown")
 def test_it_leaves_cleanly_when_asked_over_the_wire() -> None:
     with running() as (process, url):
         assert call(f"{url}/_exchange/shutdown", "POST") == {"stopping": True}

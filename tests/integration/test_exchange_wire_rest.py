@@ -158,6 +158,7 @@ async def get(client: Client, path: str, **query: str) -> Any:
         return await response.json()
 
 
+@pytest.mark.wire("encoding.trading", "encoding.null", "orders.keys", "POST /v2/orders")
 async def test_an_order_has_every_key_and_its_decimals_are_strings(client: Client) -> None:
     order = await post(client, type="limit", limit_price=90.5)
     assert set(order) == ORDER_KEYS
@@ -172,6 +173,7 @@ async def test_an_order_has_every_key_and_its_decimals_are_strings(client: Clien
         assert order[key] is None
 
 
+@pytest.mark.wire("orders.read", "GET /v2/orders:by_client_order_id", "GET /v2/orders/{order_id}")
 async def test_the_same_order_is_read_by_id_by_client_id_and_in_the_list(client: Client) -> None:
     order = await post(client, client_order_id="mine", type="limit", limit_price="90")
     by_id = await get(client, f"/v2/orders/{order['id']}")
@@ -181,6 +183,7 @@ async def test_the_same_order_is_read_by_id_by_client_id_and_in_the_list(client:
     assert by_id["status"] == "new"
 
 
+@pytest.mark.wire("account.keys", "GET /v2/account")
 async def test_the_account_has_the_recorded_keys(client: Client) -> None:
     account = await get(client, "/v2/account")
     assert set(account) == ACCOUNT_KEYS
@@ -188,6 +191,7 @@ async def test_the_account_has_the_recorded_keys(client: Client) -> None:
     assert account["status"] == "ACTIVE"
 
 
+@pytest.mark.wire("positions.keys", "GET /v2/positions/{asset}")
 async def test_a_position_shows_what_it_cost_and_what_it_is_worth(client: Client) -> None:
     await post(client)
     (position,) = await get(client, "/v2/positions")
@@ -199,6 +203,7 @@ async def test_a_position_shows_what_it_cost_and_what_it_is_worth(client: Client
     assert await get(client, f"/v2/positions/{position['asset_id']}") == position
 
 
+@pytest.mark.wire("positions.keys", "rules.short", "GET /v2/positions")
 async def test_a_short_position_is_negative(client: Client) -> None:
     await post(client, side="sell")
     (position,) = await get(client, "/v2/positions")
@@ -276,6 +281,7 @@ async def test_a_body_that_is_not_the_json_expected_is_refused(client: Client, r
         }
 
 
+@pytest.mark.wire("error.unauthorized-trading", "error.unauthorized-data")
 async def test_without_keys_trading_answers_json_and_data_answers_a_page() -> None:
     app = make_served_app(make_exchange())
     async with TestClient(TestServer(app)) as client:
@@ -305,6 +311,7 @@ async def test_a_fixed_pair_is_the_only_one_let_in(headers: dict[str, str], stat
         assert reply.status == status
 
 
+@pytest.mark.wire("reply.headers")
 async def test_every_reply_says_which_it_is_and_what_is_left(client: Client) -> None:
     async with client.get("/v2/account") as first, client.get("/v2/account") as second:
         assert first.headers["Content-Type"] == "application/json; charset=UTF-8"
@@ -315,6 +322,7 @@ async def test_every_reply_says_which_it_is_and_what_is_left(client: Client) -> 
         assert left[0] == left[1] + 1
 
 
+@pytest.mark.wire("limits.apart")
 async def test_trading_and_data_have_budgets_of_their_own() -> None:
     limits = WireLimits(trading_per_minute=2, data_per_minute=1)
     exchange = make_exchange(make_venue(at_ns=tick_ns(0)), limits=limits)
@@ -332,6 +340,7 @@ async def test_trading_and_data_have_budgets_of_their_own() -> None:
         assert (await client.get("/v2/account")).status == 200
 
 
+@pytest.mark.wire("orders.cancel", "DELETE /v2/orders/{order_id}")
 async def test_cancelling_answers_204_and_then_refuses(client: Client) -> None:
     order = await post(client, type="limit", limit_price="90")
     async with client.delete(f"/v2/orders/{order['id']}") as response:
@@ -342,6 +351,7 @@ async def test_cancelling_answers_204_and_then_refuses(client: Client) -> None:
         assert (await response.json())["message"] == 'order is already in "canceled" state'
 
 
+@pytest.mark.wire("orders.cancel", "DELETE /v2/orders")
 async def test_cancelling_all_answers_207_with_each_order(client: Client) -> None:
     orders = [await post(client, type="limit", limit_price="90") for _ in range(2)]
     async with client.delete("/v2/orders") as response:
@@ -349,6 +359,7 @@ async def test_cancelling_all_answers_207_with_each_order(client: Client) -> Non
         assert await response.json() == [{"id": o["id"], "status": 200} for o in orders]
 
 
+@pytest.mark.wire("positions.close-all", "DELETE /v2/positions")
 async def test_closing_all_answers_207_with_orders_and_refusals(client: Client) -> None:
     await post(client)
     await post(client, symbol="BBB")
@@ -361,6 +372,7 @@ async def test_closing_all_answers_207_with_orders_and_refusals(client: Client) 
     assert rows[1]["body"]["code"] == 40310000
 
 
+@pytest.mark.wire("orders.list", "GET /v2/orders")
 async def test_a_listing_filters_and_pages(client: Client, exchange: Exchange) -> None:
     for price in ("90", "91", "92"):
         await post(client, type="limit", limit_price=price)
@@ -392,6 +404,7 @@ async def test_a_bracket_s_reply_holds_its_legs(client: Client) -> None:
     assert set(order["legs"][0]) == ORDER_KEYS
 
 
+@pytest.mark.wire("orders.held", "orders.nested")
 async def test_held_legs_are_not_listed_as_open_and_lie_under_their_parent(client: Client) -> None:
     await post(client, **BRACKET)
     (shown,) = await get(client, "/v2/orders")
@@ -401,6 +414,7 @@ async def test_held_legs_are_not_listed_as_open_and_lie_under_their_parent(clien
     assert await get(client, "/v2/orders", status="open", nested="true") == []
 
 
+@pytest.mark.wire("orders.replace", "PATCH /v2/orders/{order_id}")
 async def test_replacing_gives_a_new_id_and_a_chain(client: Client) -> None:
     old = await post(client, type="limit", limit_price="90")
     async with client.patch(f"/v2/orders/{old['id']}", json={"limit_price": 91.0}) as response:
@@ -411,6 +425,7 @@ async def test_replacing_gives_a_new_id_and_a_chain(client: Client) -> None:
     assert (gone["status"], gone["replaced_by"]) == ("replaced", new["id"])
 
 
+@pytest.mark.wire("activities")
 async def test_fills_are_activities_and_page_by_their_ids(client: Client) -> None:
     for _ in range(3):
         await post(client)
@@ -444,6 +459,7 @@ async def test_fills_are_activities_and_page_by_their_ids(client: Client) -> Non
     )
 
 
+@pytest.mark.wire("clock", "calendar", "GET /v2/clock", "GET /v2/calendar")
 async def test_the_clock_and_the_calendar_are_in_new_york_s_time(client: Client) -> None:
     clock = await get(client, "/v2/clock")
     assert clock == {
@@ -464,6 +480,7 @@ async def test_the_clock_and_the_calendar_are_in_new_york_s_time(client: Client)
     assert [d["date"] for d in days] == ["2026-01-05", "2026-01-06"]
 
 
+@pytest.mark.wire("account.configurations", "PATCH /v2/account/configurations")
 async def test_configurations_ignore_nulls_and_stop_trading(client: Client) -> None:
     patch = {"suspend_trade": True, "no_shorting": None, "max_margin_multiplier": "2"}
     async with client.patch("/v2/account/configurations", json=patch) as response:
@@ -474,6 +491,7 @@ async def test_configurations_ignore_nulls_and_stop_trading(client: Client) -> N
     assert (await get(client, "/v2/account"))["multiplier"] == "2"
 
 
+@pytest.mark.wire("GET /_exchange/clock")
 async def test_lockstep_time_goes_on_when_told(client: Client) -> None:
     async with client.post("/_exchange/advance", json={"to": "2026-01-05T14:35:00Z"}) as response:
         assert (await response.json())["now"] == "2026-01-05T14:35:00.000000000Z"
@@ -484,6 +502,7 @@ async def test_lockstep_time_goes_on_when_told(client: Client) -> None:
     assert {"day", "opens_at", "closes_at"} == set(clock["sessions"][0])
 
 
+@pytest.mark.wire("POST /_exchange/advance")
 @pytest.mark.parametrize("body", [{}, {"to": 5}, {"to": "soon"}, {"to": "9999-01-01T00:00:00Z"}])
 async def test_a_bad_step_is_refused(client: Client, body: dict[str, object]) -> None:
     async with client.post("/_exchange/advance", json=body) as response:
@@ -504,6 +523,7 @@ async def test_a_day_passes_and_the_position_is_measured_from_its_close(
     assert (await get(client, "/v2/clock"))["is_open"] is False
 
 
+@pytest.mark.wire("portfolio.history", "GET /v2/account/portfolio/history")
 async def test_the_portfolio_s_history_is_the_equity_at_each_instant(
     client: Client, exchange: Exchange
 ) -> None:

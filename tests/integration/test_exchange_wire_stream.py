@@ -39,6 +39,7 @@ async def told(socket: Socket) -> dict[str, Any]:
     return answer
 
 
+@pytest.mark.wire("stream.auth")
 @pytest.mark.parametrize("hello", [AUTHENTICATE, AUTH])
 @pytest.mark.parametrize("as_binary", [False, True])
 async def test_both_forms_of_authentication_are_let_in(
@@ -63,6 +64,7 @@ async def test_wrong_keys_are_unauthorized_and_may_try_again() -> None:
         assert (await told(socket))["data"]["status"] == "authorized"
 
 
+@pytest.mark.wire("stream.unauthorized")
 async def test_listening_before_authentication_is_unauthorized(client: Client) -> None:
     async with client.ws_connect("/stream") as socket:
         await socket.send_json(LISTEN)
@@ -79,6 +81,7 @@ async def listening(socket: Socket) -> None:
     assert await told(socket) == {"stream": "listening", "data": {"streams": ["trade_updates"]}}
 
 
+@pytest.mark.wire("update.new", "update.fill", "update.end")
 async def test_an_order_s_life_is_told_in_order(client: Client) -> None:
     async with client.ws_connect("/stream") as socket:
         await listening(socket)
@@ -117,6 +120,7 @@ async def test_lockstep_answers_after_the_stream_was_told(client: Client) -> Non
         assert events == ["pending_new", "new", "expired"]
 
 
+@pytest.mark.wire("stream.one")
 async def test_a_second_socket_is_refused_with_429_until_the_first_is_gone(client: Client) -> None:
     async with client.ws_connect("/stream"):
         with pytest.raises(WSServerHandshakeError) as refused:
@@ -137,6 +141,7 @@ async def test_listening_to_nothing_hears_nothing(client: Client) -> None:
         assert (await told(socket))["stream"] == "listening"
 
 
+@pytest.mark.wire("stream.unauthorized")
 @pytest.mark.parametrize("raw", ["{", "[]", "5", "[" * 3000, '{"action": "dance"}'])
 async def test_nonsense_is_answered_and_the_socket_stays(client: Client, raw: str) -> None:
     async with client.ws_connect("/stream") as socket:
@@ -149,6 +154,7 @@ async def test_nonsense_is_answered_and_the_socket_stays(client: Client, raw: st
         await listening(socket)
 
 
+@pytest.mark.wire("stream.frames")
 async def test_messagepack_is_spoken_when_asked_for(client: Client) -> None:
     headers = {"Content-Type": "application/msgpack"}
     async with client.ws_connect("/stream", headers=headers) as socket:

@@ -235,6 +235,10 @@ class Subscriber:
     def send_raw(self, frame: str | bytes) -> None:
         self._line.send(frame)
 
+    def send_parts(self, parts: list[str]) -> None:
+        """Send one message in several fragments."""
+        self._line.send(parts)
+
     def close(self) -> None:
         """Leave, saying so."""
         self._line.close()

@@ -77,6 +77,7 @@ def test_a_fill_never_crosses_zero() -> None:
         account.apply_fill("AAA", Side.SELL, D(2), D(10))
 
 
+@pytest.mark.wire("account.sums")
 def test_equity_is_cash_and_both_sides_of_the_market() -> None:
     account = make_account("100000")
     account.apply_fill("AAA", Side.BUY, D(100), D(100))
@@ -89,6 +90,7 @@ def test_equity_is_cash_and_both_sides_of_the_market() -> None:
     assert totals.regt_buying_power == 2 * (D(100500) - D(10750))
 
 
+@pytest.mark.wire("account.sums")
 def test_a_fresh_account_has_four_times_its_cash() -> None:
     totals = make_account("100000").totals({}.__getitem__, DEFAULT_KNOBS)
     assert (totals.buying_power, totals.regt_buying_power) == (D(400000), D(200000))
@@ -126,6 +128,7 @@ def test_last_equity_is_still_yesterday_s_on_the_evening_of_the_day() -> None:
     assert venue.totals().equity == D(100000) + 99
 
 
+@pytest.mark.wire("account.reservations")
 def test_a_cancelled_order_gives_back_what_it_reserved() -> None:
     venue = make_venue(at_ns=tick_ns(0))
     told = venue.submit(buy(qty="10", limit="90"))
@@ -146,6 +149,7 @@ def test_a_short_reserves_the_larger_of_limit_and_collared_ask() -> None:
     assert venue.account.reserved_usd == D("103.0103")
 
 
+@pytest.mark.wire("account.reservations")
 def test_a_closing_order_reserves_shares_and_no_money() -> None:
     venue = make_venue(at_ns=tick_ns(0))
     venue.submit(buy(qty="10"))
@@ -193,6 +197,7 @@ def legs_of(venue: Venue, order_id: str) -> list[VenueOrder]:
     return [venue.order(i) for i in order.leg_ids]
 
 
+@pytest.mark.wire("rules.bracket")
 def test_a_bracket_s_exits_wait_until_the_whole_entry_has_filled() -> None:
     venue = make_venue(at_ns=tick_ns(0))
     told = venue.submit(bracket(qty="150"))
@@ -201,6 +206,7 @@ def test_a_bracket_s_exits_wait_until_the_whole_entry_has_filled() -> None:
     assert [leg.status for leg in legs_of(venue, told.id)] == [Status.NEW, Status.HELD]
 
 
+@pytest.mark.wire("rules.quiet-leg")
 def test_taking_the_profit_cancels_the_stop() -> None:
     market = HandMarket(ticks={MONDAY: {"AAA": (100, 100, 105.5)}})
     venue = make_venue(market, at_ns=tick_ns(0))
@@ -220,6 +226,7 @@ def test_triggering_the_stop_cancels_the_profit_taker() -> None:
     assert venue.account.held == {}
 
 
+@pytest.mark.wire("rules.bracket")
 def test_cancelling_one_member_cancels_the_group() -> None:
     venue = make_venue(at_ns=tick_ns(0))
     told = venue.submit(bracket(loss="80", limit="90"))
@@ -227,6 +234,7 @@ def test_cancelling_one_member_cancels_the_group() -> None:
     assert {leg.status for leg in legs_of(venue, told.id)} == {Status.CANCELED}
 
 
+@pytest.mark.wire("rules.oco")
 def test_an_oco_s_stop_closes_the_position_and_cancels_its_limit() -> None:
     market = HandMarket(ticks={MONDAY: {"AAA": (100, 100, 89)}})
     venue = make_venue(market, at_ns=tick_ns(0))
@@ -238,6 +246,7 @@ def test_an_oco_s_stop_closes_the_position_and_cancels_its_limit() -> None:
     assert venue.account.holdings == {}
 
 
+@pytest.mark.wire("rules.oto")
 def test_an_oto_places_its_stop_once_the_entry_has_filled() -> None:
     venue = make_venue(at_ns=tick_ns(0))
     told = venue.submit(
@@ -258,6 +267,7 @@ def test_closing_all_positions_cancels_what_holds_them_first() -> None:
     assert venue.account.holdings == {}
 
 
+@pytest.mark.wire("positions.close")
 def test_closing_a_percentage_closes_that_part() -> None:
     venue = make_venue(at_ns=tick_ns(0), knobs=PLENTY)
     venue.submit(buy(qty="10"))

@@ -4,6 +4,8 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
+import pytest
+
 from exchange.knobs import FillModel, Knobs
 from exchange.orders import OrderType, Status, TimeInForce
 from exchange.records import EventKind, VenueEvent
@@ -39,6 +41,7 @@ def market_of(*prices: float, shares: tuple[float, ...] = ()) -> HandMarket:
     )
 
 
+@pytest.mark.wire("rules.fills")
 def test_a_market_buy_fills_at_the_ask() -> None:
     venue = make_venue(at_ns=tick_ns(0))
     told = venue.submit(buy(qty="50"))
@@ -52,6 +55,7 @@ def test_a_market_sell_fills_at_the_bid() -> None:
     assert fills(venue.take_events()) == [(tick_ns(0), D(50), D("99.99"))]
 
 
+@pytest.mark.wire("rules.fills")
 def test_an_order_takes_no_more_than_its_share_of_each_tick() -> None:
     venue = make_venue(at_ns=tick_ns(0))
     venue.submit(buy(qty="250"))
@@ -138,6 +142,7 @@ def test_slippage_never_takes_an_order_beyond_its_limit() -> None:
     assert [price for _, _, price in fills(venue.take_events())] == [D("100.05")]
 
 
+@pytest.mark.wire("rules.stop")
 def test_a_buy_stop_is_elected_by_a_trade_at_its_price() -> None:
     venue = make_venue(market_of(100, 100.5, 101, 101.2), at_ns=tick_ns(0))
     venue.submit(buy(stop="101"))
@@ -166,6 +171,7 @@ def test_a_stop_limit_waits_at_its_limit_once_elected() -> None:
     assert fills(venue.advance(tick_ns(4))) == [(tick_ns(4), D(10), D("101.51"))]
 
 
+@pytest.mark.wire("rules.stop")
 def test_an_elected_buy_stop_does_not_chase_beyond_its_collar() -> None:
     venue = make_venue(market_of(100, 110, 103.5, 102), at_ns=tick_ns(0))
     venue.submit(buy(stop="101"))
@@ -173,6 +179,7 @@ def test_an_elected_buy_stop_does_not_chase_beyond_its_collar() -> None:
     assert fills(venue.advance(tick_ns(5))) == [(tick_ns(2), D(10), D("103.51"))]
 
 
+@pytest.mark.wire("rules.trailing")
 def test_a_trailing_stop_follows_the_high_and_fills_on_the_way_down() -> None:
     venue = make_venue(market_of(100, 102, 104, 103.2, 102.9), at_ns=tick_ns(0))
     venue.submit(buy())
@@ -191,6 +198,7 @@ def test_a_percentage_trails_in_proportion() -> None:
     assert venue.order(told.id).stop_price == D(99)
 
 
+@pytest.mark.wire("rules.ioc-fok")
 def test_ioc_takes_what_there_is_and_cancels_the_rest() -> None:
     venue = make_venue(at_ns=tick_ns(0))
     told = venue.submit(buy(qty="150", time_in_force=TimeInForce.IOC))
@@ -198,6 +206,7 @@ def test_ioc_takes_what_there_is_and_cancels_the_rest() -> None:
     assert (after.status, after.filled_qty) == (Status.CANCELED, D(100))
 
 
+@pytest.mark.wire("rules.ioc-fok")
 def test_fok_takes_all_or_nothing() -> None:
     venue = make_venue(at_ns=tick_ns(0))
     too_much = venue.submit(buy(qty="150", time_in_force=TimeInForce.FOK))
@@ -207,6 +216,7 @@ def test_fok_takes_all_or_nothing() -> None:
     assert venue.order(enough.id).status is Status.FILLED
 
 
+@pytest.mark.wire("rules.opg-cls")
 def test_an_opening_order_gets_the_opening_trade_in_full() -> None:
     venue = make_venue(market_of(101, 102))
     told = venue.submit(buy(qty="900", time_in_force=TimeInForce.OPG))
@@ -214,6 +224,7 @@ def test_an_opening_order_gets_the_opening_trade_in_full() -> None:
     assert venue.order(told.id).status is Status.FILLED
 
 
+@pytest.mark.wire("rules.opg-cls")
 def test_a_closing_order_gets_the_official_close_in_full() -> None:
     venue = make_venue(market_of(*([100.0] * 19), 97.5), at_ns=tick_ns(3))
     venue.submit(buy(qty="900", time_in_force=TimeInForce.CLS))
@@ -227,6 +238,7 @@ def test_a_closing_limit_that_is_too_low_expires() -> None:
     assert venue.order(told.id).status is Status.EXPIRED
 
 
+@pytest.mark.wire("rules.day-gtc")
 def test_a_day_order_expires_at_the_close_and_a_gtc_order_does_not() -> None:
     venue = make_venue(at_ns=tick_ns(3))
     day = venue.submit(buy(limit="90"))
@@ -248,6 +260,7 @@ def test_a_gtc_order_fills_on_a_later_day() -> None:
     assert fills(venue.advance(close_ns(tuesday))) == [(tick_ns(1, tuesday), D(10), D("89.01"))]
 
 
+@pytest.mark.wire("rules.day-gtc")
 def test_a_gtc_order_is_cancelled_after_ninety_days() -> None:
     venue = make_venue(at_ns=tick_ns(3))
     told = venue.submit(buy(limit="1", time_in_force=TimeInForce.GTC))
@@ -268,6 +281,7 @@ def test_an_order_given_after_the_close_waits_for_the_next_day() -> None:
     assert fills(events) == [(tick_ns(0, tuesday), D(10), D("100.01"))]
 
 
+@pytest.mark.wire("rules.waiting")
 def test_a_waiting_order_becomes_new_at_four_in_new_york() -> None:
     venue = make_venue(at_ns=close_ns() + 1)
     told = venue.submit(buy())
@@ -284,6 +298,7 @@ def test_weekends_pass_without_a_fill() -> None:
     assert [at for at, _, _ in fills(venue.advance(close_ns(monday)))] == [tick_ns(0, monday)]
 
 
+@pytest.mark.wire("rules.fractions")
 def test_an_order_in_dollars_buys_what_they_pay_for() -> None:
     venue = make_venue(at_ns=tick_ns(0))
     told = venue.submit(replace(buy(), qty=None, notional=D(50)))

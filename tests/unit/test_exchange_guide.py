@@ -12,34 +12,39 @@ from exchange.faults.kinds import COMMON_KEYS, TAKES
 from exchange.knobs import FillModel, Knobs, WireLimits
 from exchange.options import make_parser
 from tests.support.exchanges import make_served_app
+from tests.support.wire_coverage import GRADES, checks, rows, written
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "exchange.md").read_text(encoding="utf-8")
-GRADES = {"D", "P", "O", "I", "own"}
-_ROUTE = re.compile(r"^\| `((?:GET|POST|PATCH|DELETE) \S+)` \| ([^|]+) \| `(test_\w+)` \|$", re.M)
 _KNOB = re.compile(r"^\| `(\w+\.\w+)` \| `([^`]+)` \|", re.M)
 
 
-async def test_every_route_is_in_the_coverage_table_and_no_other() -> None:
+async def test_every_route_is_a_row_of_the_coverage_table_and_no_other() -> None:
     served = {
         f"{route.method} {route.resource.canonical}"
         for route in make_served_app().router.routes()
         if route.resource is not None and route.method != hdrs.METH_HEAD
     }
-    told = [route for route, _, _ in _ROUTE.findall(GUIDE)]
-    assert sorted(told) == sorted(served)
+    assert {row.id for row in rows() if row.group == "Routes"} == served
 
 
-def test_every_route_has_a_grade_of_evidence() -> None:
-    for route, grades, _ in _ROUTE.findall(GUIDE):
-        assert {grade.strip() for grade in grades.split(",")} <= GRADES, route
+def test_every_row_has_a_grade_of_evidence_and_an_id_of_its_own() -> None:
+    told = rows()
+    for row in told:
+        assert {grade.strip() for grade in row.grade.split(",")} <= GRADES, row
+    assert len({row.id for row in told}) == len(told)
 
 
-def test_every_test_the_coverage_table_names_exists() -> None:
-    written = set[str]()
-    for file in (ROOT / "tests").rglob("test_*.py"):
-        written |= set(re.findall(r"^(?:async )?def (test_\w+)\(", file.read_text(), re.M))
-    assert {test for _, _, test in _ROUTE.findall(GUIDE)} <= written
+def test_no_marker_names_a_row_that_is_not() -> None:
+    assert set(checks()) <= {row.id for row in rows()}
+
+
+def test_every_route_has_a_check() -> None:
+    assert {row.id for row in rows() if row.group == "Routes"} <= set(checks())
+
+
+def test_the_coverage_table_is_todays() -> None:
+    assert written(GUIDE) == GUIDE, "run python -m tests.support.wire_coverage"
 
 
 @pytest.mark.parametrize("group", [FillModel, Knobs, WireLimits])

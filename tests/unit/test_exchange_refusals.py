@@ -123,6 +123,7 @@ def test_a_malformed_order_is_refused_in_the_venue_s_words(
     assert (refusal.http_status, refusal.code, refusal.message) == (status, code, message)
 
 
+@pytest.mark.wire("rules.ticks")
 @pytest.mark.parametrize("price", ["0.1234", "0.9999", "1.01", "150"])
 def test_prices_on_the_grid_are_taken(price: str) -> None:
     assert parse(**{**LIMIT, "limit_price": price}) is not None
@@ -176,6 +177,7 @@ def test_selling_more_than_is_free_says_what_holds_it() -> None:
     }
 
 
+@pytest.mark.wire("positions.zero")
 def test_a_position_cannot_be_sold_through_zero_in_one_order() -> None:
     venue = make_venue(at_ns=tick_ns(0))
     venue.submit(buy(qty="5"))
@@ -213,6 +215,7 @@ def test_an_order_that_could_meet_its_own_opposite_is_a_wash_trade() -> None:
     }
 
 
+@pytest.mark.wire("rules.wash")
 def test_opposite_limits_that_cannot_meet_are_no_wash_trade() -> None:
     venue = make_venue(at_ns=tick_ns(0))
     venue.submit(buy(qty="10"))

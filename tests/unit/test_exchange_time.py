@@ -95,6 +95,7 @@ def test_stepped_time_stands_still_until_it_is_told() -> None:
     assert time.real_s_until(close_ns()) == float("inf")
 
 
+@pytest.mark.wire("limits.bucket")
 def test_a_bucket_refills_evenly_up_to_its_capacity() -> None:
     bucket = full_bucket(200, 0)
     assert [bucket.take(0) for _ in range(201)] == [True] * 200 + [False]
@@ -136,6 +137,7 @@ def test_a_bad_page_token_is_refused(token: str) -> None:
         read_token(token)
 
 
+@pytest.mark.wire("encoding.times")
 def test_instants_are_written_as_the_wire_writes_them() -> None:
     at_ns = to_ns(datetime(2026, 7, 1, 14, 30, tzinfo=UTC)) + 120_000_001
     assert rfc3339(at_ns) == "2026-07-01T14:30:00.120000001Z"
