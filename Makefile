@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 SPEED  ?= 60
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 
-.PHONY: help setup setup-dev run test test-long check lint types imports simulate simulate-release bench example lock clean
+.PHONY: help setup setup-dev run test test-long check lint types imports simulate simulate-release bench fuzz example lock clean
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -71,6 +71,9 @@ simulate-release: setup-dev ## the same for MINUTES (90), added to var/simulatio
 	@$(BIN)/python -m research.simulation --crash-points 20000 --jobs 2
 	@$(BIN)/python -m research.simulation --same 100
 	@$(BIN)/python -m research.simulation --mutants
+
+fuzz: setup-dev           ## throw 200,000 mutated requests and frames at the exchange (3 min)
+	@$(BIN)/python -m tests.support.wire_fuzz 200000
 
 bench: setup-dev          ## measure speed, as ratios to alternatives in the same run
 	@for b in tests/benchmarks/bench_*.py; do echo "==> $$b"; \

@@ -5,11 +5,13 @@ import json
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.exchanges import KEYS, make_exchange, make_served_app, make_venue, tick_ns
+from tests.support.wire_fuzz import fuzz
 
 numbers = st.one_of(
     st.integers(-5, 10**6),
@@ -110,3 +112,16 @@ def test_no_order_body_makes_it_fail(batch: list[bytes]) -> None:
 @given(st.lists(requests, min_size=1, max_size=12))
 def test_no_request_makes_it_fail(batch: list[tuple[str, str, dict[str, str], bytes]]) -> None:
     asyncio.run(send_all(batch))
+
+
+def test_no_mutated_request_or_frame_makes_it_fail_or_moves_money() -> None:
+    findings = asyncio.run(fuzz(1_500, seed=1))
+    assert findings.wrong == []
+    assert findings.executions > 0
+
+
+@pytest.mark.long
+def test_two_hundred_thousand_mutated_requests_and_frames_change_nothing() -> None:
+    for seed in range(40):
+        findings = asyncio.run(fuzz(5_000, seed))
+        assert findings.wrong == [], seed
