@@ -6,7 +6,7 @@ from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
 
-from domain.instruments import GICS_SECTORS, Sector, Tier
+from domain.instruments import DEFAULT_SECTOR_CAPS, Sector, Tier
 from domain.money import WHOLE_SHARE
 
 
@@ -17,17 +17,6 @@ class Combination(StrEnum):
     MAJORITY = "majority"
     UNANIMOUS = "unanimous"
 
-
-DEFAULT_SECTOR_CAPS: Mapping[Sector, float] = MappingProxyType(
-    {sector: 0.15 for sector in GICS_SECTORS}
-    | {
-        Sector.INFORMATION_TECHNOLOGY: 0.30,
-        Sector.HEALTH_CARE: 0.20,
-        Sector.FINANCIALS: 0.20,
-        Sector.UNCLASSIFIED: 0.05,
-    }
-)
-"""Bonds and gold have none of their own: they are held through ETFs, whose cap holds them."""
 
 DEFAULT_TIER_BUDGETS: Mapping[Tier, float] = MappingProxyType(
     {Tier.SAFE: 0.60, Tier.GROWTH: 0.40, Tier.AGGRESSIVE: 0.20, Tier.ETF: 0.15}
@@ -51,7 +40,9 @@ class AllocationRules:
     target_position: float = 0.015
     max_position: float = 0.02
     max_gross: float = 1.0
-    sector_caps: Mapping[Sector, float] = field(default_factory=lambda: DEFAULT_SECTOR_CAPS)
+    sector_caps: Mapping[Sector, float] = field(
+        default_factory=lambda: {sector: float(cap) for sector, cap in DEFAULT_SECTOR_CAPS.items()}
+    )
     etf_cap: float = 0.15
     tier_budgets: Mapping[Tier, float] = field(default_factory=lambda: DEFAULT_TIER_BUDGETS)
     hold_bars_min: int = 4

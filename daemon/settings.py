@@ -49,8 +49,7 @@ from daemon.settings_values import (
 )
 from daemon.strategy_specs import StrategySpec
 from domain.calendar import Timeframe
-from domain.instruments import Sector, Tier
-from risk.limits import DEFAULT_SECTOR_CAPS
+from domain.instruments import DEFAULT_SECTOR_CAPS, Sector, Tier
 
 DEFAULT_TIERS: Mapping[Tier, Decimal] = {
     tier: Decimal(str(budget)) for tier, budget in DEFAULT_TIER_BUDGETS.items()

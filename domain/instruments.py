@@ -45,6 +45,14 @@ SECTOR_ALIASES: Mapping[str, Sector] = {
     "realestate": Sector.REAL_ESTATE,
 }
 GICS_SECTORS: tuple[Sector, ...] = tuple(Sector)[:11]
+DEFAULT_SECTOR_CAPS: Mapping[Sector, Decimal] = {
+    **dict.fromkeys(Sector, Decimal("0.15")),
+    Sector.INFORMATION_TECHNOLOGY: Decimal("0.30"),
+    Sector.HEALTH_CARE: Decimal("0.20"),
+    Sector.FINANCIALS: Decimal("0.20"),
+    Sector.UNCLASSIFIED: Decimal("0.05"),
+}
+"""What share of equity each sector may take where no setting says otherwise."""
 
 
 class Kind(StrEnum):

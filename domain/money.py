@@ -12,6 +12,10 @@ CENT = Decimal("0.01")
 ZERO = Decimal(0)
 WHOLE_SHARE = Decimal(1)
 FRACTIONAL_LOT = Decimal("0.000001")
+_POWERS_OF_TEN = frozenset(Decimal(1).scaleb(-places) for places in range(10))
+"""Steps that need no division, which is what rounding costs most."""
+_QUANTIZED_MAX = Decimal(10**15)
+"""Below it every such step fits into a Decimal's 28 digits."""
 
 
 class Rounding(Enum):
@@ -36,7 +40,7 @@ def to_price(observed_usd: float | Decimal, tick_usd: Decimal, rounding: Roundin
     Raises ValueError for NaN, infinity, zero and negative prices.
     """
     exact = observed_usd if isinstance(observed_usd, Decimal) else _exact(observed_usd)
-    price = (exact / tick_usd).to_integral_value(rounding=rounding.value) * tick_usd
+    price = _on_grid(exact, tick_usd, rounding._value_)
     if price <= 0:
         raise ValueError(f"no price: {observed_usd!r}")
     return price
@@ -45,12 +49,21 @@ def to_price(observed_usd: float | Decimal, tick_usd: Decimal, rounding: Roundin
 def to_quantity(wanted_shares: float | Decimal, lot_shares: Decimal) -> Decimal:
     """Return whole lots, rounded toward zero; the sign is kept. Raises ValueError for NaN."""
     exact = wanted_shares if isinstance(wanted_shares, Decimal) else _exact(wanted_shares)
-    return (exact / lot_shares).to_integral_value(rounding=ROUND_DOWN) * lot_shares
+    return _on_grid(exact, lot_shares, ROUND_DOWN)
 
 
 def to_usd(observed_usd: float) -> Decimal:
     """Return an observed amount of money to the cent, half to even."""
     return _exact(observed_usd).quantize(CENT, rounding=ROUND_HALF_EVEN)
+
+
+def _on_grid(exact: Decimal, step: Decimal, mode: str) -> Decimal:
+    if step in _POWERS_OF_TEN and -_QUANTIZED_MAX < exact < _QUANTIZED_MAX:
+        rounded = exact.quantize(step, mode)
+        # What is written more coarsely than the grid lies on it, and stays as it is written.
+        is_coarse = rounded == exact and rounded.compare_total_mag(exact) < 0
+        return exact if is_coarse else rounded
+    return (exact / step).to_integral_value(rounding=mode) * step
 
 
 def _exact(observed: float) -> Decimal:

@@ -6,6 +6,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from domain.instruments import Symbol
+from domain.money import ZERO
 from domain.values import Value
 
 BookName = str
@@ -25,7 +26,11 @@ class Side(StrEnum):
     @property
     def sign(self) -> int:
         """+1 for a buy, −1 for a sell."""
-        return 1 if self is Side.BUY else -1
+        return 1 if self is _BUY else -1
+
+
+_BUY = Side.BUY
+"""Looked up once: a member of an enumeration is found through its class, and orders are many."""
 
 
 class Leg(StrEnum):
@@ -123,17 +128,19 @@ class OrderIntent(Value, frozen=True, kw_only=True):
     reason: str
 
     def __post_init__(self) -> None:
-        if self.quantity_shares <= 0 or self.reference_usd <= 0:
+        quantity_shares = self.quantity_shares
+        if quantity_shares <= 0 or self.reference_usd <= 0:
             raise ValueError(f"an intent for nothing: {self!r}")
         if len(self.client_order_id) > 48:
             raise ValueError(f"client order id is longer than 48: {self.client_order_id}")
-        if sum(self.deltas.values()) != self.side.sign * self.quantity_shares:
+        signed_shares = quantity_shares if self.side is _BUY else -quantity_shares
+        if sum(self.deltas.values()) != signed_shares:
             raise ValueError(f"the books' deltas do not sum to the order: {self!r}")
 
     @property
     def signed_shares(self) -> Decimal:
         """The change of position asked for; negative for a sell."""
-        return self.side.sign * self.quantity_shares
+        return self.quantity_shares if self.side is _BUY else -self.quantity_shares
 
 
 class Severity(StrEnum):
@@ -233,7 +240,7 @@ class Fill(Value, frozen=True, kw_only=True):
     @property
     def signed_shares(self) -> Decimal:
         """The change of position; negative for a sell."""
-        return self.side.sign * self.quantity_shares
+        return self.quantity_shares if self.side is _BUY else -self.quantity_shares
 
 
 class Order(Value, frozen=True, kw_only=True):
@@ -247,9 +254,9 @@ class Order(Value, frozen=True, kw_only=True):
     intent: OrderIntent
     status: OrderStatus
     venue_order_id: str = ""
-    filled_shares: Decimal = Decimal(0)
-    filled_value_usd: Decimal = Decimal(0)
-    reported_shares: Decimal = Decimal(0)
+    filled_shares: Decimal = ZERO
+    filled_value_usd: Decimal = ZERO
+    reported_shares: Decimal = ZERO
     repricings: int = 0
     submitted_at: datetime | None = None
     cancel_requested_at: datetime | None = None
@@ -264,16 +271,17 @@ class Order(Value, frozen=True, kw_only=True):
     @property
     def unbooked_shares(self) -> Decimal:
         """Shares that the venue said were filled and whose fills have not been booked yet."""
-        return max(self.reported_shares - self.filled_shares, Decimal(0))
+        return max(self.reported_shares - self.filled_shares, ZERO)
 
     @property
     def remaining_shares(self) -> Decimal:
         """Shares that may still be booked: once finished, only those already reported filled."""
-        if self.status.is_terminal:
+        if self.status in _TERMINAL:
             return self.unbooked_shares
-        return max(self.intent.quantity_shares - self.filled_shares, Decimal(0))
+        return max(self.intent.quantity_shares - self.filled_shares, ZERO)
 
     @property
     def remaining_signed_shares(self) -> Decimal:
         """The change of position that may still come; negative for a sell."""
-        return self.intent.side.sign * self.remaining_shares
+        remaining_shares = self.remaining_shares
+        return remaining_shares if self.intent.side is _BUY else -remaining_shares

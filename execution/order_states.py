@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from decimal import Decimal
 
 from domain.errors import VenueError
 from domain.orders import Fill, Order, OrderReport, OrderStatus
@@ -136,11 +135,6 @@ def apply_fill(order: Order, fill: Fill) -> Order:
         venue_order_id=order.venue_order_id or fill.venue_order_id,
         finished_at=finished_at,
     )
-
-
-def overfilled_shares(order: Order) -> Decimal:
-    """Return how many shares more than ordered were filled: a venue's fault when not zero."""
-    return max(order.filled_shares - order.intent.quantity_shares, Decimal(0))
 
 
 def begin_submit(order: Order, at: datetime) -> Order:

@@ -5,6 +5,7 @@ still reaches the touch whenever a tick lies between the touch and the collar's 
 """
 
 from decimal import Decimal
+from functools import lru_cache
 
 from domain.market import Quote
 from domain.money import Rounding, to_price, to_quantity
@@ -12,10 +13,10 @@ from domain.orders import AtLimit, AtMarket, Order, Side, Terms
 
 REPRICINGS_MAX = 1
 """How often an entry is priced anew before it is given up; an exit goes to the market then."""
-EXIT_COLLAR_FACTOR = Decimal(3)
-"""How much wider than an entry's collar a protective exit's is."""
-STALE_EXIT_COLLAR_FACTOR = Decimal(6)
-"""How much wider it is when only an old price is known."""
+STALE_EXIT_COLLAR_FACTOR = Decimal(2)
+"""How much wider a protective exit's collar is when only an old price is known."""
+COLLARS_MAX = 64
+"""Collars whose exact form is kept."""
 
 _FINEST_USD = Decimal("0.000000001")
 _FINEST_BPS = Decimal("0.0001")
@@ -51,17 +52,18 @@ def reprice(order: Order, quote: Quote, tick_usd: Decimal, collar_bps: float) ->
 def exit_terms(
     side: Side, quote: Quote, tick_usd: Decimal, collar_bps: float, *, repricings: int
 ) -> Terms:
-    """Return the terms of a protective exit on a fresh quote: a wide collar, then the market."""
+    """Return the terms of a protective exit on a fresh quote, within the exits' own collar: first
+    a limit, then the market."""
     if repricings >= REPRICINGS_MAX:
         return AtMarket()
-    collar = _bps(collar_bps) * EXIT_COLLAR_FACTOR
-    return AtLimit(_through(side, _touch(side, quote), tick_usd, collar))
+    return entry_terms(side, quote, tick_usd, collar_bps)
 
 
 def stale_exit_terms(
     side: Side, last_good_usd: Decimal, tick_usd: Decimal, collar_bps: float, *, repricings: int
 ) -> Terms:
-    """Return the terms of a protective exit when only an old price is known: wider still."""
+    """Return the terms of a protective exit when only an old price is known: wider than the exits'
+    collar."""
     if repricings >= REPRICINGS_MAX:
         return AtMarket()
     collar = _bps(collar_bps) * STALE_EXIT_COLLAR_FACTOR
@@ -73,6 +75,7 @@ def _touch(side: Side, quote: Quote) -> Decimal:
     return to_price(observed_usd, _FINEST_USD, Rounding.NEAREST)
 
 
+@lru_cache(maxsize=COLLARS_MAX)
 def _bps(collar_bps: float) -> Decimal:
     collar = to_quantity(collar_bps, _FINEST_BPS)
     if not 0 <= collar < _BPS:
@@ -81,5 +84,6 @@ def _bps(collar_bps: float) -> Decimal:
 
 
 def _through(side: Side, touch_usd: Decimal, tick_usd: Decimal, collar: Decimal) -> Decimal:
-    edge_usd = touch_usd * (1 + side.sign * collar / _BPS)
-    return to_price(edge_usd, tick_usd, Rounding.DOWN if side is Side.BUY else Rounding.UP)
+    if side is Side.BUY:
+        return to_price(touch_usd * (1 + collar / _BPS), tick_usd, Rounding.DOWN)
+    return to_price(touch_usd * (1 - collar / _BPS), tick_usd, Rounding.UP)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from domain.instruments import Instrument, Kind, Sector, Symbol
 from domain.money import ZERO
@@ -265,6 +265,19 @@ class Totals:
             cluster = cluster_of.get(symbol)
             if cluster is not None:
                 clusters[cluster] = clusters.get(cluster, 0.0) + by_usd
+
+
+class HeldSums(Protocol):
+    """A quicker way to sums of what is held than adding them up, right to within rounding; None
+    where it has none. What it returns is the caller's to go on adding to."""
+
+    def totals(self) -> Totals | None:
+        """Return all sums but those of clusters."""
+        ...
+
+    def by_cluster_usd(self) -> dict[str, float] | None:
+        """Return the sum of each cluster."""
+        ...
 
 
 def held_values_usd(

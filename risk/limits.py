@@ -5,15 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
-from domain.instruments import Sector
-
-DEFAULT_SECTOR_CAPS: Mapping[Sector, Decimal] = {
-    **dict.fromkeys(Sector, Decimal("0.15")),
-    Sector.INFORMATION_TECHNOLOGY: Decimal("0.30"),
-    Sector.HEALTH_CARE: Decimal("0.20"),
-    Sector.FINANCIALS: Decimal("0.20"),
-    Sector.UNCLASSIFIED: Decimal("0.05"),
-}
+from domain.instruments import DEFAULT_SECTOR_CAPS, Sector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,7 +37,8 @@ class Sketch:
     """
 
     __slots__ = (
-        "_later",
+        "_by_cluster_usd",
+        "_grown",
         "_ordered",
         "_portfolio",
         "_totals",
@@ -79,7 +80,8 @@ class Sketch:
         self._portfolio = view.portfolio
         self._ordered: dict[Symbol, Reach] = {}
         self._totals: Totals | None = None
-        self._later: list[tuple[Symbol, float]] = []
+        self._by_cluster_usd: dict[str, float] | None = None
+        self._grown: list[tuple[Symbol, float]] = []
         self.is_known = False
         self.entries, self.reserved_usd, self.turnover_usd, self.new_cash_usd = 0, 0.0, 0.0, 0.0
         for order in view.working:
@@ -123,12 +125,20 @@ class Sketch:
 
     @property
     def totals(self) -> Totals:
-        """What is held and what was counted on top of it; added up at the first question."""
+        """What is held and what was counted on top of it, but for clusters; added up at the first
+        question."""
         if self._totals is None:
             self._totals = self._view.held_totals()
-            self._totals.group(self._later, self._view.instruments, self._view.cluster_of)
-            self._later.clear()
+            self._totals.group(self._grown, self._view.instruments, {})
         return self._totals
+
+    def cluster_usd(self, cluster: str) -> float:
+        """Return the same for a cluster. Clusters are dear to find: ask for none without need."""
+        if self._by_cluster_usd is None:
+            self._by_cluster_usd = self._view.held_by_cluster_usd()
+            for symbol, by_usd in self._grown:
+                self._add_to_cluster(symbol, by_usd)
+        return self._by_cluster_usd.get(cluster, 0.0)
 
     @property
     def worst_shares(self) -> float:
@@ -155,10 +165,11 @@ class Sketch:
         is_entry = closing_shares(intent, added_shares, reach) < added_shares
         if is_entry:
             self.entries += 1
-            self._later.append((symbol, shares * mark_usd))
+            self._grown.append((symbol, shares * mark_usd))
             if self._totals is not None:
-                self._totals.group(self._later, view.instruments, view.cluster_of)
-                self._later.clear()
+                self._totals.group(self._grown[-1:], view.instruments, {})
+            if self._by_cluster_usd is not None:
+                self._add_to_cluster(symbol, shares * mark_usd)
         if is_entry or side is Side.BUY:
             margin = 1.0 if side is Side.BUY else SHORT_SALE_MARGIN
             cash_usd = shares * worst_price_usd(intent, mark_usd) * margin
@@ -167,6 +178,11 @@ class Sketch:
         if intent.leg not in PROTECTIVE_LEGS:
             self.turnover_usd += shares * mark_usd
         self._ordered[symbol] = reach.plus(side, added_shares)
+
+    def _add_to_cluster(self, symbol: Symbol, by_usd: float) -> None:
+        cluster, sums = self._view.cluster_of.get(symbol), self._by_cluster_usd
+        if cluster is not None and sums is not None:
+            sums[cluster] = sums.get(cluster, 0.0) + by_usd
 
 
 Screen = Callable[[Sketch], bool]

@@ -1,6 +1,6 @@
 """Everything a rule may look at, as one value of one instant."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -14,6 +14,7 @@ from domain.portfolio import Portfolio
 from domain.snapshot import TradingStatus
 from risk.exposure import (
     Exposure,
+    HeldSums,
     Reach,
     Totals,
     closing_shares,
@@ -77,8 +78,7 @@ class RiskView:
     """Orders approved in this very judgement; they count as working."""
     approved_cash_usd: float = 0.0
     """Settled cash those may take, which the venue's figure cannot know yet."""
-    totals_of_held: Callable[[], Totals] | None = None
-    """A quicker way to what `held_totals` returns, to within rounding, where there is one."""
+    held_sums: HeldSums | None = None
     _exposure: Exposure | None = field(default=None, init=False, repr=False)
 
     @property
@@ -129,14 +129,25 @@ class RiskView:
         return closing_shares(intent, intent.quantity_shares, self.reach(intent.symbol))
 
     def held_totals(self) -> Totals:
-        """Return the sums of what is held, without what works; the caller may go on adding."""
-        if self.totals_of_held is not None:
-            return self.totals_of_held()
-        totals = Totals()
-        held = held_values_usd(self.portfolio, self.mark_usd)
-        values = ((symbol, abs(value_usd)) for symbol, value_usd in held.items())
-        totals.group(values, self.instruments, self.cluster_of)
+        """Return the sums of what is held, but those of clusters, without what works."""
+        totals = self.held_sums.totals() if self.held_sums is not None else None
+        if totals is None:
+            totals = Totals()
+            totals.group(self._held_values(), self.instruments, {})
         return totals
+
+    def held_by_cluster_usd(self) -> dict[str, float]:
+        """Return the sum of what is held in each cluster, without what works."""
+        sums = self.held_sums.by_cluster_usd() if self.held_sums is not None else None
+        if sums is None:
+            totals = Totals()
+            totals.group(self._held_values(), {}, self.cluster_of)
+            sums = totals.by_cluster_usd
+        return sums
+
+    def _held_values(self) -> list[tuple[Symbol, float]]:
+        held = held_values_usd(self.portfolio, self.mark_usd)
+        return [(symbol, abs(value_usd)) for symbol, value_usd in held.items()]
 
     def has_opposite_working(self, symbol: Symbol, side: Side) -> bool:
         """Return whether an order on the other side may still fill."""

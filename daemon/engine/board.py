@@ -38,6 +38,7 @@ class Board:
         self._bid = np.full(len(universe), np.nan)
         self._ask = np.full(len(universe), np.nan)
         self._quoted_s = np.full(len(universe), np.nan)
+        self._good = np.full(len(universe), np.nan)
 
     def update(self, quotes: Mapping[Symbol, Quote]) -> None:
         """Take in what a poll brought; older quotes never replace newer ones."""
@@ -56,6 +57,7 @@ class Board:
                 self._bid[column] = quote.bid_usd
                 self._ask[column] = quote.ask_usd
                 self._quoted_s[column] = quote.quoted_at.timestamp()
+                self._good[column] = known.mid_usd
 
     def newest_quoted_at(self) -> datetime | None:
         """Return when the youngest quote of all was made, None before the first."""
@@ -69,6 +71,10 @@ class Board:
             ask=self._ask.copy(),
             age_s=as_of.timestamp() - self._quoted_s,
         )
+
+    def good_mids_usd(self) -> Floats:
+        """Return the last good mids `[n]`, NaN before a symbol's first quote."""
+        return self._good
 
     def mids_usd(self, as_of: datetime, *, max_age_s: float) -> tuple[Floats, Floats]:
         """Return mids `[n]` of quotes not older than `max_age_s`, NaN for the others; and of all,

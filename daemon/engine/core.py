@@ -11,6 +11,7 @@ import numpy as np
 
 from daemon.engine.board import Board
 from daemon.engine.commands import Command, RecordDurably, SubmitOrder
+from daemon.engine.held import Held
 from daemon.engine.panels import DailyStatistics, Panels
 from daemon.engine.rules import EngineRules
 from daemon.memory import Memory
@@ -20,8 +21,9 @@ from domain.market import Floats
 from domain.money import ZERO, to_usd
 from domain.orders import Fill, Leg, Order, OrderIntent, OrderStatus, Verdict
 from domain.portfolio import Portfolio
-from domain.snapshot import Decision
+from domain.snapshot import DayStart, Decision
 from execution.identity import client_order_id
+from risk.exposure import Totals
 from risk.gate import RiskGate
 from risk.limits import RiskLimits
 from risk.losses import LossBases
@@ -91,6 +93,26 @@ class DailyMaps:
     previous_close_usd: Mapping[Symbol, float]
 
 
+@dataclass(frozen=True, slots=True)
+class _HeldSums:
+    """`risk.exposure.HeldSums` of the account, at the board's last good mids."""
+
+    core: "Core"
+
+    def totals(self) -> Totals | None:
+        """Return all sums but those of clusters."""
+        core = self.core
+        core.held.take(core.memory.portfolio.positions)
+        return core.held.totals(core.board.good_mids_usd())
+
+    def by_cluster_usd(self) -> dict[str, float] | None:
+        """Return the sum of each cluster."""
+        core = self.core
+        core.held.take(core.memory.portfolio.positions)
+        numbers = core.panels.statistics().cluster_of
+        return core.held.by_cluster_usd(core.board.good_mids_usd(), numbers)
+
+
 @dataclass(slots=True, kw_only=True)
 class Core:
     """The engine's shared state. Its parts read and change it; nobody else does."""
@@ -108,14 +130,19 @@ class Core:
     to_reprice: dict[str, None] = field(default_factory=dict)
     """Orders that are being canceled for no other reason than to be sent at another price."""
     instruments: Mapping[Symbol, Instrument] = field(init=False)
+    held: Held = field(init=False)
     _column_of: Mapping[Symbol, int] = field(init=False)
+    _held_sums: _HeldSums = field(init=False)
     _daily: DailyMaps | None = None
     _equity: tuple[Portfolio, Decimal] | None = None
     _marked: tuple[Board, int] | None = None
+    _bases: tuple[tuple[DayStart, Decimal, Decimal], LossBases] | None = None
 
     def __post_init__(self) -> None:
         self.instruments = {i.symbol: i for i in self.universe.instruments}
         self._column_of = self.universe.column_of()
+        self.held = Held(self.universe)
+        self._held_sums = _HeldSums(self)
 
     # --- what we are worth -----------------------------------------------------------------------
 
@@ -207,6 +234,7 @@ class Core:
             order_times=tuple(memory.submitted_at),
             orders_today=memory.entries_on(day),
             cooldown_until=memory.cooldowns,
+            held_sums=self._held_sums,
         )
 
     def loss_bases(self) -> LossBases | None:
@@ -215,12 +243,17 @@ class Core:
         start, peak_usd = memory.day_start, memory.equity_peak_usd
         if start is None or peak_usd is None or start.equity_usd <= 0 or peak_usd <= 0:
             return None
-        return LossBases(
-            day_start_usd=start.equity_usd,
-            peak_usd=peak_usd,
-            flows_today_usd=memory.portfolio.flows_usd - start.flows_usd,
-            flows_usd=memory.portfolio.flows_usd,
-        )
+        flows_usd = memory.portfolio.flows_usd
+        made_of = start, peak_usd, flows_usd
+        if self._bases is None or self._bases[0] != made_of:
+            bases = LossBases(
+                day_start_usd=start.equity_usd,
+                peak_usd=peak_usd,
+                flows_today_usd=flows_usd - start.flows_usd,
+                flows_usd=flows_usd,
+            )
+            self._bases = made_of, bases
+        return self._bases[1]
 
     # --- how intents become orders ---------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from daemon.engine.outcomes import SlotOutcomes
 from daemon.engine.rules import OrderStyle
 from domain.calendar import Timeframe
 from domain.instruments import Symbol
-from domain.market import Flags, Floats
+from domain.market import Flags, Floats, Quote
 from domain.money import Rounding, to_price
 from domain.orders import (
     EXTERNAL,
@@ -42,6 +42,9 @@ from state import ledger
 from state.records import Crossed
 
 NEVER = datetime.min.replace(tzinfo=UTC)
+AT_MARKET = AtMarket()
+REFERENCE_TICK_USD = Decimal("0.0001")
+"""The grid of the mid that a decision was taken on."""
 BARS_HELD_UNKNOWN = 1_000_000
 """Long enough for any minimum hold: entered before anything we remember."""
 
@@ -290,35 +293,34 @@ class Deciding:
 
     def _intent(self, planned: PlannedOrder, slot_at: datetime) -> OrderIntent:
         core = self._core
-        quote = core.board.quotes[planned.symbol]
-        tick_usd = tick_of(quote)
+        symbol, leg = planned.symbol, planned.leg
+        quote = core.board.quotes[symbol]
         return OrderIntent(
-            client_order_id=core.identity(planned.symbol, slot_at, planned.leg),
-            symbol=planned.symbol,
+            client_order_id=core.identity(symbol, slot_at, leg),
+            symbol=symbol,
             side=planned.side,
             quantity_shares=planned.quantity_shares,
-            terms=self._terms(planned.symbol, planned.side, tick_usd),
+            terms=self._terms(planned.side, quote),
             time_in_force=core.rules.time_in_force,
-            leg=planned.leg,
+            leg=leg,
             slot_at=slot_at,
             intended_at=core.now,
             deltas=planned.deltas,
-            reference_usd=to_price(quote.mid_usd, Decimal("0.0001"), Rounding.NEAREST),
+            reference_usd=to_price(quote.mid_usd, REFERENCE_TICK_USD, Rounding.NEAREST),
             reason=planned.reason,
         )
 
-    def _terms(self, symbol: Symbol, side: Side, tick_usd: Decimal) -> Terms:
-        quote = self._core.board.quotes[symbol]
-        match self._core.rules.order_style:
-            case OrderStyle.MARKETABLE_LIMIT:
-                return pricing.entry_terms(side, quote, tick_usd, self._core.rules.collar_bps)
-            case OrderStyle.LIMIT:
-                # Join the near side and wait: cheaper when it fills, and it may not.
-                near_usd = quote.bid_usd if side is Side.BUY else quote.ask_usd
-                rounding = Rounding.DOWN if side is Side.BUY else Rounding.UP
-                return AtLimit(to_price(near_usd, tick_usd, rounding))
-            case OrderStyle.MARKET:
-                return AtMarket()
+    def _terms(self, side: Side, quote: Quote) -> Terms:
+        style = self._core.rules.order_style
+        if style is OrderStyle.MARKET:
+            return AT_MARKET
+        tick_usd = tick_of(quote)
+        if style is OrderStyle.MARKETABLE_LIMIT:
+            return pricing.entry_terms(side, quote, tick_usd, self._core.rules.collar_bps)
+        # Join the near side and wait: cheaper when it fills, and it may not.
+        near_usd = quote.bid_usd if side is Side.BUY else quote.ask_usd
+        rounding = Rounding.DOWN if side is Side.BUY else Rounding.UP
+        return AtLimit(to_price(near_usd, tick_usd, rounding))
 
 
 def cancel(core: Core, order: Order, reason: str) -> list[Command]:

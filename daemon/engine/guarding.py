@@ -221,11 +221,10 @@ class Guarding:
             age_s = (core.now - quote.quoted_at).total_seconds()
             tick_usd = tick_of(quote)
             if age_s <= core.rules.quote_max_age_s:
-                # An exit's own collar: `exit_terms` would take it for an entry's and widen it.
-                return pricing.entry_terms(side, quote, tick_usd, collar_bps)
+                return pricing.exit_terms(side, quote, tick_usd, collar_bps, repricings=0)
         last_usd = core.reference_usd(symbol)
-        entry_bps = collar_bps / float(pricing.EXIT_COLLAR_FACTOR)
-        return pricing.stale_exit_terms(side, last_usd, tick_for(last_usd), entry_bps, repricings=0)
+        tick_usd = tick_for(last_usd)
+        return pricing.stale_exit_terms(side, last_usd, tick_usd, collar_bps, repricings=0)
 
     # --- leaving everything ----------------------------------------------------------------------
 

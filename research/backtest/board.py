@@ -184,6 +184,11 @@ class BarBoard(Board):
             quoted_at=datetime.fromtimestamp(float(self._quoted_s[column]), UTC),
         )
 
+    def good_mids_usd(self) -> Floats:
+        """Return the last mids `[n]`, NaN before a symbol's first quote."""
+        mids: Floats = (self._bid + self._ask) / 2
+        return mids
+
     def mid_usd(self, symbol: Symbol) -> float | None:
         """Return the last mid of a symbol, None before its first quote."""
         column = self._columns.get(symbol)

@@ -60,10 +60,10 @@ class ClusterRule:
         cluster_of = view.cluster_of.get
 
         def passes(order: Sketch) -> bool:
-            cluster = cluster_of(order.symbol)
-            if cluster is None:
+            if order.totals.gross_usd + order.value_usd <= cap_usd:
                 return True
-            return order.totals.by_cluster_usd.get(cluster, 0.0) + order.value_usd <= cap_usd
+            cluster = cluster_of(order.symbol)
+            return cluster is None or order.cluster_usd(cluster) + order.value_usd <= cap_usd
 
         return passes
 

@@ -209,7 +209,7 @@ def test_an_exit_inside_its_collar_on_a_fresh_price_has_nothing_odd_about_it(fol
 def test_an_exit_on_an_old_price_says_so_and_how_wide_its_collar_is(folder: Path) -> None:
     said = " | ".join(_notes_of_a_flatten(6, folder))
     assert "quote is 6.0 s old: this exit rests on the last good price 100.0000 USD" in said
-    assert "its limit 99.01 USD lies beyond the exit collar's 99.49 USD (50 bps)" in said
+    assert "its limit 99.00 USD lies beyond the exit collar's 99.49 USD (50 bps)" in said
 
 
 @pytest.mark.parametrize("key", REFUSED)

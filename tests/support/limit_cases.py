@@ -510,8 +510,8 @@ SHAPES: tuple[Shapes, ...] = (
     Shapes(
         key="EXIT_COLLAR_BPS",
         wire={
-            "50": ("buy 10 AAA limit 100.11 day", "sell 10 AAA limit 99.01 day"),
-            "2000": ("buy 10 AAA limit 100.11 day", "sell 10 AAA limit 60.01 day"),
+            "50": ("buy 10 AAA limit 100.11 day", "sell 10 AAA limit 99 day"),
+            "2000": ("buy 10 AAA limit 100.11 day", "sell 10 AAA limit 60 day"),
         },
         texts={"COLLAR_BPS": "10", "ORDER_PRICE_MAX_AGE_SECONDS": "5"},
         steps=(*holding("10"), wait_until(70), ask(Action.FLATTEN)),

@@ -183,7 +183,7 @@ def test_flatten_closes_positions_outside_the_universe_without_any_quote() -> No
     desk.ask(Action.FLATTEN)
     first = desk.work(desk.sent[0])
     # 2 x 50 bps below what it cost: nobody knows what it is worth now
-    assert first.intent.terms == AtLimit(Decimal("99.01"))
+    assert first.intent.terms == AtLimit(Decimal("99.00"))
     desk.wait(16).poll()
     desk.tell(first, OrderStatus.CANCELED)
     assert desk.sent[1].intent.terms == AtMarket()

@@ -1,13 +1,16 @@
 """Order ids: pinned, so that an upgrade can never order something twice."""
 
 import inspect
+from base64 import b32encode
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from domain.instruments import Symbol
 from domain.orders import Leg
-from execution.identity import client_order_id, is_ours
+from execution.identity import base32, client_order_id, is_ours
 
 SLOT = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
 
@@ -87,3 +90,8 @@ def test_our_own_ids_are_told_from_others() -> None:
     assert is_ours(an_id())
     assert not is_ours("5f1c5b1e-8f0a-4a58-9d3a-0d9d3e0e3c11")
     assert not is_ours("")
+
+
+@given(digest=st.binary(min_size=20, max_size=20))
+def test_a_digest_is_written_as_rfc_4648_writes_it(digest: bytes) -> None:
+    assert base32(digest) == b32encode(digest).decode().lower()

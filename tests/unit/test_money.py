@@ -1,8 +1,13 @@
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from domain.money import CENT, Rounding, tick_for, to_price, to_quantity, to_usd
+
+STEPS = [Decimal(step) for step in ("1", "0.01", "0.0001", "0.000001", "1e-9", "0.05", "100")]
+AMOUNTS = st.decimals("-1e17", "1e17", allow_nan=False) | st.decimals("-500", "500", places=4)
 
 
 def test_a_price_goes_to_the_cent_the_caller_finds_safe() -> None:
@@ -36,3 +41,16 @@ def test_below_a_dollar_the_tick_is_a_hundredth_of_a_cent() -> None:
 
 def test_an_observed_amount_becomes_cents() -> None:
     assert to_usd(0.1 + 0.2) == Decimal("0.30")
+
+
+@given(exact=AMOUNTS, step=st.sampled_from(STEPS), rounding=st.sampled_from(Rounding))
+def test_a_grid_is_counted_in_whole_steps(
+    exact: Decimal, step: Decimal, rounding: Rounding
+) -> None:
+    """To the last zero: an amount is also a text, in the journal and on the wire."""
+    counted = (exact / step).to_integral_value(rounding.value) * step
+
+    if counted > 0:
+        assert to_price(exact, step, rounding).as_tuple() == counted.as_tuple()
+    whole = (exact / step).to_integral_value(ROUND_DOWN) * step
+    assert to_quantity(exact, step).as_tuple() == whole.as_tuple()

@@ -14,7 +14,6 @@ from execution.order_states import (
     begin_submit,
     diagram,
     leave_unresolved,
-    overfilled_shares,
     reconcile,
     reject,
     request_cancel,
@@ -173,8 +172,7 @@ def test_news_and_fills_of_another_order_are_refused(changes: dict[str, object])
 def test_more_shares_than_ordered_are_counted_and_shown() -> None:
     order = apply_fill(an_order(intent=an_intent(10)), a_fill(12))
     assert (order.status, order.remaining_shares) == (S.FILLED, 0)
-    assert overfilled_shares(order) == 2
-    assert overfilled_shares(an_order()) == 0
+    assert order.filled_shares == 12
 
 
 def test_the_diagram_shows_every_transition_once() -> None:

@@ -89,18 +89,18 @@ def test_only_limits_are_repriced(terms: AtMarket | AtStop) -> None:
     assert reprice(order, a_quote(99.99, 100.0), CENT, 10.0) is None
 
 
-def test_a_protective_exit_has_three_collars() -> None:
+def test_a_protective_exit_has_a_collar_of_its_own() -> None:
     quote = a_quote(100.0, 100.02)
-    assert exit_terms(Side.SELL, quote, CENT, 10.0, repricings=0) == limit("99.70")
+    assert exit_terms(Side.SELL, quote, CENT, 30.0, repricings=0) == limit("99.70")
 
 
 def test_a_protective_exit_ends_at_the_market() -> None:
     quote = a_quote(100.0, 100.02)
-    assert exit_terms(Side.SELL, quote, CENT, 10.0, repricings=1) == AtMarket()
+    assert exit_terms(Side.SELL, quote, CENT, 30.0, repricings=1) == AtMarket()
 
 
 def test_an_exit_on_an_old_price_is_wider_still() -> None:
     price = Decimal("100")
-    assert stale_exit_terms(Side.SELL, price, CENT, 10.0, repricings=0) == limit("99.40")
-    assert stale_exit_terms(Side.BUY, price, CENT, 10.0, repricings=0) == limit("100.60")
-    assert stale_exit_terms(Side.SELL, price, CENT, 10.0, repricings=1) == AtMarket()
+    assert stale_exit_terms(Side.SELL, price, CENT, 30.0, repricings=0) == limit("99.40")
+    assert stale_exit_terms(Side.BUY, price, CENT, 30.0, repricings=0) == limit("100.60")
+    assert stale_exit_terms(Side.SELL, price, CENT, 30.0, repricings=1) == AtMarket()

@@ -1,0 +1,84 @@
+"""Positions as arrays `[n]`, kept up from one portfolio to the next."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from allocation.plan import Ints
+from domain.instruments import Kind, Sector, Symbol, Universe
+from domain.market import Floats
+from domain.portfolio import Position
+from risk.exposure import Totals
+
+
+class Held:
+    """What is held, by column; a fill changes one of them, and most positions stay the same."""
+
+    def __init__(self, universe: Universe) -> None:
+        self.shares: Floats = np.zeros(len(universe))
+        """Signed; positions outside the universe are in `outside` alone."""
+        self.outside: set[Symbol] = set()
+        self._column_of = universe.column_of()
+        self._known: Mapping[Symbol, Position] = {}
+        self._sectors = tuple(Sector)
+        self._groups = _groups(universe, self._sectors)
+
+    def take(self, positions: Mapping[Symbol, Position]) -> None:
+        """Follow a portfolio's positions."""
+        known = self._known
+        if positions is known:
+            return
+        for symbol, position in positions.items():
+            if known.get(symbol) is not position:
+                self._set(symbol, position)
+        for symbol in known.keys() - positions.keys():
+            self._set(symbol, None)
+        self._known = positions
+
+    def totals(self, mids_usd: Floats) -> Totals | None:
+        """Return the sums of what is held at these mids `[n]`, to within rounding and without
+        clusters; None where a position has no mid or is not of the universe."""
+        values = self._values_usd(mids_usd)
+        if values is None:
+            return None
+        *by_sector, etf_usd, gross_usd = (self._groups @ values).tolist()
+        return Totals(
+            gross_usd=gross_usd,
+            etf_usd=etf_usd,
+            by_sector_usd=dict(zip(self._sectors, by_sector, strict=True)),
+        )
+
+    def by_cluster_usd(self, mids_usd: Floats, numbers: Ints) -> dict[str, float] | None:
+        """Return the sums of what is held in each correlation cluster, likewise."""
+        values = self._values_usd(mids_usd)
+        if values is None:
+            return None
+        # Symbols without a cluster are numbered −1.
+        sums = np.bincount(numbers + 1, weights=values).tolist()
+        return {f"cluster-{number}": sum_usd for number, sum_usd in enumerate(sums[1:])}
+
+    def _values_usd(self, mids_usd: Floats) -> Floats | None:
+        if self.outside:
+            return None
+        values = np.abs(self.shares * mids_usd)
+        if np.count_nonzero(values == values) == values.shape[0]:
+            return values
+        values = np.where(self.shares != 0.0, values, 0.0)
+        return values if np.count_nonzero(values == values) == values.shape[0] else None
+
+    def _set(self, symbol: Symbol, position: Position | None) -> None:
+        column = self._column_of.get(symbol)
+        if column is not None:
+            self.shares[column] = float(position.quantity_shares) if position else 0.0
+        elif position is not None:
+            self.outside.add(symbol)
+        else:
+            self.outside.discard(symbol)
+
+
+def _groups(universe: Universe, sectors: Sequence[Sector]) -> Floats:
+    """Return what share of each symbol `[groups, n]` counts in each sector, in ETFs, and in all."""
+    rows = [[i.look_through.get(sector, 0.0) for i in universe.instruments] for sector in sectors]
+    rows.append([float(i.kind is Kind.ETF) for i in universe.instruments])
+    rows.append([1.0] * len(universe))
+    return np.array(rows)
