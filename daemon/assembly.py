@@ -21,6 +21,7 @@ from daemon.http_api import Access, EventFeed
 from daemon.machine import Machine, ReadableNote
 from daemon.metering import Meter
 from daemon.metrics import Metrics
+from daemon.mornings import Mornings
 from daemon.notify import Notifier
 from daemon.observing import Observer
 from daemon.pacing import Pacing
@@ -30,13 +31,16 @@ from daemon.settings import Settings
 from daemon.taping import Taper
 from daemon.tokens import control_token
 from daemon.vitals import Sources, Vitals
-from domain.events import Event, OperatorAsked
+from domain.calendar import Session
+from domain.events import Event, OperatorAsked, SubmitRejected
 from domain.portfolio import AccountReport
 from domain.ports import Clock
 from domain.snapshot import Snapshot, TradingState
 from risk.breakers import Level
 from state import ledger, tape
 
+COMPARE_TRIES, COMPARE_AGAIN_S = 3, 2.0
+"""How often, and after how long, the account is asked for again before a session."""
 READY_AGE_S_MAX = 120.0
 """No progress for this long (real seconds): not ready any more."""
 
@@ -109,6 +113,14 @@ class Assembly:
         self.feeds = feeds_of(self.runner)
         self.runner.before_decision = self.feeds.refresh
         self.feeds.on_poll = self._polled
+        self.mornings = Mornings(
+            wiring.mornings(ground.connection),
+            clock=ground.clock,
+            post=self.runner.post,
+            symbols=engine.core.universe.symbols,
+            held=lambda: tuple(engine.memory.portfolio.positions),
+        )
+        self.feeds.before_session = self._before_session
         self.first_cycle = asyncio.Event()
         """Set once the universe's quotes have been polled and looked at."""
         self.bar_stream: BarStream | None = None
@@ -242,8 +254,19 @@ class Assembly:
         self.metrics.progressed(self._real_time_s())
         self._meter.publish()
 
+    async def _before_session(self, session: Session) -> None:
+        """Know what companies do to shares, and what the account makes of it, before trading."""
+        await self.mornings.read(session.day)
+        for _ in range(COMPARE_TRIES):
+            if await self.feeds.reconcile():
+                return
+            await asyncio.sleep(COMPARE_AGAIN_S)
+
     def _handled(self, event: Event, commands: list[Command], took_s: float) -> None:
         self.observer.event(event, commands, took_s)
+        if isinstance(event, SubmitRejected):
+            symbol = self.engine.memory.orders[event.client_order_id].intent.symbol
+            self.runner.spawn(self.mornings.ask_about(symbol), f"asset-{symbol}")
         self.taper.followed(commands)
 
     def _polled(self, took_s: float) -> None:

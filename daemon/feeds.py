@@ -1,7 +1,7 @@
 """The loops that turn the world into events: sessions, slots, quotes, accounts, order news."""
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -112,6 +112,8 @@ class Feeds:
         self._watched = book.watched
         self._live = book.live
         self.marks = MarkCounts()
+        self.before_session: Callable[[Session], Awaitable[None]] = _nothing
+        """Awaited before a session is said to have opened."""
         self.on_poll: Callable[[float], None] = lambda took_s: None
         """Hears of every finished poll, and how long it took in loop seconds."""
         self._rows: dict[tuple[Timeframe, datetime], BarRow] = {}
@@ -131,6 +133,8 @@ class Feeds:
         while self._rules.sessions_max is None or done < self._rules.sessions_max:
             session = self._calendar.current_or_next(self._clock.now())
             await self._pacing.sleep_until(session.opens_at)
+            with self._pacing.at_work():
+                await self.before_session(session)
             self._post(SessionOpened(at=self._clock.now(), session=session))
             await self._slots(session)
             await self._pacing.sleep_until(session.closes_at)
@@ -361,6 +365,10 @@ class Feeds:
                     self._post(OrderFilled(at=self._clock.now(), fill=update))
                 case _:
                     on_connected(update.is_reconnect)
+
+
+async def _nothing(session: Session) -> None:
+    """Wait for nothing."""
 
 
 def _rows(

@@ -7,7 +7,7 @@ until that symbol stands alone; neither takes other chunks down. What is missing
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 import structlog
 
@@ -17,6 +17,7 @@ from daemon.alpaca.market_data import AlpacaMarketData, chunked
 from daemon.alpaca.price_codec import InvalidCounts
 from daemon.clock import Pace
 from domain.calendar import Timeframe
+from domain.corporate import CorporateAction
 from domain.errors import NotAuthorized, VenueError
 from domain.instruments import Symbol
 from domain.market import Bar, Quote
@@ -84,6 +85,12 @@ class PriceFetcher:
     def invalid(self) -> InvalidCounts:
         """What was thrown away because it cannot be true."""
         return self._source.invalid
+
+    async def corporate_actions(
+        self, symbols: Sequence[Symbol], start: date, end: date
+    ) -> list[CorporateAction]:
+        """Return what is processed for these symbols between two days. Raises VenueError."""
+        return await self._source.corporate_actions(symbols, start, end)
 
     def take_invalid(self) -> dict[str, int]:
         """Return how many data were thrown away since the last call, by reason."""

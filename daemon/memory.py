@@ -8,6 +8,7 @@ from decimal import Decimal
 from itertools import islice
 
 from domain.calendar import Session, Timeframe
+from domain.corporate import ACTIONS_KEPT_MAX, ActionDone
 from domain.instruments import Symbol
 from domain.market import Floats
 from domain.money import ZERO
@@ -56,6 +57,8 @@ class Memory:
     day_start: DayStart | None = None
     equity_peak_usd: Decimal | None = None
     daily_loss_days: list[date] = field(default_factory=list)
+    actions: dict[str, ActionDone] = field(default_factory=dict)
+    """Corporate actions that were booked, by id, the oldest first."""
     counters: dict[str, int] = field(default_factory=dict)
     # Not saved: rebuilt from what is, or from the venue within one cycle.
     finished: Counter[tuple[Symbol, datetime, Leg]] = field(default_factory=Counter)
@@ -135,6 +138,12 @@ class Memory:
         """Return what was traded on a day, protective exits left out, in USD."""
         return self.turnover_usd if self.turnover_day == day else ZERO
 
+    def note_action(self, done: ActionDone) -> None:
+        """Remember a corporate action as booked, or as paid."""
+        self.actions[done.action_id] = done
+        if len(self.actions) > ACTIONS_KEPT_MAX:
+            del self.actions[next(iter(self.actions))]
+
     def snapshot(self, *, saved_at: datetime, journal_seq: int) -> Snapshot:
         """Return all that must survive, as an immutable value."""
         finished = tuple(o for i, o in self.orders.items() if i not in self.working)
@@ -162,6 +171,7 @@ class Memory:
             day_start=self.day_start,
             equity_peak_usd=self.equity_peak_usd,
             daily_loss_days=tuple(self.daily_loss_days),
+            actions=tuple(self.actions.values()),
             counters=dict(self.counters),
         )
 
@@ -185,6 +195,7 @@ class Memory:
             equity_peak_usd=snapshot.equity_peak_usd,
             daily_loss_days=list(snapshot.daily_loss_days),
             foreign_opinions=dict(snapshot.opinions),
+            actions={done.action_id: done for done in snapshot.actions},
             symbols=symbols,
         )
         # Finished orders were saved after the working ones; oldest must be dropped first.

@@ -316,6 +316,7 @@ class _Program:
                 begin(feeds.quotes(), "quotes"),
                 begin(feeds.reconciling(assembly.is_quiet), "reconciling"),
                 begin(assembly.vitals.watch_clock(), "venue-clock"),
+                begin(assembly.mornings.watch(), "mornings"),
             ]
             ready = begin(self._say_ready(assembly), "ready")
             await asyncio.wait({stopping, sessions}, return_when=asyncio.FIRST_COMPLETED)

@@ -22,6 +22,7 @@ from daemon.embedded import ExchangeIdentity
 from daemon.engine.panels import VOLUME_DAYS
 from daemon.engine.rules import EngineRules, OrderStyle, StrategyEntry
 from daemon.fetcher import PriceFetcher
+from daemon.mornings import Sources as MorningSources
 from daemon.registry import SHIPPED_FOLDER, Discovery, EnlistedStrategy, discover, enlist
 from daemon.settings import Settings
 from daemon.streamed_bars import StreamedBars
@@ -190,12 +191,7 @@ def engine_rules(
             for name, e in enlisted.items()
         },
         base_timeframe=settings.bar_timeframe,
-        rights={
-            symbol: AssetRights(
-                tradable=a.tradable, shortable=a.shortable, fractionable=a.fractionable
-            )
-            for symbol, a in assets.items()
-        },
+        rights={symbol: rights_of(a) for symbol, a in assets.items()},
         open_delay_s=settings.open_delay_seconds,
         decision_max_age_s=settings.decision_max_age_seconds,
         quote_max_age_s=settings.order_price_max_age_seconds,
@@ -219,6 +215,27 @@ def engine_rules(
         # Clusters may be measured over fewer days than volume is averaged over.
         history_days=max(settings.cluster_days, VOLUME_DAYS) + 2,
     )
+
+
+def rights_of(facts: AssetFacts) -> AssetRights:
+    """Return what the gate knows of an asset."""
+    return AssetRights(
+        tradable=facts.tradable, shortable=facts.shortable, fractionable=facts.fractionable
+    )
+
+
+def mornings(connection: Connection) -> MorningSources:
+    """Return where what is read before a session comes from."""
+    broker = connection.broker
+
+    async def rights() -> Mapping[Symbol, AssetRights]:
+        return {symbol: rights_of(facts) for symbol, facts in (await broker.assets()).items()}
+
+    async def one(symbol: Symbol) -> AssetRights:
+        return rights_of(await broker.asset(symbol))
+
+    actions = connection.prices.corporate_actions
+    return MorningSources(actions=actions, rights=rights, rights_of=one)
 
 
 def risk_limits(settings: Settings) -> RiskLimits:

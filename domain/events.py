@@ -1,12 +1,13 @@
 """What the engine hears: everything that happened reaches it as one of these."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
 from domain.calendar import Session, Timeframe
-from domain.instruments import Symbol
+from domain.corporate import CorporateAction
+from domain.instruments import AssetRights, Symbol
 from domain.market import BarRow, Quote
 from domain.orders import Fill, OrderReport, OrderUpdate, Side, Terms, TimeInForce
 from domain.portfolio import AccountReport
@@ -187,6 +188,22 @@ class VitalsMeasured(Value, frozen=True, kw_only=True):
     clock_skew_s: float | None = None
 
 
+class ActionsRead(Value, frozen=True, kw_only=True):
+    """What the companies of the universe, and of what is held, do until `day` and on it; read
+    before its session. Actions read before, and those carried out, may be among them."""
+
+    at: datetime
+    day: date
+    actions: tuple[CorporateAction, ...]
+
+
+class AssetsRead(Value, frozen=True, kw_only=True):
+    """What the venue allows to be done with some symbols from now on; others stay as they were."""
+
+    at: datetime
+    rights: Mapping[Symbol, AssetRights]
+
+
 class StrategyHung(Value, frozen=True, kw_only=True):
     """The last run ended while this strategy was being asked."""
 
@@ -218,6 +235,8 @@ Event = (
     | OperatorAsked
     | StateDistrusted
     | VitalsMeasured
+    | ActionsRead
+    | AssetsRead
     | StrategyHung
     | StoppingBegan
 )

@@ -111,6 +111,16 @@ class Instrument:
             raise ValueError(f"look-through of {self.symbol} does not sum to 1")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetRights:
+    """What the venue lets us do with one symbol."""
+
+    tradable: bool
+    shortable: bool
+    fractionable: bool
+    is_halted: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Universe:
     """The instruments traded now, in a fixed order: the columns of every array."""

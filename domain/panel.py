@@ -213,6 +213,13 @@ class Panel:
             self.append(slot_at, _row(values), session_start=slot_at.date() != day)
             day = slot_at.date()
 
+    def rescale(self, column: int, ratio: float) -> None:
+        """Show a symbol's past in the shares of after a split: prices divided by `ratio`, volumes
+        multiplied. Windows given out before stay as they were."""
+        self._renew(self._end)
+        self._values[:_VOLUME, :, column] /= ratio
+        self._values[_VOLUME, :, column] *= ratio
+
     def window(self, lookback_bars: int) -> Bars:
         """Return the last `lookback_bars` slots `[lookback, n]`, NaN in front of the first one.
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from domain.calendar import Timeframe
+from domain.corporate import ActionDone
 from domain.instruments import Symbol
 from domain.orders import Denial, Fill, Order, Severity
 from domain.portfolio import Portfolio
@@ -145,6 +146,8 @@ class Snapshot:
     equity_peak_usd: Decimal | None = None
     daily_loss_days: tuple[date, ...] = ()
     """Days on which the daily-loss limit tripped (twice within five sessions needs a person)."""
+    actions: tuple[ActionDone, ...] = ()
+    """Corporate actions that were booked, the oldest first (ACTIONS_KEPT_MAX)."""
     counters: Mapping[str, int] = field(default_factory=dict)
     """Running totals for the closing report: fills, slots_decided, slots_missed, denials…"""
 

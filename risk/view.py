@@ -6,6 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from domain.calendar import Session
+from domain.instruments import AssetRights as AssetRights
 from domain.instruments import Instrument, Symbol
 from domain.market import Quote
 from domain.money import WHOLE_SHARE, ZERO
@@ -23,16 +24,6 @@ from risk.exposure import (
     held_values_usd,
 )
 from risk.losses import LossBases
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AssetRights:
-    """What the venue lets us do with one symbol."""
-
-    tradable: bool
-    shortable: bool
-    fractionable: bool
-    is_halted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -8,6 +8,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+from domain.corporate import ActionDone, CorporateAction
 from domain.errors import StateCorrupt
 from domain.instruments import Symbol
 from domain.orders import ApprovedOrder, BookName, Fill, Order, OrderIntent, OrderStatus
@@ -128,6 +129,23 @@ class Adopted(Value, frozen=True, kw_only=True):
     reason: str
 
 
+class Acted(Value, frozen=True, kw_only=True):
+    """A corporate action was carried out on what is held: `shares` are the account's after it."""
+
+    at: datetime
+    action: CorporateAction
+    shares: Decimal
+    done: ActionDone
+
+
+class ActionSettled(Value, frozen=True, kw_only=True):
+    """Money of a corporate action came, or (`is_lost`) will not come any more."""
+
+    at: datetime
+    done: ActionDone
+    is_lost: bool = False
+
+
 class StatusChanged(Value, frozen=True, kw_only=True):
     """The trading state as it is from now on."""
 
@@ -168,6 +186,8 @@ Fact = (
     | Flowed
     | Earned
     | Adopted
+    | Acted
+    | ActionSettled
     | StatusChanged
     | Noted
     | OpinionKept
@@ -184,6 +204,8 @@ KINDS: Mapping[str, type[Fact]] = {
     "FLOW": Flowed,
     "INCOME": Earned,
     "ADOPTION": Adopted,
+    "ACTION": Acted,
+    "SETTLED": ActionSettled,
     "STATUS": StatusChanged,
     "NOTE": Noted,
     "OPINION": OpinionKept,

@@ -9,11 +9,12 @@ are then the same.
 from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
 
+from domain.corporate import ACTIONS_KEPT_MAX
 from domain.errors import StateCorrupt, VenueError
 from domain.money import ZERO
 from domain.orders import Fill, Order, OrderStatus
 from domain.snapshot import FINISHED_ORDERS_MAX, RECENT_FILLS_MAX, Snapshot
-from state import ledger, records
+from state import corporate, ledger, records
 from state.journal import JournalRecord
 
 ApplyFill = Callable[[Order, Fill], Order]
@@ -128,7 +129,9 @@ class _Folded:
                 self._snapshot = replace(self._snapshot, opinions=kept)
             case records.RunBegan():
                 self._check_account(fact)
-            case records.Crossed() | records.Flowed() | records.Earned() | records.Adopted():
+            case records.Acted() | records.ActionSettled():
+                self._apply_action(fact)
+            case _:
                 self._apply_money(fact)
 
     def _apply_orders(self, fact: records.Decided | records.Ordered) -> None:
@@ -182,6 +185,17 @@ class _Folded:
             case records.Adopted():
                 portfolio = ledger.adopt(portfolio, fact.account, fact.marks)
         self._snapshot = replace(self._snapshot, portfolio=portfolio)
+
+    def _apply_action(self, fact: records.Acted | records.ActionSettled) -> None:
+        portfolio, marks = self._snapshot.portfolio, self._snapshot.marks
+        if isinstance(fact, records.Acted):
+            portfolio = corporate.carry_out(portfolio, fact.action, fact.shares)
+            marks = corporate.marks_after(marks, fact.action)
+        elif fact.is_lost:
+            portfolio = corporate.take_back(portfolio, fact.done)
+        others = (d for d in self._snapshot.actions if d.action_id != fact.done.action_id)
+        actions = (*others, fact.done)[-ACTIONS_KEPT_MAX:]
+        self._snapshot = replace(self._snapshot, portfolio=portfolio, marks=marks, actions=actions)
 
     def _apply_note(self, fact: records.Noted) -> None:
         told = {f.name: getattr(fact, f.name) for f in fields(fact) if f.name != "at"}

@@ -81,6 +81,7 @@ class _ClockWire(msgspec.Struct):
 _one_account = msgspec.json.Decoder(_AccountWire, strict=False)
 _many_positions = msgspec.json.Decoder(list[_PositionWire], strict=False)
 _many_assets = msgspec.json.Decoder(list[_AssetWire], strict=False)
+_one_asset = msgspec.json.Decoder(_AssetWire, strict=False)
 _many_sessions = msgspec.json.Decoder(list[_SessionWire], strict=False)
 _one_clock = msgspec.json.Decoder(_ClockWire, strict=False)
 
@@ -121,15 +122,21 @@ def _position(row: _PositionWire) -> Position:
 
 def decode_assets(body: bytes) -> dict[Symbol, AssetFacts]:
     """Return the assets of `/v2/assets`."""
-    return {
-        Symbol(row.symbol): AssetFacts(
-            symbol=Symbol(row.symbol),
-            tradable=row.tradable and row.status == "active",
-            shortable=row.shortable,
-            fractionable=row.fractionable,
-        )
-        for row in decode(_many_assets, body)
-    }
+    return {Symbol(row.symbol): _asset(row) for row in decode(_many_assets, body)}
+
+
+def decode_asset(body: bytes) -> AssetFacts:
+    """Return the asset of `/v2/assets/{symbol}`."""
+    return _asset(decode(_one_asset, body))
+
+
+def _asset(row: _AssetWire) -> AssetFacts:
+    return AssetFacts(
+        symbol=Symbol(row.symbol),
+        tradable=row.tradable and row.status == "active",
+        shortable=row.shortable,
+        fractionable=row.fractionable,
+    )
 
 
 def decode_calendar(body: bytes) -> Calendar:

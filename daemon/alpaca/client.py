@@ -58,6 +58,8 @@ class Credentials:
         }
 
 
+OWN_VERSION = "/v1/"
+"""Paths that begin so are of an API beside version 2."""
 LAST_CHECK: ContextVar[Callable[[], str]] = ContextVar("last_check", default=lambda: "")
 """Asked of a POST once its connection stands and before its first byte leaves: why it is void now,
 "" when it holds. Budget and connection may have been waited for since it was decided."""
@@ -227,7 +229,7 @@ class AlpacaApi:
             headers["Content-Type"] = "application/json"
         async with self.session.request(
             ask.method,
-            URL(f"{self.base_url}/v2{ask.path}"),
+            URL(f"{self.base_url}{'' if ask.path.startswith(OWN_VERSION) else '/v2'}{ask.path}"),
             params=ask.params,
             data=ask.payload,
             headers=headers,

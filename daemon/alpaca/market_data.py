@@ -3,13 +3,15 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
+from daemon.alpaca.actions_codec import decode_actions
 from daemon.alpaca.client import READ_LIMITS, AlpacaApi, CallLimits
 from daemon.alpaca.codec import encode_instant
 from daemon.alpaca.price_codec import InvalidCounts, decode_bars, decode_quotes
 from daemon.budget import Lane
 from domain.calendar import Timeframe
+from domain.corporate import CorporateAction
 from domain.errors import VenueRejected, VenueUnavailable
 from domain.instruments import Symbol
 from domain.market import Bar, Quote
@@ -19,6 +21,7 @@ MAX_CONCURRENT_REQUESTS = 25
 CHUNK_SYMBOLS = 500
 CHUNK_URL_BYTES = 6_000
 BARS_PAGE = 10_000
+ACTIONS_PAGE = 1_000
 PAGES_MAX = 1_000
 """Ten million bars: more is a venue that pages in circles."""
 _BLAMES_A_SYMBOL = frozenset({400, 404, 413, 414, 422})
@@ -114,6 +117,27 @@ class AlpacaMarketData:
             if bar.symbol in found and start_at <= bar.opened_at <= end_at:
                 found[bar.symbol][bar.opened_at] = bar
         return {symbol: [rows[at] for at in sorted(rows)] for symbol, rows in found.items() if rows}
+
+    async def corporate_actions(
+        self, symbols: Sequence[Symbol], start: date, end: date
+    ) -> list[CorporateAction]:
+        """Return what is processed for these symbols between two days, all pages. Raises
+        VenueUnavailable when the answer is not complete, VenueRejected, NotAuthorized."""
+        params = {
+            "symbols": ",".join(symbols),
+            "start": start.isoformat(),
+            "end": end.isoformat(),
+            "limit": str(ACTIONS_PAGE),
+        }
+        found: list[CorporateAction] = []
+        for _ in range(PAGES_MAX):
+            body = await self.api.get("/v1/corporate-actions", params, lane=Lane.HISTORY)
+            page, token = decode_actions(body)
+            found += page
+            if token is None:
+                return found
+            params["page_token"] = token
+        raise VenueUnavailable("the venue's pages of corporate actions do not end")
 
     async def _pages(self, symbols: Sequence[Symbol], query: Mapping[str, str]) -> list[Bar]:
         params = {"symbols": ",".join(symbols), **query}

@@ -12,6 +12,7 @@ from daemon.alpaca.account_codec import (
     AssetFacts,
     VenueTime,
     decode_account,
+    decode_asset,
     decode_assets,
     decode_calendar,
     decode_clock,
@@ -245,6 +246,11 @@ class AlpacaBroker:
         params = {"status": "active", "asset_class": "us_equity"}
         body = await self.api.get("/assets", params, lane=Lane.HISTORY, limits=LONG_LIST_LIMITS)
         return decode_assets(body)
+
+    async def asset(self, symbol: Symbol) -> AssetFacts:
+        """Return what may be done with one asset."""
+        body = await self.api.get(f"/assets/{escape(symbol, safe='')}", lane=Lane.RECONCILE)
+        return decode_asset(body)
 
     async def clock(self) -> VenueTime:
         """Return the venue's own clock."""

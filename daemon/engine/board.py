@@ -59,6 +59,19 @@ class Board:
                 self._quoted_s[column] = quote.quoted_at.timestamp()
                 self._good[column] = known.mid_usd
 
+    def forget(self, symbol: Symbol) -> None:
+        """Believe the next price of a symbol, whatever it was before: its shares are others."""
+        self.version += 1
+        self.is_calm = False
+        self.quotes.pop(symbol, None)
+        self.last_good_usd.pop(symbol, None)
+        self._known.pop(symbol, None)
+        self._marks.pop(symbol, None)
+        column = self._column_of.get(symbol)
+        if column is not None:
+            for values in (self._bid, self._ask, self._quoted_s, self._good):
+                values[column] = np.nan
+
     def newest_quoted_at(self) -> datetime | None:
         """Return when the youngest quote of all was made, None before the first."""
         newest_s = float(np.fmax.reduce(self._quoted_s))

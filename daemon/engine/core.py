@@ -16,7 +16,7 @@ from daemon.engine.panels import DailyStatistics, Panels
 from daemon.engine.rules import EngineRules
 from daemon.memory import Memory
 from domain.calendar import Calendar
-from domain.instruments import Instrument, Symbol, Universe
+from domain.instruments import AssetRights, Instrument, Symbol, Universe
 from domain.market import Floats
 from domain.money import ZERO, to_usd
 from domain.orders import Fill, Leg, Order, OrderIntent, OrderStatus, Verdict
@@ -131,6 +131,8 @@ class Core:
     """Orders that are being canceled for no other reason than to be sent at another price."""
     instruments: Mapping[Symbol, Instrument] = field(init=False)
     held: Held = field(init=False)
+    rights: Mapping[Symbol, AssetRights] = field(init=False)
+    """What the venue allows; `rules.rights` are those of the start."""
     _column_of: Mapping[Symbol, int] = field(init=False)
     _held_sums: _HeldSums = field(init=False)
     _daily: DailyMaps | None = None
@@ -139,6 +141,7 @@ class Core:
     _bases: tuple[tuple[DayStart, Decimal, Decimal], LossBases] | None = None
 
     def __post_init__(self) -> None:
+        self.rights = self.rules.rights
         self.instruments = {i.symbol: i for i in self.universe.instruments}
         self._column_of = self.universe.column_of()
         self.held = Held(self.universe)
@@ -216,7 +219,7 @@ class Core:
             trading=memory.trading,
             session=memory.session,
             instruments=self.instruments,
-            assets=self.rules.rights,
+            assets=self.rights,
             quotes=self.board.quotes,
             portfolio=memory.portfolio,
             equity_usd=self.sizing_equity_usd(),

@@ -7,6 +7,7 @@ from typing import Any
 
 from allocation.allocate import Allocator
 from allocation.rules import AllocationRules
+from daemon.engine.acting import Acting
 from daemon.engine.board import Board
 from daemon.engine.breaking import Breaking
 from daemon.engine.commands import Ask, Command, Record, Save, ScheduleDecision
@@ -23,6 +24,8 @@ from daemon.memory import Memory
 from domain.calendar import Calendar, Session, Timeframe
 from domain.events import (
     AccountReported,
+    ActionsRead,
+    AssetsRead,
     BarsClosed,
     DecisionDue,
     Event,
@@ -99,7 +102,10 @@ class Engine:
         self._guarding = Guarding(self._core)
         self._operating = Operating(self._core, self._opinions, self._guarding)
         self._breaking = Breaking(self._core, self._guarding)
-        self._reconciling = Reconciling(self._core, self._guarding, self._breaking)
+        self._acting = Acting(self._core, self._ordering)
+        self._reconciling = Reconciling(
+            self._core, self._guarding, breaking=self._breaking, acting=self._acting
+        )
         self._heavy = frozenset(
             name
             for name, entry in parts.rules.strategies.items()
@@ -180,6 +186,8 @@ class Engine:
             OperatorAsked: self._operating.asked,
             StateDistrusted: self._guarding.distrust,
             VitalsMeasured: self._breaking.measured,
+            ActionsRead: self._acting.read,
+            AssetsRead: self._acting.assets,
             StrategyHung: self._opinions.hung,
             StoppingBegan: lambda _: self._stop(),
         }
@@ -279,7 +287,7 @@ class Engine:
 
     def _on_open(self, event: SessionOpened) -> list[Command]:
         self.memory.session = event.session
-        commands = self._guarding.session_opened(event)
+        commands = [*self._acting.session_opened(event), *self._guarding.session_opened(event)]
         waiting = list(self.memory.due_at_open)
         if waiting:
             due_at = event.session.opens_at + timedelta(seconds=self._rules.open_delay_s)

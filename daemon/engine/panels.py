@@ -161,6 +161,12 @@ class Panels:
             if last_at < missed_at < slot_at:
                 panel.append(missed_at, empty_row(len(panel.symbols)))
 
+    def rescale(self, symbol: Symbol, ratio: float) -> None:
+        """Show a symbol's past in the shares of after a split."""
+        for panel in self.panels.values():
+            panel.rescale(panel.symbols.index(symbol), ratio)
+        self._statistics = None
+
     def last_slot_at(self, timeframe: Timeframe) -> datetime | None:
         """Return the latest slot of a timeframe."""
         return self.panels[timeframe].last_slot_at

@@ -1,5 +1,6 @@
 """Our book beside the venue's: differences are looked at, told, and adopted as external."""
 
+from daemon.engine.acting import Acting
 from daemon.engine.breaking import Breaking
 from daemon.engine.commands import Command, Notify, RecordDurably, Save
 from daemon.engine.core import Core
@@ -20,10 +21,13 @@ cancels are still on their way when it is seen the first time."""
 class Reconciling:
     """Compares after every AccountReported; the first one makes the engine ready."""
 
-    def __init__(self, core: Core, guarding: Guarding, breaking: Breaking) -> None:
+    def __init__(
+        self, core: Core, guarding: Guarding, *, breaking: Breaking, acting: Acting
+    ) -> None:
         self._core = core
         self._guarding = guarding
         self._breaking = breaking
+        self._acting = acting
         self._risen: frozenset[str] = frozenset()
         self._last: tuple[object, ...] = ()
         self._times = 0
@@ -32,11 +36,12 @@ class Reconciling:
         """Take in the venue's view of the account."""
         core, memory = self._core, self._core.memory
         core.buying_power_usd = event.account.buying_power_usd
+        acted = self._acting.compared(event.account)
         reports: dict[str, OrderReport | None] = {r.client_order_id: r for r in event.open_orders}
         found = compare(
             memory.portfolio, memory.orders.values(), event.account, reports, prefix=PREFIX
         )
-        commands = [*self._advance(found), *self._distrust(found)]
+        commands = [*acted, *self._advance(found), *self._distrust(found)]
         first, memory.is_reconciled = not memory.is_reconciled, True
         if not (found.positions or found.cash_usd or found.averages):
             self._times = 0

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
@@ -17,6 +17,7 @@ from hypothesis.extra import numpy as hnp
 
 from daemon.tape_codec import EVENTS, EventCodec, instant, microseconds, read_array, write_array
 from domain.calendar import Session
+from domain.corporate import ActionKind, CorporateAction
 from domain.events import BarsClosed, OpinionGiven, QuotesPolled, SessionClosed, SessionOpened
 from domain.instruments import Symbol
 from domain.market import BarRow, Quote
@@ -28,6 +29,7 @@ from state.wire import WireFault
 from tests.support.snapshots import (
     a_few,
     counts,
+    days,
     fills,
     floats,
     instants,
@@ -119,7 +121,20 @@ PLAIN: dict[Any, st.SearchStrategy[Any]] = {
     Decimal: positive,
     Symbol: symbols,
     datetime: instants,
+    date: days,
     Fill: fills,
+    CorporateAction: st.builds(
+        CorporateAction,
+        action_id=texts,
+        kind=st.sampled_from(ActionKind),
+        symbol=symbols,
+        ex_day=days,
+        pay_day=days,
+        ratio=positive,
+        cash_usd=positive,
+        new_symbol=symbols,
+        detail=texts,
+    ),
 }
 
 

@@ -1,0 +1,334 @@
+"""Corporate actions: what companies do to shares is booked before it can be taken for a loss.
+
+What changes the number of shares is carried out when the venue's account shows it, so that book and
+venue change as one; money is credited on the ex-date, to who held over the night.
+"""
+
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from daemon.engine.commands import Command, Notify, Record, RecordDurably, Save
+from daemon.engine.core import Core
+from daemon.engine.deciding import cancel
+from daemon.engine.ordering import Ordering
+from domain.corporate import ActionDone, ActionKind, CorporateAction
+from domain.events import ActionsRead, AssetsRead, SessionOpened
+from domain.instruments import Symbol
+from domain.money import CENT, ZERO
+from domain.orders import Severity
+from domain.portfolio import AccountReport
+from risk.halts import advance_epoch
+from state import corporate
+from state.records import Acted, ActionSettled, Noted, StatusChanged
+
+PAID_WITHIN = timedelta(days=7)
+"""Money that has not come so long after its day is not waited for any more."""
+COST_TOLERANCE = Decimal("0.001")
+"""Shares that changed while their cost, within this share of it, did not, have split."""
+SEEN = "seen:"
+"""Begins the names of splits that only the account told of."""
+SEEN_WITHIN = timedelta(days=3)
+NEW_YORK = ZoneInfo("America/New_York")
+WAITING = "a corporate action is not in the account yet: "
+UNKNOWN = "a corporate action this program cannot book: "
+
+
+class Acting:
+    """Knows what is announced, and carries out what has come about."""
+
+    def __init__(self, core: Core, ordering: Ordering) -> None:
+        self._core = core
+        self._ordering = ordering
+        self._announced: dict[str, CorporateAction] = {}
+        self._warmed_on = _day(core.now)
+        """History loaded on a day is in the shares of that day."""
+        self._shown: set[str] = set()
+
+    # --- what is announced -----------------------------------------------------------------------
+
+    def read(self, event: ActionsRead) -> list[Command]:
+        """Take in what is announced; credit what goes ex, and rescale what nobody holds."""
+        commands = self._write_off(event.day)
+        for action in sorted(event.actions, key=lambda a: (a.ex_day, a.action_id)):
+            if self._is_done(action):
+                continue
+            if self._was_seen(action):
+                commands += self._note_done(action)
+                continue
+            if action.ex_day > event.day:
+                # The account may show it before the next morning.
+                if action.changes_shares:
+                    self._announced[action.action_id] = action
+                continue
+            self._announced.pop(action.action_id, None)
+            if not corporate.is_held(self._core.memory.portfolio, action.symbol):
+                self._rescale(action)
+            elif self._is_before_our_time(action):
+                continue
+            elif action.kind is ActionKind.OTHER:
+                commands += self._leave_alone(action.symbol, UNKNOWN + _told(action))
+            elif action.changes_shares:
+                self._announced[action.action_id] = action
+            else:
+                held = self._core.memory.portfolio.shares(action.symbol)
+                commands += self._carry_out(action, held)
+        return commands
+
+    def assets(self, event: AssetsRead) -> list[Command]:
+        """Take in what the venue allows from now on."""
+        self._core.rights = {**self._core.rights, **event.rights}
+        return []
+
+    def session_opened(self, event: SessionOpened) -> list[Command]:
+        """Leave alone what should have changed by now and has not."""
+        commands: list[Command] = []
+        due = [a for a in self._announced.values() if a.ex_day <= event.session.day]
+        for action in due:
+            if corporate.is_held(self._core.memory.portfolio, action.symbol):
+                commands += self._leave_alone(action.symbol, WAITING + _told(action))
+        return commands
+
+    # --- what the account shows ------------------------------------------------------------------
+
+    def compared(self, account: AccountReport) -> list[Command]:
+        """Carry out what the venue's account shows to have come about, before it is compared."""
+        commands: list[Command] = []
+        for action in list(self._announced.values()):
+            if self._shows(account, action):
+                commands += self._carry_out(action, _shares(account, action.becomes))
+        for symbol in list(self._core.memory.portfolio.positions):
+            split = self._unannounced(account, symbol)
+            if split is not None:
+                commands += self._carry_out(split, _shares(account, symbol))
+                commands.append(_odd(split))
+        return [*commands, *self._paid(account)]
+
+    def _shows(self, account: AccountReport, action: CorporateAction) -> bool:
+        portfolio = self._core.memory.portfolio
+        ours = portfolio.shares(action.symbol)
+        if not ours:
+            return False
+        expected = corporate.shares_after(action, ours)
+        if action.becomes != action.symbol:
+            expected += portfolio.shares(action.becomes)
+            if action.symbol in account.positions:
+                return False
+        found = _shares(account, action.becomes)
+        # A fraction may have been paid out.
+        return found != ours and abs(found - expected) < 1
+
+    def _unannounced(self, account: AccountReport, symbol: Symbol) -> CorporateAction | None:
+        """Return the split that a position tells of: other shares for the same cost."""
+        ours = self._core.memory.portfolio.positions[symbol]
+        theirs = account.positions.get(symbol)
+        if theirs is None or self._core.has_working(symbol):
+            return None
+        ratio = theirs.quantity_shares / ours.quantity_shares
+        cost_usd = ours.quantity_shares * ours.average_entry_usd
+        changed_usd = theirs.quantity_shares * theirs.average_entry_usd - cost_usd
+        if ratio <= 0 or ratio == 1 or not cost_usd:
+            return None
+        if abs(changed_usd / cost_usd) > COST_TOLERANCE:
+            return None
+        today = _day(self._core.now)
+        return CorporateAction(
+            action_id=f"{SEEN}:{symbol}:{today}:{theirs.quantity_shares}",
+            kind=ActionKind.SPLIT,
+            symbol=symbol,
+            ex_day=today,
+            pay_day=today,
+            ratio=ratio,
+            detail="seen in the account, announced nowhere",
+        )
+
+    # --- carrying out ----------------------------------------------------------------------------
+
+    def _carry_out(self, action: CorporateAction, shares: Decimal) -> list[Command]:
+        memory = self._core.memory
+        before = memory.portfolio
+        amount_usd = corporate.amount_usd(before, action)
+        if action.becomes != action.symbol:
+            shares -= before.shares(action.becomes)
+        done = ActionDone(
+            action_id=action.action_id,
+            symbol=action.symbol,
+            kind=action.kind,
+            ex_day=action.ex_day,
+            pay_day=action.pay_day,
+            amount_usd=amount_usd,
+            is_paid=amount_usd == 0,
+        )
+        memory.portfolio = corporate.carry_out(before, action, shares)
+        memory.marks = corporate.marks_after(memory.marks, action)
+        memory.note_action(done)
+        memory.count(f"corporate.{action.kind.value}")
+        self._announced.pop(action.action_id, None)
+        self._rescale(action)
+        return [
+            RecordDurably(fact=Acted(at=self._core.now, action=action, shares=shares, done=done)),
+            Notify(
+                key=f"action:{action.action_id}",
+                severity=Severity.WARNING,
+                message=f"a corporate action was booked: {_told(action)}",
+            ),
+            *self._cancel(action.symbol),
+            *self._let_go(action.symbol),
+            Save(),
+        ]
+
+    def _rescale(self, action: CorporateAction) -> None:
+        """Show the past of prices in the shares of today, once."""
+        core, symbol = self._core, action.symbol
+        if action.action_id in self._shown or symbol not in core.instruments:
+            return
+        self._shown.add(action.action_id)
+        core.board.forget(symbol)
+        is_split = action.ratio not in (0, 1) and action.becomes == symbol
+        if is_split and action.ex_day > self._warmed_on:
+            core.panels.rescale(symbol, float(action.ratio))
+
+    def _cancel(self, symbol: Symbol) -> list[Command]:
+        commands: list[Command] = []
+        for order in list(self._core.memory.working.values()):
+            if order.intent.symbol == symbol:
+                commands += cancel(self._core, order, "its shares are others now")
+        return commands
+
+    def _leave_alone(self, symbol: Symbol, why: str) -> list[Command]:
+        if symbol in self._core.memory.quarantined:
+            return []
+        return [*self._cancel(symbol), *self._ordering.quarantine(symbol, why)]
+
+    def _let_go(self, symbol: Symbol) -> list[Command]:
+        """Trade a symbol again that only waited for this."""
+        memory = self._core.memory
+        if not memory.quarantined.get(symbol, "").startswith(WAITING):
+            return []
+        del memory.quarantined[symbol]
+        memory.trading = advance_epoch(memory.trading)
+        now = self._core.now
+        return [
+            RecordDurably(fact=StatusChanged(at=now, trading=memory.trading)),
+            RecordDurably(fact=Noted(at=now, quarantined=dict(memory.quarantined))),
+        ]
+
+    # --- money on its way ------------------------------------------------------------------------
+
+    def _paid(self, account: AccountReport) -> list[Command]:
+        """Take money that comes as it was owed for what it is, at once."""
+        memory = self._core.memory
+        came_usd = account.cash_usd - memory.portfolio.cash_usd
+        due = [d for d in memory.actions.values() if not d.is_paid and d.pay_day <= self._today]
+        owed_usd = sum((d.amount_usd for d in due), ZERO)
+        if due and abs(owed_usd - came_usd) <= CENT * len(due):
+            return self._settle(due)
+        for done in due:
+            if abs(done.amount_usd - came_usd) <= CENT:
+                return self._settle([done])
+        return []
+
+    def _settle(self, paid: list[ActionDone]) -> list[Command]:
+        commands: list[Command] = []
+        for done in paid:
+            settled = _as_paid(done)
+            self._core.memory.note_action(settled)
+            commands.append(RecordDurably(fact=ActionSettled(at=self._core.now, done=settled)))
+        return commands
+
+    def _write_off(self, day: date) -> list[Command]:
+        """Take back what was credited and never came; paper accounts, for one, pay no dividends."""
+        memory = self._core.memory
+        commands: list[Command] = []
+        for done in list(memory.actions.values()):
+            if done.is_paid or done.pay_day + PAID_WITHIN > day:
+                continue
+            settled = _as_paid(done)
+            memory.note_action(settled)
+            memory.portfolio = corporate.take_back(memory.portfolio, done)
+            fact = ActionSettled(at=self._core.now, done=_as_paid(done), is_lost=True)
+            commands += [
+                RecordDurably(fact=fact),
+                Notify(
+                    key=f"unpaid:{done.action_id}",
+                    severity=Severity.WARNING,
+                    message=f"{done.amount_usd} USD for {done.symbol} never came: taken back",
+                ),
+            ]
+        return commands
+
+    @property
+    def _today(self) -> date:
+        return _day(self._core.now)
+
+    def _was_seen(self, action: CorporateAction) -> bool:
+        """Return whether a split was booked by what the account showed, before it was read of."""
+        return action.changes_shares and any(
+            done.action_id.startswith(SEEN)
+            and done.symbol == action.symbol
+            and abs(done.ex_day - action.ex_day) <= SEEN_WITHIN
+            for done in self._core.memory.actions.values()
+        )
+
+    def _note_done(self, action: CorporateAction) -> list[Command]:
+        done = ActionDone(
+            action_id=action.action_id,
+            symbol=action.symbol,
+            kind=action.kind,
+            ex_day=action.ex_day,
+            pay_day=action.pay_day,
+        )
+        self._core.memory.note_action(done)
+        return [Record(fact=ActionSettled(at=self._core.now, done=done))]
+
+    def _is_done(self, action: CorporateAction) -> bool:
+        return action.action_id in self._core.memory.actions
+
+    def _is_before_our_time(self, action: CorporateAction) -> bool:
+        """Return whether what is held has no part in an action: it was bought since, or the
+        account was known only since."""
+        memory = self._core.memory
+        start, entered_at = memory.day_start, memory.entered_at.get(action.symbol)
+        if start is None or start.day >= action.ex_day:
+            return True
+        return entered_at is not None and _day(entered_at) >= action.ex_day
+
+
+def _day(at: datetime) -> date:
+    """Return the day in New York, where companies' days begin."""
+    return at.astimezone(NEW_YORK).date()
+
+
+def _shares(account: AccountReport, symbol: Symbol) -> Decimal:
+    position = account.positions.get(symbol)
+    return position.quantity_shares if position else ZERO
+
+
+def _as_paid(done: ActionDone) -> ActionDone:
+    return ActionDone(
+        action_id=done.action_id,
+        symbol=done.symbol,
+        kind=done.kind,
+        ex_day=done.ex_day,
+        pay_day=done.pay_day,
+        amount_usd=done.amount_usd,
+    )
+
+
+def _told(action: CorporateAction) -> str:
+    if action.kind is ActionKind.DIVIDEND:
+        return f"{action.symbol} pays {action.cash_usd} USD a share, ex {action.ex_day}"
+    parts = [f"{action.ratio.normalize():f} {action.becomes}"] if action.ratio else []
+    parts += [f"{action.cash_usd} USD"] if action.cash_usd else []
+    gets = " and ".join(parts) or "nothing"
+    told = f"{action.kind.value} of {action.symbol}: {gets} a share, ex {action.ex_day}"
+    return f"{told} ({action.detail})" if action.detail else told
+
+
+def _odd(action: CorporateAction) -> Notify:
+    return Notify(
+        key=f"seen:{action.action_id}",
+        severity=Severity.CRITICAL,
+        message=f"{action.symbol} has split in the account, and nobody announced it: "
+        f"{action.ratio.normalize():f} for one; compare with the venue",
+    )

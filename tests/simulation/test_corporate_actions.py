@@ -1,0 +1,247 @@
+"""Splits, dividends and mergers over a night, in the running shell: booked, and no loss."""
+
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from domain.calendar import Session
+from domain.corporate import ActionKind, CorporateAction
+from domain.events import ActionsRead, AssetsRead
+from domain.instruments import AssetRights
+from domain.portfolio import Position
+from domain.snapshot import TradingState
+from risk.losses import daily_loss_ratio, drawdown_ratio
+from state.wire import codec
+from tests.support.engines import DAY, MONDAY, NAN, TUESDAY, WEDNESDAY, A, Scripted, entry
+from tests.support.shells import Shell, minutes
+from tests.support.virtual_loop import in_virtual_time
+
+BEGAN = MONDAY.opens_at + minutes(1)
+NIGHT = MONDAY.closes_at + timedelta(hours=8)
+NOON = TUESDAY.opens_at + timedelta(hours=3)
+
+
+def an_action(kind: ActionKind, **changes: Any) -> CorporateAction:
+    fields = {
+        "action_id": "a1",
+        "kind": kind,
+        "symbol": A,
+        "ex_day": TUESDAY.day,
+        "pay_day": TUESDAY.day,
+    }
+    return CorporateAction(**{**fields, **changes})
+
+
+SPLIT = an_action(ActionKind.SPLIT, ratio=Decimal(4))
+DIVIDEND = an_action(ActionKind.DIVIDEND, cash_usd=Decimal(10), pay_day=WEDNESDAY.day)
+
+
+class Night:
+    """A shell that bought A on Monday, and what happens to A before Tuesday."""
+
+    def __init__(self, *announced: CorporateAction) -> None:
+        strategy = Scripted(strengths=(1.0, NAN, NAN))
+        self.shell = Shell({"one": entry(strategy=strategy)}, now=BEGAN, poll_s=60.0)
+        self.shell.venue.fills_marketable_orders = True
+        self.shell.trade_day(MONDAY)
+        self.announced = announced
+        self.shell.feeds.before_session = self.read
+
+    async def read(self, session: Session) -> None:
+        shell = self.shell
+        at = shell.clock.now()
+        shell.runner.post(ActionsRead(at=at, day=session.day, actions=self.announced))
+        await shell.feeds.reconcile()
+
+    def split(self, ratio: int, *, mid_usd: float = 25.0) -> None:
+        venue = self.shell.venue
+        held = venue.positions[A]
+        venue.positions[A] = Position(
+            quantity_shares=held.quantity_shares * ratio,
+            average_entry_usd=held.average_entry_usd / ratio,
+        )
+        self.shell.mids_usd[A] = mid_usd
+
+    def losses(self) -> tuple[Decimal, Decimal]:
+        core = self.shell.engine.core
+        core.refresh_marks()
+        bases = core.loss_bases()
+        assert bases is not None
+        return daily_loss_ratio(core.equity_usd(), bases), drawdown_ratio(core.equity_usd(), bases)
+
+    def assert_nothing_was_lost(self) -> None:
+        memory = self.shell.memory
+        assert memory.trading.state is TradingState.ACTIVE
+        assert [name for name in memory.counters if name.startswith("exits.")] == []
+        today, fallen = self.losses()
+        assert abs(today) < Decimal("0.001")
+        assert fallen < Decimal("0.001")
+
+
+@in_virtual_time
+async def test_a_split_is_booked_and_sells_nothing() -> None:
+    night = Night(SPLIT)
+    shell = night.shell
+    async with shell.running():
+        await shell.until(NIGHT)
+        before = shell.memory.portfolio.shares(A)
+        night.split(4)
+        await shell.until(NOON)
+        assert shell.memory.portfolio.shares(A) >= 4 * before > 0
+        assert shell.matches_venue()
+        night.assert_nothing_was_lost()
+        assert "adoptions" not in shell.memory.counters
+        own = shell.memory.portfolio.books["one"].positions[A]
+        assert abs(own.average_entry_usd - 25) < 1
+
+
+@in_virtual_time
+async def test_strategies_see_the_past_in_the_shares_of_today() -> None:
+    night = Night(SPLIT)
+    shell = night.shell
+    async with shell.running():
+        await shell.until(NIGHT)
+        night.split(4)
+        await shell.until(TUESDAY.opens_at + minutes(5))
+        column = shell.engine.core.universe.column_of()[A]
+        closes = shell.engine.core.panels.panels[DAY].window(10).close[:, column]
+        assert abs(closes - 25.0).max() < 0.01
+
+
+@in_virtual_time
+async def test_a_split_nobody_announced_is_seen_in_the_account_and_told() -> None:
+    night = Night()
+    shell = night.shell
+    async with shell.running():
+        await shell.until(NIGHT)
+        night.split(4)
+        await shell.until(NOON)
+        assert shell.matches_venue()
+        night.assert_nothing_was_lost()
+        assert [n for n in shell.notices if n.key.startswith("seen:")]
+
+
+@in_virtual_time
+async def test_a_split_seen_first_and_read_of_later_is_booked_once() -> None:
+    night = Night(SPLIT)
+    shell = night.shell
+    async with shell.running():
+        await shell.until(NIGHT)
+        before = shell.memory.portfolio.shares(A)
+        night.split(4)
+        assert await shell.feeds.reconcile()
+        assert shell.memory.portfolio.shares(A) == 4 * before
+        await shell.until(NOON)
+        assert shell.matches_venue()
+        assert not shell.memory.quarantined
+        night.assert_nothing_was_lost()
+
+
+@in_virtual_time
+async def test_a_split_that_is_not_in_the_account_yet_is_waited_for() -> None:
+    night = Night(SPLIT)
+    shell = night.shell
+    async with shell.running():
+        await shell.until(TUESDAY.opens_at + minutes(1))
+        assert "not in the account yet" in shell.memory.quarantined[A]
+        night.split(4)
+        await shell.feeds.reconcile()
+        assert not shell.memory.quarantined
+        assert shell.matches_venue()
+
+
+@in_virtual_time
+async def test_a_dividend_is_the_books_and_neither_todays_loss_nor_drawdown() -> None:
+    night = Night(DIVIDEND)
+    shell = night.shell
+    async with shell.running():
+        await shell.until(NIGHT)
+        shares, cash = shell.memory.portfolio.shares(A), shell.memory.portfolio.cash_usd
+        shell.mids_usd[A] = 90.0
+        await shell.until(NOON)
+        night.assert_nothing_was_lost()
+        (owed,) = shell.memory.actions.values()
+        assert (owed.amount_usd, owed.is_paid) == (10 * shares, False)
+        assert shell.memory.portfolio.cash_usd - cash <= 0
+        await shell.until(TUESDAY.closes_at + timedelta(hours=8))
+        shell.venue.cash_usd += owed.amount_usd
+        await shell.until(WEDNESDAY.opens_at + timedelta(hours=1))
+        assert shell.memory.actions["a1"].is_paid
+        assert shell.matches_venue()
+        night.assert_nothing_was_lost()
+
+
+@in_virtual_time
+async def test_what_was_booked_survives_a_kill() -> None:
+    night = Night(SPLIT)
+    shell = night.shell
+    async with shell.running():
+        await shell.until(NIGHT)
+        night.split(4)
+        await shell.until(TUESDAY.opens_at + minutes(1))
+    later = shell.restarted()
+    assert later.memory.portfolio == shell.memory.portfolio
+    assert later.memory.actions == shell.memory.actions
+
+
+@in_virtual_time
+async def test_what_this_program_cannot_book_is_left_alone() -> None:
+    other = an_action(ActionKind.OTHER, detail="spin offs")
+    night = Night(other)
+    shell = night.shell
+    async with shell.running():
+        await shell.until(NOON)
+        assert "spin offs" in shell.memory.quarantined[A]
+        assert [n for n in shell.notices if n.key == f"quarantined:{A}"]
+
+
+@in_virtual_time
+async def test_a_cash_merger_turns_shares_into_money() -> None:
+    merger = an_action(ActionKind.MERGER, ratio=Decimal(0), cash_usd=Decimal(100))
+    night = Night(merger)
+    shell = night.shell
+    async with shell.running():
+        await shell.until(NIGHT)
+        held = shell.venue.positions.pop(A)
+        shell.venue.cash_usd += held.quantity_shares * 100
+        shell.engine.core.rights = {}  # the venue lets nobody buy it any more
+        await shell.until(NOON)
+        assert A not in shell.memory.portfolio.positions
+        assert A not in shell.memory.portfolio.books["one"].positions
+        assert shell.matches_venue()
+        night.assert_nothing_was_lost()
+
+
+@in_virtual_time
+async def test_an_asset_made_untradable_is_refused_by_the_gate() -> None:
+    night = Night()
+    shell = night.shell
+    closed = AssetRights(tradable=False, shortable=False, fractionable=False)
+    async with shell.running():
+        shell.runner.post(AssetsRead(at=shell.clock.now(), rights={A: closed}))
+        await shell.until(MONDAY.opens_at + timedelta(hours=2))
+        assert shell.broker.submitted == []
+        assert shell.memory.counters["denials.asset_rights"] > 0
+
+
+@pytest.mark.parametrize("kind", [ActionKind.SPLIT, ActionKind.DIVIDEND])
+def test_an_action_of_before_our_time_is_none_of_ours(kind: ActionKind) -> None:
+    @in_virtual_time
+    async def scene() -> None:
+        earlier = an_action(kind, ex_day=date(2026, 5, 28), ratio=Decimal(2))
+        night = Night(earlier)
+        shell = night.shell
+        async with shell.running():
+            await shell.until(NOON)
+            assert not shell.memory.actions
+            assert not shell.memory.quarantined
+            assert shell.matches_venue()
+
+    scene()
+
+
+def test_an_action_comes_back_from_the_journal() -> None:
+    form = codec(CorporateAction)
+    assert form.decode(form.encode(DIVIDEND)) == DIVIDEND
