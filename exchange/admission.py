@@ -37,6 +37,7 @@ class Configuration:
     trade_confirm_email: str = "all"
     ptp_no_exception_entry: bool = False
     is_blocked: bool = False
+    liquidates_only: bool = False
 
 
 DEFAULT_CONFIGURATION = Configuration()
@@ -80,6 +81,8 @@ def admit(request: OrderRequest, around: Surroundings) -> Admission:
     intent = _intent(request, around)
     _judge_intent(request, intent)
     if intent.opens:
+        if around.configuration.liquidates_only:
+            raise errors.forbidden("account is restricted to liquidation only")
         _judge_direction(request, intent, around)
     else:
         _judge_quantity(request, around)

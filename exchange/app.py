@@ -23,6 +23,7 @@ from exchange.wire import (
     EXCHANGE,
     UNAUTHORIZED_PAGE,
     Handler,
+    compress,
     http_date,
     refuse,
     reply,
@@ -82,13 +83,20 @@ async def envelope(request: web.Request, handler: Handler) -> web.StreamResponse
     is_data = path.startswith(DATA_PREFIXES)
     bucket = exchange.data_bucket if is_data else exchange.trading_bucket
     if not exchange.credentials.admits_headers(request.headers):
-        response: web.StreamResponse = _unauthorized(is_data=is_data)
+        response: web.StreamResponse = _unauthorized(
+            as_page=is_data and exchange.limits.html_unauthorized
+        )
     elif not bucket.take(now_ns):
         response = refuse(errors.data_rate_limited() if is_data else errors.trading_rate_limited())
     else:
         response = await _answered(request, handler)
-    if not (is_data and response.status in (401, 429)):
+    is_limited = response.status == 429
+    bare = (is_data and response.status == 401) or (
+        is_limited and (is_data or not exchange.limits.trading_429_headers)
+    )
+    if not bare:
         _add_budget(response, bucket, now_ns)
+    compress(request, response, exchange.limits.gzip_bytes_min)
     response.headers["X-Request-ID"] = exchange.request_id()
     response.headers["Date"] = http_date(now_ns)
     return response
@@ -110,7 +118,7 @@ def _add_budget(response: web.StreamResponse, bucket: TokenBucket, now_ns: int) 
         response.headers[name] = value
 
 
-def _unauthorized(*, is_data: bool) -> web.Response:
-    if is_data:
+def _unauthorized(*, as_page: bool) -> web.Response:
+    if as_page:
         return web.Response(status=401, text=UNAUTHORIZED_PAGE, content_type="text/html")
     return reply({"message": "unauthorized."}, 401)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import struct
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -12,14 +13,19 @@ from aiohttp import WSMsgType, web
 
 from exchange.auth import Credentials
 from exchange.data_feed import Channel, DataFeed, Message, Wanted, status_message
-from exchange.instants import SECOND_NS, rfc3339_short
+from exchange.instants import MINUTE_NS, SECOND_NS, rfc3339_short
 from exchange.paca import TEST_SYMBOL, PacaFeed
 from exchange.records import EventKind, VenueEvent
 from exchange.service import Exchange
 from exchange.wire import EXCHANGE
 
 Json = dict[str, object]
-TEST_FEED = "test"
+TEST_FEED, DELAYED_FEED = "test", "delayed_sip"
+SIP_DELAY_NS = 15 * MINUTE_NS
+LATE_STATUSES_MAX = 4_096
+"""Statuses kept until the delayed feed comes to them."""
+TEST_CHANNELS = frozenset({"trades", "quotes", "bars"})
+"""What the test feed has; subscribing to more of it is an error."""
 HEARTBEAT_S = 30.0
 MESSAGE_MAX_BYTES = 4_000_000
 TIMESTAMP_EXTENSION = -1
@@ -44,6 +50,7 @@ ERRORS = {
     407: "slow client",
     409: "insufficient subscription",
     410: "invalid subscribe action for this feed",
+    411: "insufficient scope",
     500: "internal error",
 }
 CLOSING = frozenset({402, 404, 406, 407})
@@ -141,6 +148,7 @@ class DataStream:
         self._test_feed = PacaFeed(exchange.venue.config.seed)
         self._sockets: dict[DataSocket, web.WebSocketResponse] = {}
         self._told_ns = exchange.venue.now_ns
+        self._late: deque[Message] = deque(maxlen=LATE_STATUSES_MAX)
         self.spoil: Callable[[list[Message]], list[Message]] = list
         """What is let through of a batch; a fault script puts itself here."""
 
@@ -151,28 +159,43 @@ class DataStream:
 
     def next_ns(self) -> int | None:
         """Return when there is something to say next, None while nobody listens."""
-        market = self._feed.next_ns(self._told_ns) if self._listeners(is_test=False) else None
-        test = self._test_feed.next_ns(self._told_ns) if self._listeners(is_test=True) else None
-        return min((at_ns for at_ns in (market, test) if at_ns is not None), default=None)
+        due = []
+        for delay_ns in (0, SIP_DELAY_NS):
+            if self._market_listeners(delay_ns):
+                market_ns = self._feed.next_ns(self._told_ns - delay_ns)
+                due += [] if market_ns is None else [market_ns + delay_ns]
+        if self._test_listeners():
+            due.append(self._test_feed.next_ns(self._told_ns))
+        return min(due, default=None)
 
     def follow(self, now_ns: int) -> None:
         """Say what happened since the last time."""
         after_ns, self._told_ns = self._told_ns, max(self._told_ns, now_ns)
         if after_ns >= now_ns:
             return
-        feeds: tuple[tuple[DataFeed | PacaFeed, list[DataSocket]], ...] = (
-            (self._feed, self._listeners(is_test=False)),
-            (self._test_feed, self._listeners(is_test=True)),
+        feeds: tuple[tuple[DataFeed | PacaFeed, list[DataSocket], int], ...] = (
+            (self._feed, self._market_listeners(0), 0),
+            (self._feed, self._market_listeners(SIP_DELAY_NS), SIP_DELAY_NS),
+            (self._test_feed, self._test_listeners(), 0),
         )
-        for feed, sockets in feeds:
+        for feed, sockets, delay_ns in feeds:
             if sockets:
-                for batch in feed.batches(after_ns, now_ns, self._wanted(sockets)):
+                span = after_ns - delay_ns, now_ns - delay_ns
+                for batch in feed.batches(*span, self._wanted(sockets)):
+                    if delay_ns:
+                        self._say_late(max(message.at_ns for message in batch) - 1)
                     _broadcast(self.spoil(batch), sockets)
+        self._say_late(now_ns - SIP_DELAY_NS)
+
+    def _say_late(self, until_ns: int) -> None:
+        """Tell the delayed feed's listeners the statuses up to an instant."""
+        while self._late and self._late[0].at_ns <= until_ns:
+            _broadcast([self._late.popleft()], self._market_listeners(SIP_DELAY_NS))
 
     def say(self, batch: list[Message]) -> None:
         """Tell a batch to those who listen, whatever the time."""
         is_test = any(message.symbol == TEST_SYMBOL for message in batch)
-        _broadcast(batch, self._listeners(is_test=is_test))
+        _broadcast(batch, self._test_listeners() if is_test else self._market_listeners(0))
 
     def tell(self, events: list[VenueEvent]) -> None:
         """Say which halts began or ended, after what happened before them."""
@@ -182,15 +205,22 @@ class DataStream:
             self.follow(event.at_ns)
             resumes = event.kind is EventKind.RESUMED
             message = status_message(event.halt, event.at_ns, resumes=resumes)
-            _broadcast([message], self._listeners(is_test=False))
+            _broadcast([message], self._market_listeners(0))
+            self._late.append(message)
 
-    def _listeners(self, *, is_test: bool) -> list[DataSocket]:
-        """Return who has subscribed to anything of the market, or of the test feed."""
+    def _market_listeners(self, delay_ns: int) -> list[DataSocket]:
+        """Return who has subscribed to anything of the market, so much behind it."""
+        is_delayed = delay_ns > 0
         return [
             socket
             for socket in self._sockets
-            if (socket.feed == TEST_FEED) == is_test and any(socket.wanted.values())
+            if socket.feed != TEST_FEED
+            and (socket.feed == DELAYED_FEED) == is_delayed
+            and any(socket.wanted.values())
         ]
+
+    def _test_listeners(self) -> list[DataSocket]:
+        return [s for s in self._sockets if s.feed == TEST_FEED and any(s.wanted.values())]
 
     def _wanted(self, sockets: list[DataSocket]) -> Wanted:
         everything = frozenset({TEST_SYMBOL, *self._exchange.venue.assets})
@@ -288,8 +318,10 @@ class DataStream:
                 wanted[name].update(names)
             else:
                 wanted[name].difference_update(names)
+        if socket.feed == TEST_FEED and any(wanted[name] for name in FIELDS.keys() - TEST_CHANNELS):
+            return socket.refuse(410)
         most = self._exchange.limits.data_symbols_max
-        if adds and most and len(wanted["trades"] | wanted["quotes"]) > most:
+        if adds and most and len(wanted["trades"]) + len(wanted["quotes"]) > most:
             return socket.refuse(405)
         socket.wanted = wanted
         socket.send(_subscription(wanted))

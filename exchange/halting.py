@@ -35,13 +35,16 @@ class Halting:
 
     def next_ns(self) -> int:
         """Return when a halt next begins or ends by itself, NEVER_NS when none will."""
+        running = self._register.running_halts
+        if not running and not self._planned:
+            return NEVER_NS
         begins_ns = self._planned[0].from_ns if self._planned else NEVER_NS
-        return min([begins_ns, *(h.until_ns for h in self._running() if h.until_ns is not None)])
+        return min([begins_ns, *(h.until_ns for h in running if h.until_ns is not None)])
 
     def run(self) -> None:
         """Let what is due now happen."""
         now_ns = self._register.now_ns
-        for halt in self._running():
+        for halt in list(self._register.running_halts):
             if halt.until_ns is not None and halt.until_ns <= now_ns:
                 self._register.record_resumption(halt)
                 self._trading.play(self._views.latest(now_ns), halt.symbol, reopens=True)
@@ -60,7 +63,8 @@ class Halting:
     def resume(self, symbol: str) -> None:
         """Let a halted symbol trade again now."""
         now_ns = self._register.now_ns
-        halt = next((h for h in self._running() if h.symbol == symbol), None)
+        running = self._register.running_halts
+        halt = next((h for h in running if h.symbol == symbol), None)
         if halt is None:
             return
         self._register.record_resumption(halt)
@@ -85,6 +89,3 @@ class Halting:
         self._register.record_halt(halt)
         self._views.forget(self._register.now_ns)
         self._trading.play(self._views.latest(self._register.now_ns), halt.symbol, reopens=False)
-
-    def _running(self) -> list[Halt]:
-        return self._register.halted()

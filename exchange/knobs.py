@@ -81,6 +81,8 @@ class Knobs:
     its `updatedBars` half a minute later with them."""
     accepts_orders_when_halted: bool = True
     """Orders in a halted symbol rest until it trades again; otherwise they are refused."""
+    replace_chain_s: float = 3.0
+    """How long after a replacement the new order cannot be replaced itself."""
     recancel_accepted: bool = False
     quiet_leg_cancel: bool = True
 
@@ -99,6 +101,12 @@ class WireLimits:
     trading_sockets_max: int = 1
     data_sockets_max: int = 1
     data_symbols_max: int = 0
-    """Symbols over trades and quotes on one data socket; 0 = no limit (30 on the free plan)."""
+    """Subscriptions to trades and quotes on one data socket; 0 = no limit (30 on the free plan)."""
     auth_timeout_s: float = 10.0
     stream_queue_max: int = 50_000
+    gzip_bytes_min: int = 1_400
+    """Replies from this size on are compressed for clients that accept gzip; 0 = never."""
+    html_unauthorized: bool = True
+    """Wrong keys get the data API's HTML page there, as recorded, instead of JSON."""
+    trading_429_headers: bool = True
+    """Whether the trading API's 429 carries the budget's headers; the data API's never does."""

@@ -48,7 +48,8 @@ class Register:
         self.dues: list[DividendDue] = list(state.dues)
         self.activities_made = len(self.activities)
         self.halts: list[Halt] = list(state.halts)
-        self._halted: list[Halt] = list(state.halted)
+        self.running_halts: list[Halt] = list(state.halted)
+        """The halts whose end has not been told; read only."""
         self.book = OrderBook(state.orders)
         self.account = Account(
             id=state.account_id,
@@ -136,25 +137,22 @@ class Register:
             self._book(activity)
         self._emit(EventKind.REORGANIZED, activities=activities)
 
-    def halted(self) -> list[Halt]:
-        """Return the halts whose end has not been told."""
-        return list(self._halted)
-
     def is_halted(self, symbol: str) -> bool:
         """Whether a symbol is halted now."""
-        return any(halt.symbol == symbol for halt in self._halted)
+        running = self.running_halts
+        return bool(running) and any(halt.symbol == symbol for halt in running)
 
     def record_halt(self, halt: Halt) -> None:
         """Begin a halt."""
         self.halts.append(halt)
-        self._halted.append(halt)
+        self.running_halts.append(halt)
         self._emit(EventKind.HALTED, halt=halt)
 
     def record_resumption(self, halt: Halt) -> None:
         """End a halt now."""
         ended = replace(halt, until_ns=self.now_ns)
         self.halts[self.halts.index(halt)] = ended
-        self._halted.remove(halt)
+        self.running_halts.remove(halt)
         self._emit(EventKind.RESUMED, halt=ended)
 
     def _book(self, activity: Activity) -> None:
@@ -200,7 +198,7 @@ class Register:
             activities=list(self.activities),
             dues=list(self.dues),
             halts=list(self.halts),
-            halted=list(self._halted),
+            halted=list(self.running_halts),
         )
 
     def redo(self, events: Iterable[VenueEvent]) -> None:
@@ -247,20 +245,22 @@ class Register:
     def _redo_halt(self, halt: Halt, kind: EventKind) -> None:
         if kind is EventKind.HALTED:
             self.halts.append(halt)
-            self._halted.append(halt)
+            self.running_halts.append(halt)
             return
-        running = next(h for h in self._halted if h.symbol == halt.symbol)
+        running = next(h for h in self.running_halts if h.symbol == halt.symbol)
         self.halts[self.halts.index(running)] = halt
-        self._halted.remove(running)
+        self.running_halts.remove(running)
 
     def _store(self, order: VenueOrder) -> None:
         self.account.claim(self.book.put(order), order)
 
     def _emit(self, kind: EventKind, **parts: Unpack[_Parts]) -> None:
         self.seq += 1
-        execution, activities = parts.get("execution"), parts.get("activities")
-        symbol = execution.symbol if execution else activities[0].symbol if activities else None
-        holding = self.account.holdings.get(symbol) if symbol else None
+        holding = None
+        if "execution" in parts:
+            holding = self.account.holdings.get(parts["execution"].symbol)
+        elif "activities" in parts:
+            holding = self.account.holdings.get(parts["activities"][0].symbol or "")
         event = VenueEvent(
             seq=self.seq,
             at_ns=self.now_ns,

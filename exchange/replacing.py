@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from exchange import errors
+from exchange.instants import SECOND_NS
 from exchange.orders import OrderClass, OrderRequest, OrderType, Status, TimeInForce, VenueOrder
 from exchange.parsing import checked
 
@@ -20,6 +21,12 @@ class Replacement:
     stop_price: Decimal | None = None
     trail: Decimal | None = None
     client_order_id: str | None = None
+
+
+def judge_chain(old: VenueOrder, now_ns: int, settles_s: float) -> None:
+    """Raise the Refusal of replacing an order that has itself just replaced one."""
+    if old.replaces is not None and now_ns - old.created_ns < settles_s * SECOND_NS:
+        raise errors.against_rule("order chain not fully replaced")
 
 
 def replacement_request(old: VenueOrder, change: Replacement) -> OrderRequest:

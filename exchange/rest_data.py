@@ -31,7 +31,11 @@ LIMIT_DEFAULT, LIMIT_MAX = 1_000, 10_000
 TURN_S = 0.002
 """How long others have their turn between two sessions of history that must be made."""
 SIP_DELAY_NS = 15 * MINUTE_NS
-FEEDS = frozenset({"", "sip", "iex", "boats", "otc", "delayed_sip", "overnight"})
+FEEDS = frozenset({"", "sip", "iex", "boats", "otc"})
+LATEST_FEEDS = FEEDS | {"delayed_sip", "overnight"}
+EMPTY_FEEDS = frozenset({"boats", "otc", "overnight"})
+"""Feeds of venues and hours that this market does not have."""
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _SYMBOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9./\-]{0,19}")
 Latest = Callable[[MarketData, list[str], int], Mapping[str, Point]]
 TimedPoint = tuple[int, Point]
@@ -74,40 +78,47 @@ def _latest_trades(data: MarketData, symbols: list[str], now_ns: int) -> Mapping
 
 def _latest(root: str, read: Latest) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
-        exchange, symbols = request.app[EXCHANGE], _symbols(request)
-        _judge_latest(request, exchange)
-        return reply({root: read(exchange.data, symbols, exchange.venue.now_ns)})
+        return reply({root: _read_latest(request, read)})
 
     return handle
 
 
 def _latest_one(root: str, read: Latest) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
-        exchange, symbols = request.app[EXCHANGE], _symbols(request)
-        _judge_latest(request, exchange)
-        found = read(exchange.data, symbols, exchange.venue.now_ns)
-        if symbols[0] not in found:
-            raise errors.Refusal(404, None, f"no {root} found for {symbols[0]}")
-        return reply({"symbol": symbols[0], root: found[symbols[0]]})
+        symbol = _symbols(request)[0]
+        found = _read_latest(request, read)
+        if symbol not in found:
+            raise errors.Refusal(404, None, f"no {root} found for {symbol}")
+        return reply({"symbol": symbol, root: found[symbol]})
 
     return handle
 
 
 async def get_snapshots(request: web.Request) -> web.Response:
     """Serve snapshots, symbols at the root."""
-    exchange, symbols = request.app[EXCHANGE], _symbols(request)
-    _judge_latest(request, exchange)
-    return reply(exchange.data.snapshots(symbols, exchange.venue.now_ns))
+    return reply(_read_latest(request, MarketData.snapshots))
 
 
 async def get_snapshot(request: web.Request) -> web.Response:
     """Serve one symbol's snapshot."""
+    symbol = _symbols(request)[0]
+    found = _read_latest(request, MarketData.snapshots)
+    if symbol not in found:
+        raise errors.Refusal(404, None, f"no snapshot found for {symbol}")
+    return reply({"symbol": symbol, **found[symbol]})
+
+
+def _read_latest(request: web.Request, read: Latest) -> Mapping[str, Point]:
+    """Return what a feed knows of the symbols asked for: the delayed one, of a while ago."""
     exchange, symbols = request.app[EXCHANGE], _symbols(request)
-    _judge_latest(request, exchange)
-    found = exchange.data.snapshots(symbols, exchange.venue.now_ns)
-    if symbols[0] not in found:
-        raise errors.Refusal(404, None, f"no snapshot found for {symbols[0]}")
-    return reply({"symbol": symbols[0], **found[symbols[0]]})
+    feed = _feed(request.query, LATEST_FEEDS)
+    _judge_currency(request.query)
+    if feed == "sip" and not exchange.limits.sip_realtime:
+        raise _no_recent_sip()
+    if feed in EMPTY_FEEDS:
+        return {}
+    delay_ns = SIP_DELAY_NS if feed == "delayed_sip" else 0
+    return read(exchange.data, symbols, exchange.venue.now_ns - delay_ns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +228,7 @@ def _paged(
     )
     if "symbol" not in request.match_info:
         return reply({root: page.points, "next_page_token": page.next_token})
-    symbol = window.symbols[0]
+    symbol = _symbols(request)[0]
     return reply(
         {
             "symbol": symbol,
@@ -274,7 +285,11 @@ def _symbols(request: web.Request) -> list[str]:
 
 def _window(request: web.Request, exchange: Exchange) -> _Window:
     symbols, query = _symbols(request), request.query
-    feed = _feed(query)
+    feed = _feed(query, FEEDS)
+    _judge_currency(query)
+    _judge_asof(query)
+    if feed in EMPTY_FEEDS:
+        symbols = []
     now_ns = exchange.venue.now_ns
     start_ns = _instant(query, "start", midnight_ns(new_york_day(now_ns)))
     end_ns = _instant(query, "end", now_ns, day_ends=True)
@@ -297,18 +312,28 @@ def _window(request: web.Request, exchange: Exchange) -> _Window:
     )
 
 
-def _judge_latest(request: web.Request, exchange: Exchange) -> None:
-    if _feed(request.query) == "sip" and not exchange.limits.sip_realtime:
-        raise _no_recent_sip()
+def _judge_currency(query: Mapping[str, str]) -> None:
+    currency = query.get("currency", "")
+    if currency not in ("", "USD"):
+        raise errors.bad_data_request(f"currency is not supported: {currency[:40]}")
+
+
+def _judge_asof(query: Mapping[str, str]) -> None:
+    """Symbols never change here, so that any date gives the same; "-" means none."""
+    asof = query.get("asof", "")
+    if asof and asof != "-" and not _DAY.fullmatch(asof):
+        raise errors.bad_data_request(
+            f"Invalid format for parameter asof: error parsing '{asof[:60]}' as 2006-01-02 time"
+        )
 
 
 def _no_recent_sip() -> errors.Refusal:
     return errors.Refusal(403, None, "subscription does not permit querying recent SIP data")
 
 
-def _feed(query: Mapping[str, str]) -> str:
+def _feed(query: Mapping[str, str], known: Container[str]) -> str:
     feed = query.get("feed", "")
-    if feed not in FEEDS:
+    if feed not in known:
         raise errors.bad_data_request(f"invalid feed: {feed[:40]}")
     return feed
 

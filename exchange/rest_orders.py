@@ -179,6 +179,9 @@ async def list_orders(request: web.Request) -> web.Response:
     )
     if query.get("asset_class", "us_equity") not in ("", "us_equity", "all"):
         return reply([])
+    marks = query.get("before_order_id") or query.get("after_order_id")
+    if marks and (query.get("after") or query.get("until")):
+        raise errors.invalid("before_order_id and after_order_id go without after and until")
     rows = [o for o in _candidates(venue, keep) if keep.keeps(o)]
     rows.sort(key=_listing_key, reverse=query.get("direction", "desc").lower() != "asc")
     rows = _cut(rows, query.get("before_order_id"), query.get("after_order_id"))

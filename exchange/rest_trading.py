@@ -30,6 +30,7 @@ from exchange.wire import (
     EXCHANGE,
     query_flag,
     query_instant,
+    query_list,
     read_object,
     reply,
     written_day,
@@ -163,6 +164,8 @@ async def get_assets(request: web.Request) -> web.Response:
     status, listing = query.get("status", ""), query.get("exchange", "")
     if query.get("asset_class", "us_equity") not in ("", "us_equity"):
         return reply([])
+    if query_list(query, "attributes"):
+        return reply([])
     return reply(
         [
             asset_json(asset, knobs)
@@ -271,6 +274,8 @@ async def get_portfolio_history(request: web.Request) -> web.Response:
     venue, query = request.app[EXCHANGE].venue, request.query
     end_ns = query_instant(query, "end") or query_instant(query, "date_end") or venue.now_ns
     start_ns = query_instant(query, "start")
+    if start_ns is not None and query.get("end") and query.get("period"):
+        raise errors.invalid("only two of start, end and period are accepted")
     try:
         days = period_days(query.get("period") or "1M")
         default = "1D" if days > DAYS_OF_MINUTES or start_ns is not None else "15Min"

@@ -42,7 +42,7 @@ from exchange.orders import (
 from exchange.prices import Prices
 from exchange.records import VenueEvent, VenueState
 from exchange.register import Register
-from exchange.replacing import Replacement, replacement_request
+from exchange.replacing import Replacement, judge_chain, replacement_request
 from exchange.tape_views import TapeViews
 from exchange.trading import Trading
 from exchange.windows import evening_session, judge_auction
@@ -264,6 +264,7 @@ class Venue:
         ):
             raise errors.invalid("client_order_id must be unique")
         request = replacement_request(old, change)
+        judge_chain(old, self.now_ns, self.config.knobs.replace_chain_s)
         admission = self._admit_change(old, request)
         desk, _ = self._desk(self.touch(old.symbol), request)
         new = replace(
