@@ -47,6 +47,7 @@ def rising(**limits: Any) -> Exchange:
 
 
 @pytest.mark.parametrize(("accepts", "coding"), [("gzip, deflate", "gzip"), ("identity", None)])
+@pytest.mark.wire("wire.gzip")
 async def test_large_replies_are_compressed_for_who_accepts_it(
     accepts: str, coding: str | None
 ) -> None:
@@ -105,6 +106,7 @@ async def told(client: Client, path: str, status: int = 200) -> Any:
         return await response.json()
 
 
+@pytest.mark.wire("rest.feed")
 async def test_history_and_the_latest_have_feeds_of_their_own() -> None:
     async with connected(rising()) as client:
         latest = "/v2/stocks/quotes/latest?symbols=AAA&feed="
@@ -134,6 +136,7 @@ async def test_the_delayed_feed_is_a_quarter_of_an_hour_behind() -> None:
         ("asof=soon", "Invalid format for parameter asof"),
     ],
 )
+@pytest.mark.wire("rest.currency")
 async def test_currencies_and_dates_of_symbols_are_judged(query: str, message: str) -> None:
     async with connected(rising()) as client:
         assert (await told(client, f"{BARS}&{query}", 400))["message"].startswith(message)
@@ -162,6 +165,7 @@ async def listening(
         yield socket
 
 
+@pytest.mark.wire("data.deflate")
 async def test_the_data_stream_compresses_when_it_is_offered() -> None:
     exchange = make_exchange(make_venue(at_ns=tick_ns(0)))
     async with connected(exchange) as client:
@@ -215,6 +219,7 @@ async def test_the_plan_s_limit_counts_trades_and_quotes_and_no_bars() -> None:
         assert (await answers(socket))[0]["trades"] == ["A"]
 
 
+@pytest.mark.wire("code.410")
 async def test_the_test_feed_has_trades_quotes_and_bars_only() -> None:
     async with (
         connected(make_exchange()) as client,
@@ -226,6 +231,7 @@ async def test_the_test_feed_has_trades_quotes_and_bars_only() -> None:
         assert (await answers(socket))[0]["T"] == "subscription"
 
 
+@pytest.mark.wire("GET /v2/delayed_sip", "rest.feed")
 async def test_the_delayed_stream_says_everything_a_quarter_of_an_hour_later() -> None:
     exchange = make_exchange(make_venue(RISING, at_ns=tick_ns(0)))
     async with (

@@ -91,6 +91,7 @@ def holding(
     return venue
 
 
+@pytest.mark.wire("rules.splits")
 def test_a_forward_split_multiplies_shares_and_leaves_their_cost() -> None:
     venue = holding("10", split("4"), after_usd=25.0)
     before = venue.totals()
@@ -165,6 +166,7 @@ def test_a_split_is_told_as_old_shares_going_and_new_ones_coming() -> None:
     assert gone.net_amount == come.net_amount == 0
 
 
+@pytest.mark.wire("rules.splits")
 def test_a_forward_split_scales_open_orders() -> None:
     venue = holding("10", split("4"), after_usd=25.0, knobs=UNWATCHED)
     bid = venue.submit(buy(qty="3", limit="90.01", time_in_force=GTC))
@@ -216,6 +218,7 @@ def test_a_trailing_stop_goes_on_trailing_after_a_split() -> None:
     assert (after.hwm, after.trail_price, after.stop_price) == (50, 2, 48)
 
 
+@pytest.mark.wire("rules.dividends")
 def test_a_long_is_owed_a_dividend_on_the_ex_date_and_paid_on_the_payment_date() -> None:
     venue = holding("10", dividend("1.25"), after_usd=98.75)
     cash = venue.account.cash
@@ -244,6 +247,7 @@ def test_who_sells_on_the_ex_date_is_paid_and_who_buys_then_is_not() -> None:
     assert venue.account.cash - cash == 10
 
 
+@pytest.mark.wire("rules.dividends")
 def test_a_short_is_charged_the_dividend() -> None:
     venue = holding("-10", dividend("1.25"), after_usd=98.75)
     cash = venue.account.cash

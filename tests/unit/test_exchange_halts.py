@@ -43,6 +43,7 @@ def rising() -> Venue:
     return make_venue(RISING, at_ns=tick_ns(3))
 
 
+@pytest.mark.wire("rules.halts")
 def test_a_halted_symbol_does_not_trade_and_its_price_stands() -> None:
     venue = rising()
     venue.halt("AAA")
@@ -55,6 +56,7 @@ def test_a_halted_symbol_does_not_trade_and_its_price_stands() -> None:
     assert venue.prices.at(venue.now_ns)("BBB") == 100
 
 
+@pytest.mark.wire("rules.halts")
 def test_orders_that_rested_meet_the_reopening_auction() -> None:
     venue = rising()
     venue.halt("AAA")

@@ -57,6 +57,7 @@ def opened(market: SyntheticMarket, at_ns: int, knobs: Knobs = EXACT) -> Venue:
         (TimeInForce.CLS, ((15, 50), (16, 30), (18, 59)), ((15, 49), (9, 0), (19, 0)), "3:50pm"),
     ],
 )
+@pytest.mark.wire("rules.opg-cls-window")
 def test_auction_orders_are_refused_from_their_cut_off_to_seven(
     market: SyntheticMarket,
     tif: TimeInForce,
@@ -104,6 +105,7 @@ def asking(venue: Venue, symbol: str = "KO", **fields: object) -> object:
 
 
 @pytest.mark.parametrize("at", [(5, 0), (17, 0)])
+@pytest.mark.wire("rules.extended-hours")
 def test_limit_orders_that_ask_for_it_fill_beside_the_session(
     market: SyntheticMarket, at: tuple[int, int]
 ) -> None:
@@ -225,6 +227,7 @@ def test_what_is_hard_to_borrow_cannot_be_sold_short_unless_that_is_wished() -> 
         (EXACT, False, False, "not_shortable"),
     ],
 )
+@pytest.mark.wire("rules.borrow")
 def test_an_asset_says_how_it_can_be_borrowed(
     knobs: Knobs, shortable: bool, easy: bool, status: str
 ) -> None:
@@ -258,6 +261,7 @@ def round_trips(count: int, knobs: Knobs, cash: str = "20000") -> Venue:
     return venue
 
 
+@pytest.mark.wire("error.pdt")
 def test_the_fourth_day_trade_of_a_small_account_is_refused_under_the_retired_rule() -> None:
     protected = replace(EXACT, pdt_protection=True)
     venue = round_trips(3, protected)
