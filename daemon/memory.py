@@ -76,16 +76,19 @@ class Memory:
 
     def remember(self, order: Order) -> None:
         """Keep the latest version of an order; finished ones up to FINISHED_ORDERS_MAX."""
-        identity = order.client_order_id
+        identity = order.intent.client_order_id
+        if not order.status.is_terminal:
+            self.orders[identity] = self.working[identity] = order
+            return
         before = self.orders.get(identity)
-        if order.status.is_terminal and (before is None or not before.status.is_terminal):
-            self.count(f"orders.{order.status.value}")
+        if before is None or not before.status.is_terminal:
+            self.count(f"orders.{order.status}")
             self.finished[_leg_of(order)] += 1
             # It stands where it ended, not where it began: the last to end are kept.
             self.orders.pop(identity, None)
         self.orders[identity] = order
         # One that ended and whose last fills are still to come counts as working until they are.
-        if not order.status.is_terminal or order.unbooked_shares > 0:
+        if order.unbooked_shares > 0:
             self.working[identity] = order
             return
         self.working.pop(identity, None)
@@ -119,14 +122,16 @@ class Memory:
         order = self.orders.get(fill.client_order_id)
         if order is None or order.intent.leg in (Leg.EXIT, Leg.FLATTEN):
             return
-        if self.turnover_day != fill.filled_at.date():
-            self.turnover_day, self.turnover_usd = fill.filled_at.date(), ZERO
+        day = fill.filled_at.date()
+        if self.turnover_day != day:
+            self.turnover_day, self.turnover_usd = day, ZERO
         self.turnover_usd += fill.quantity_shares * fill.price_usd
 
     def note_entry(self, at: datetime) -> None:
         """Count an order that opens, for the rate limits."""
-        if self.entry_day != at.date():
-            self.entry_day, self.entries = at.date(), 0
+        day = at.date()
+        if self.entry_day != day:
+            self.entry_day, self.entries = day, 0
         self.entries += 1
         self.submitted_at.append(at)
 

@@ -62,10 +62,17 @@ _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 
 
 def base32(digest: bytes) -> str:
-    """Return what `base64.b32encode` does, in small letters, ten bits at a time."""
-    bits, pairs = int.from_bytes(digest, "big"), _PAIRS
-    shifts = range(8 * len(digest) - 10, -1, -10)
-    return "".join([pairs[bits >> shift & 1023] for shift in shifts])
+    """Return what `base64.b32encode` does of whole groups of five bytes, in small letters."""
+    pairs, text = _PAIRS, ""
+    for start in range(0, len(digest), 5):
+        bits = int.from_bytes(digest[start : start + 5], "big")
+        text += (
+            pairs[bits >> 30]
+            + pairs[bits >> 20 & 1023]
+            + pairs[bits >> 10 & 1023]
+            + pairs[bits & 1023]
+        )
+    return text
 
 
 def is_ours(client_order_id: str) -> bool:

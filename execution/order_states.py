@@ -108,11 +108,8 @@ def apply_fill(order: Order, fill: Fill) -> Order:
     Raises ImpossibleUpdate for a fill of another order, symbol or side.
     """
     intent = order.intent
-    if (fill.client_order_id, fill.symbol, fill.side) != (
-        intent.client_order_id,
-        intent.symbol,
-        intent.side,
-    ):
+    is_its = fill.side is intent.side and fill.symbol == intent.symbol
+    if not is_its or fill.client_order_id != intent.client_order_id:
         raise ImpossibleUpdate(
             f"fill {fill.fill_id} ({fill.side} {fill.symbol} for {fill.client_order_id}) "
             f"is not one of {intent.client_order_id} ({intent.side} {intent.symbol})"

@@ -11,6 +11,7 @@ from decimal import Decimal
 from functools import lru_cache
 
 from domain.instruments import Symbol
+from domain.values import Value
 from risk.halts import Cause
 from risk.limits import RiskLimits
 
@@ -36,8 +37,7 @@ class BreakerLimits:
                 raise ValueError(f"{name.upper()} is not above zero: {limit}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Readings:
+class Readings(Value, frozen=True, kw_only=True):
     """What was measured; None = not yet. `repeats` are turns from buying to selling or back."""
 
     orders_sent: int = 0
@@ -200,6 +200,13 @@ BREAKERS: tuple[Breaker, ...] = (
 )
 
 _LOSSES = frozenset({Cause.DAILY_LOSS, Cause.DRAWDOWN})
+_JUDGED = tuple(
+    (gauge.read, gauge.setting.lower(), gauge.is_floor)
+    for breaker in BREAKERS
+    if breaker.cause not in _LOSSES
+    for gauge in breaker.gauges
+)
+"""What `trips` judges: how it is read, the field of its limit, and which way it counts."""
 _HELD_AS: Mapping[Cause, frozenset[Cause]] = {
     Cause.DAILY_LOSS: frozenset({Cause.DAILY_LOSS, Cause.REPEATED_DAILY_LOSS})
 }
@@ -233,8 +240,21 @@ def _values(limits: BreakerLimits) -> Mapping[str, float]:
     return {name.upper(): float(limit) for name, limit in asdict(limits).items()}
 
 
+def is_calm(readings: Readings, limits: BreakerLimits) -> bool:
+    """Return whether nothing trips: asked after every order, so without a word."""
+    for read, name, is_floor in _JUDGED:
+        value = read(readings)
+        if value is not None:
+            limit = getattr(limits, name)
+            if value < limit if is_floor else not value <= limit:
+                return False
+    return True
+
+
 def trips(readings: Readings, limits: BreakerLimits) -> dict[Cause, str]:
     """Return what trips, and the evidence; losses are not judged here."""
+    if is_calm(readings, limits):
+        return {}
     values = _values(limits)
     found: dict[Cause, str] = {}
     for breaker in BREAKERS:

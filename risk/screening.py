@@ -87,9 +87,9 @@ class Sketch:
         for order in view.working:
             remaining_shares = order.remaining_shares
             if remaining_shares:
-                self._add(order.intent, remaining_shares, self._reach(order.intent.symbol))
+                self._count(order.intent, remaining_shares)
         for intent in view.approved:
-            self._add(intent, intent.quantity_shares, self._reach(intent.symbol))
+            self._count(intent, intent.quantity_shares)
         # The view has these already: what is counted from here on comes on top.
         self.entries, self.new_cash_usd = 0, 0.0
 
@@ -121,7 +121,10 @@ class Sketch:
 
     def count(self, intent: OrderIntent) -> None:
         """Add an order of the symbol last turned to: from here on it works."""
-        self._add(intent, intent.quantity_shares, self.reach)
+        if intent is self.intent and self.is_known:
+            self._add(intent, intent.quantity_shares, self.value_usd, self.worst_value_usd)
+        else:
+            self._count(intent, intent.quantity_shares)
 
     @property
     def totals(self) -> Totals:
@@ -156,28 +159,34 @@ class Sketch:
     def _reach(self, symbol: Symbol) -> Reach:
         return self._ordered.get(symbol) or held_reach(self._portfolio, symbol)
 
-    def _add(self, intent: OrderIntent, added_shares: Decimal, reach: Reach) -> None:
-        symbol, view, side = intent.symbol, self._view, intent.side
-        mark_usd = view.mark_usd(symbol)
+    def _count(self, intent: OrderIntent, shares: Decimal) -> None:
+        mark_usd = self._view.mark_usd(intent.symbol)
         if mark_usd is None:
             mark_usd = float(intent.reference_usd)
-        shares = float(added_shares)
-        is_entry = closing_shares(intent, added_shares, reach) < added_shares
+        self.reach = self._reach(intent.symbol)
+        self.closing = closing_shares(intent, shares, self.reach)
+        worst_usd = worst_price_usd(intent, mark_usd)
+        self._add(intent, shares, float(shares) * mark_usd, float(shares) * worst_usd)
+
+    def _add(
+        self, intent: OrderIntent, shares: Decimal, value_usd: float, worst_value_usd: float
+    ) -> None:
+        symbol, is_buy = intent.symbol, intent.side is Side.BUY
+        is_entry = self.closing < shares
         if is_entry:
             self.entries += 1
-            self._grown.append((symbol, shares * mark_usd))
+            self._grown.append((symbol, value_usd))
             if self._totals is not None:
-                self._totals.group(self._grown[-1:], view.instruments, {})
+                self._totals.group(self._grown[-1:], self._view.instruments, {})
             if self._by_cluster_usd is not None:
-                self._add_to_cluster(symbol, shares * mark_usd)
-        if is_entry or side is Side.BUY:
-            margin = 1.0 if side is Side.BUY else SHORT_SALE_MARGIN
-            cash_usd = shares * worst_price_usd(intent, mark_usd) * margin
+                self._add_to_cluster(symbol, value_usd)
+        if is_entry or is_buy:
+            cash_usd = worst_value_usd if is_buy else worst_value_usd * SHORT_SALE_MARGIN
             self.reserved_usd += cash_usd
             self.new_cash_usd += cash_usd
         if intent.leg not in PROTECTIVE_LEGS:
-            self.turnover_usd += shares * mark_usd
-        self._ordered[symbol] = reach.plus(side, added_shares)
+            self.turnover_usd += value_usd
+        self._ordered[symbol] = self.reach.plus(intent.side, shares)
 
     def _add_to_cluster(self, symbol: Symbol, by_usd: float) -> None:
         cluster, sums = self._view.cluster_of.get(symbol), self._by_cluster_usd

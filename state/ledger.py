@@ -12,13 +12,14 @@ from decimal import ROUND_DOWN, Decimal
 
 from domain.instruments import Symbol
 from domain.money import CENT, ZERO
-from domain.orders import EXTERNAL, BookName, Fill
+from domain.orders import EXTERNAL, BookName, Fill, Side
 from domain.portfolio import AccountReport, Book, Portfolio, Position
 from domain.values import replace
 from state.apportion import apportion
 
 AVERAGE_DECIMALS = Decimal("1e-10")
 _EMPTY = Book()
+_NO_FEES: Mapping[BookName, Decimal] = {}
 
 
 def open_account(report: AccountReport) -> Portfolio:
@@ -49,22 +50,22 @@ def book(
     EXTERNAL. The fee is divided by shares moved. Raises ValueError for deltas of another sign.
     """
     moves = _moves(fill, deltas, filled_before)
-    fees = _split_fee(fill.fee_usd, moves)
+    symbol, price_usd, fee_usd = fill.symbol, fill.price_usd, fill.fee_usd
+    fees = _split_fee(fee_usd, moves) if fee_usd else _NO_FEES
     books = dict(portfolio.books)
     for name, moved in moves.items():
         if moved:
-            traded = _trade(books.get(name, _EMPTY), fill.symbol, moved, fill.price_usd)
-            books[name] = _charge(traded, fees.get(name, ZERO))
-    positions, realized_usd = _move_position(
-        portfolio.positions, fill.symbol, fill.signed_shares, fill.price_usd
-    )
+            traded = _trade(books.get(name, _EMPTY), symbol, moved, price_usd)
+            books[name] = _charge(traded, fees[name]) if name in fees else traded
+    signed_shares = fill.signed_shares
+    positions, realized_usd = _move_position(portfolio.positions, symbol, signed_shares, price_usd)
     return replace(
         portfolio,
-        cash_usd=portfolio.cash_usd - fill.signed_shares * fill.price_usd - fill.fee_usd,
+        cash_usd=portfolio.cash_usd - signed_shares * price_usd - fee_usd,
         positions=positions,
         books=books,
         realized_usd=portfolio.realized_usd + realized_usd,
-        fees_usd=portfolio.fees_usd + fill.fee_usd,
+        fees_usd=portfolio.fees_usd + fee_usd,
     )
 
 
@@ -232,10 +233,14 @@ def _moves(
     """Return the signed shares of a fill that each book gets."""
     if deltas is None:
         return {EXTERNAL: fill.signed_shares}
-    ordered = fill.side.sign * sum(deltas.values(), ZERO)
+    net = sum(deltas.values(), ZERO)
+    ordered = net if fill.side is Side.BUY else -net
     if ordered <= 0 or filled_before < 0:
         raise ValueError(f"fill {fill.fill_id} ({fill.side}) cannot serve {dict(deltas)}")
     filled_after = filled_before + fill.quantity_shares
+    if filled_after == ordered and not filled_before:
+        # All at once, as most orders fill: each book gets what it wanted.
+        return dict(deltas)
     moves: dict[BookName, Decimal] = {}
     if filled_before < ordered:
         moves = apportion(deltas, min(filled_after, ordered))
@@ -250,8 +255,6 @@ def _moves(
 
 def _split_fee(fee_usd: Decimal, moves: Mapping[BookName, Decimal]) -> dict[BookName, Decimal]:
     """Return a fee divided by shares moved; the last book bears the rounding, so it sums."""
-    if not fee_usd:
-        return {}
     movers = sorted(name for name, moved in moves.items() if moved)
     total = sum((abs(moves[name]) for name in movers), ZERO)
     fees: dict[BookName, Decimal] = {}
@@ -274,8 +277,6 @@ def _trade(held_by: Book, symbol: Symbol, moved: Decimal, price_usd: Decimal) ->
 
 
 def _charge(held_by: Book, fee_usd: Decimal) -> Book:
-    if not fee_usd:
-        return held_by
     return replace(
         held_by, cash_usd=held_by.cash_usd - fee_usd, fees_usd=held_by.fees_usd + fee_usd
     )

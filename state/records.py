@@ -242,12 +242,14 @@ def approved_intents(
 ) -> tuple[ApprovedIntent, ...]:
     """Return what is to be remembered of orders the gate approved; `repricings` of each so far."""
     return tuple(
-        ApprovedIntent(
-            intent=order.intent,
-            approved_at=order.approved_at,
-            expires_at=order.expires_at,
-            epoch=order.epoch,
-            repricings=repricings,
-        )
-        for order in orders
+        [
+            ApprovedIntent(
+                intent=order.intent,
+                approved_at=order.approved_at,
+                expires_at=order.expires_at,
+                epoch=order.epoch,
+                repricings=repricings,
+            )
+            for order in orders
+        ]
     )

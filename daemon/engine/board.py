@@ -29,6 +29,8 @@ class Board:
         self.is_calm = False
         """Whether it is known that no position's stop or target is near; else they are looked at
         one by one."""
+        self._newest_at: datetime | None = None
+        self._newest_of = 0
         self._column_of = universe.column_of()
         self._price_jump_max = price_jump_max
         self.quotes: dict[Symbol, Quote] = {}
@@ -74,8 +76,12 @@ class Board:
 
     def newest_quoted_at(self) -> datetime | None:
         """Return when the youngest quote of all was made, None before the first."""
-        newest_s = float(np.fmax.reduce(self._quoted_s))
-        return datetime.fromtimestamp(newest_s, UTC) if newest_s == newest_s else None
+        if self._newest_of != self.version:
+            newest_s = float(np.fmax.reduce(self._quoted_s))
+            is_known = newest_s == newest_s
+            self._newest_at = datetime.fromtimestamp(newest_s, UTC) if is_known else None
+            self._newest_of = self.version
+        return self._newest_at
 
     def arrays(self, as_of: datetime) -> Quotes:
         """Return bids, asks and ages `[n]`, NaN where there was no quote yet."""

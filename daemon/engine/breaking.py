@@ -135,7 +135,10 @@ class Breaking:
     def _begin_anew(self) -> None:
         """Forget what a breaker was tripped by once a person has lifted it: it would trip again
         by what is past."""
-        now_held = frozenset(causes_of(self._core.memory.trading))
+        trading = self._core.memory.trading
+        if not self._held and not trading.cause:
+            return
+        now_held = frozenset(causes_of(trading))
         for cause in self._held - now_held:
             self._forget(cause)
         self._held = now_held

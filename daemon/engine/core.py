@@ -19,7 +19,7 @@ from domain.calendar import Calendar
 from domain.instruments import AssetRights, Instrument, Symbol, Universe
 from domain.market import Floats
 from domain.money import ZERO, to_usd
-from domain.orders import Fill, Leg, Order, OrderIntent, OrderStatus, Verdict
+from domain.orders import ApprovedOrder, Fill, Leg, Order, OrderIntent, OrderStatus, Verdict
 from domain.portfolio import Portfolio
 from domain.snapshot import DayStart, Decision
 from execution.identity import client_order_id
@@ -278,22 +278,23 @@ class Core:
         this instant on.
         """
         verdicts = self.gate.judge_all(intents, self.view()) if intents else []
-        approved = tuple(v.approved for v in verdicts if v.approved is not None)
-        for order in approved:
-            known = Order(intent=order.intent, status=OrderStatus.APPROVED, repricings=repricings)
-            self.memory.remember(known)
-            if order.intent.leg is Leg.OPEN:
-                self.memory.note_entry(self.now)
+        memory, approved = self.memory, list[ApprovedOrder]()
         for verdict in verdicts:
             self._count(verdict)
+            order = verdict.approved
+            if order is not None:
+                approved.append(order)
+                memory.remember(
+                    Order(intent=order.intent, status=OrderStatus.APPROVED, repricings=repricings)
+                )
+                if order.intent.leg is Leg.OPEN:
+                    memory.note_entry(self.now)
         decision = decide(verdicts)
         self.memory.last_decision = merge(self.memory.last_decision, decision)
-        kept = tuple(approved_intents(approved))
-        if repricings:
-            kept = tuple(replace(a, repricings=repricings) for a in kept)
+        kept = approved_intents(approved, repricings=repricings)
         return [
             RecordDurably(fact=Decided(decision=decision, orders=kept)),
-            *(SubmitOrder(order=order) for order in approved),
+            *[SubmitOrder(order=order) for order in approved],
         ]
 
     def _count(self, verdict: Verdict) -> None:

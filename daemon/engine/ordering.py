@@ -24,11 +24,11 @@ from domain.orders import (
     OPERATOR,
     AtLimit,
     AtMarket,
+    Fill,
     Leg,
     Order,
     OrderStatus,
     Severity,
-    Side,
     Terms,
     Verdict,
 )
@@ -151,7 +151,7 @@ class Ordering:
             return []
         order = memory.orders.get(fill.client_order_id)
         odd = ""
-        if order is not None and (fill.symbol, fill.side) != _way_of(order):
+        if order is not None and not _is_its(fill, order):
             order, odd = None, f"fill {fill.fill_id} cannot be of the order it names"
         portfolio = memory.portfolio
         before = portfolio.shares(fill.symbol)
@@ -297,8 +297,8 @@ def _is_marketable(order: Order, core: Core) -> bool:
     return marketable and isinstance(order.intent.terms, AtLimit)
 
 
-def _way_of(order: Order) -> tuple[Symbol, Side]:
-    return order.intent.symbol, order.intent.side
+def _is_its(fill: Fill, order: Order) -> bool:
+    return fill.side is order.intent.side and fill.symbol == order.intent.symbol
 
 
 def _noted(order: Order) -> Record:
