@@ -190,6 +190,7 @@ def _wishes(options: argparse.Namespace) -> Wishes:
             trading_per_minute=options.rate_limit,
             data_per_minute=options.data_rate_limit,
             sip_realtime=options.sip,
+            data_sockets_max=options.data_connections,
         ),
         knobs=Knobs(fills=LIKE_PAPER, pays_dividends=False)
         if options.like_paper

@@ -100,6 +100,13 @@ def _add_wire(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("limits of the wire").add_argument
     add("--rate-limit", type=_count, default=200, help="trading requests a market minute (200)")
     add("--data-rate-limit", type=_count, default=200, help="data requests a market minute (200)")
+    add(
+        "--data-connections",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="clients a data feed serves at once (1, as the free plan)",
+    )
     add("--sip", action="store_true", help="a data plan with real-time SIP")
 
 

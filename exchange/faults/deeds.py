@@ -76,7 +76,9 @@ class Deeds:
 
     def do(self, hit: Hit) -> None:
         """Carry out a deed; other kinds are nothing to do here."""
-        if hit.kind is Kind.BLOCKED:
+        if hit.kind is Kind.HALTED:
+            self._halt(hit.rule)
+        elif hit.kind is Kind.BLOCKED:
             self._block(hit.rule)
         elif hit.kind is Kind.BY_HAND:
             self._order(hit.rule)
@@ -87,6 +89,17 @@ class Deeds:
         """Lift what a rule now out of force has brought about."""
         if rule.kind is Kind.BLOCKED:
             self._set_blocked(is_blocked=False)
+        elif rule.kind is Kind.HALTED and rule.symbol in self._exchange.venue.assets:
+            self._exchange.venue.resume(rule.symbol)
+            self._exchange.settle()
+
+    def _halt(self, rule: Rule) -> None:
+        """Halt a symbol; one the market does not list is no symbol to halt."""
+        venue = self._exchange.venue
+        if rule.symbol in venue.assets:
+            end_ns = rule.window.next_end(venue.now_ns)
+            venue.halt(rule.symbol, until_ns=end_ns)
+            self._exchange.settle()
 
     def _block(self, rule: Rule) -> None:
         self._set_blocked(is_blocked=True)

@@ -14,7 +14,7 @@ from exchange.app import CONTROL_PREFIX, DATA_PREFIXES, STREAM_PATHS, TRADE_STRE
 from exchange.data_stream import DATA_STREAM
 from exchange.faults import answers
 from exchange.faults.deeds import Deeds
-from exchange.faults.kinds import PRICE_KINDS, REQUEST_KINDS, SPOILT, Kind
+from exchange.faults.kinds import DEEDS, PRICE_KINDS, REQUEST_KINDS, SPOILT, Kind
 from exchange.faults.news import DataNews, TradingNews
 from exchange.faults.plan import Hit, Plan
 from exchange.faults.prices import spoilt_reply
@@ -31,7 +31,7 @@ BLIND_S = 10.0
 HALF_SENT_S = 0.02
 """What the client is given to read the first half before the connection is reset."""
 ORDERS, LOOK_UP = "/v2/orders", "/v2/orders:by_client_order_id"
-_FIRST = (REQUEST_KINDS | {Kind.BLOCKED, Kind.BY_HAND}) - {Kind.REFUSED}
+_FIRST = (REQUEST_KINDS | DEEDS) - {Kind.REFUSED, Kind.STREAM_DROPPED}
 
 
 class Gateway:

@@ -34,6 +34,7 @@ class Kind(StrEnum):
     PRICE_MISSING = "price.missing"
     PRICE_SHIFTED = "price.shifted"
     CLOCK_SKEWED = "clock.skewed"
+    HALTED = "market.halted"
     BLOCKED = "account.blocked"
     BY_HAND = "account.order"
 
@@ -121,6 +122,11 @@ TAKES: dict[Kind, Takes] = {
         keys=REQUEST_KEYS | {"offset_s"},
         needs=frozenset({"offset_s"}),
     ),
+    Kind.HALTED: Takes(
+        meaning="trading in `symbol` is halted, until `until`; the tape says nothing meanwhile",
+        keys=REQUEST_KEYS | {"symbol"},
+        needs=frozenset({"symbol"}),
+    ),
     Kind.BLOCKED: _api("the account may not trade, until `until`"),
     Kind.BY_HAND: Takes(
         meaning="an order the client did not send: `symbol`, `side`, `qty`, at market",
@@ -136,7 +142,7 @@ SPOILT = frozenset({Kind.LOST, Kind.RESET, Kind.GARBLED})
 REQUEST_KINDS = frozenset(k for k in Kind if k.value.startswith("api."))
 NEWS_KINDS = frozenset(k for k in Kind if k.value.startswith("stream."))
 PRICE_KINDS = frozenset(k for k in Kind if k.value.startswith("price."))
-DEEDS = frozenset({Kind.BLOCKED, Kind.BY_HAND, Kind.STREAM_DROPPED})
+DEEDS = frozenset({Kind.HALTED, Kind.BLOCKED, Kind.BY_HAND, Kind.STREAM_DROPPED})
 """Kinds that happen at an instant when nothing else brings them about."""
 TRIGGERS = frozenset({"share", "nth", "every", "method", "path", "body", "event", "symbols"})
 """Keys that tie a deed to requests or messages instead of the clock."""

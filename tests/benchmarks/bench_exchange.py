@@ -5,6 +5,7 @@ with keep-alive, so that what is measured is the server. Times are medians over 
 """
 
 import json
+import multiprocessing
 import socket
 import subprocess
 import sys
@@ -13,21 +14,28 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
+from multiprocessing.queues import Queue
+from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+from websockets.sync.client import connect
 
 from domain.instruments import Universe
 from domain.orders import Side
 from exchange.assets import list_assets, shipped_instruments
 from exchange.instants import to_ns
 from exchange.knobs import Knobs
+from exchange.markets.base import Market
 from exchange.markets.catalogue import open_market
+from exchange.markets.files import FileMarket
 from exchange.orders import OrderRequest, OrderType, TimeInForce
 from exchange.venue import Venue, VenueConfig
 
 ORDERS = 3_000
 READS = 300
+CLIENTS = 10
 OPTIONS = ("--lockstep", "--start", "2026-01-05", "--rate-limit", "900000000")
 KEYS = b"APCA-API-KEY-ID: k\r\nAPCA-API-SECRET-KEY: s\r\n"
 REAL_MINUTES = Path(__file__).resolve().parents[3] / "shared" / "data" / "minute.parquet"
@@ -99,12 +107,13 @@ def measure_wire() -> Iterator[tuple[str, str]]:
         yield "orders/s, resting limits (>= 1000)", f"{ORDERS / took:,.0f}"
         yield "server CPU per order, us", f"{(cpu_s(pid) - used) / ORDERS * 1e6:,.0f}"
         for path in ("quotes/latest", "trades/latest", "bars/latest", "snapshots"):
-            times = []
+            times, used = [], cpu_s(pid)
             for _ in range(READS):
                 began = time.perf_counter()
                 wire.call("GET", f"/v2/stocks/{path}?symbols={symbols}")
                 times.append((time.perf_counter() - began) * 1e3)
-            yield f"66-symbol {path}, ms (<= 2)", f"{median(times):.2f}"
+            used = (cpu_s(pid) - used) / READS * 1e3
+            yield f"66-symbol {path}, ms (<= 2)", f"{median(times):.2f} ({used:.2f} of CPU)"
         yield from measure_stall(port, symbols)
         for length, days in (("1Day", 250), ("15Min", 30)):
             start = "2025-01-05" if days > 100 else "2025-11-20"
@@ -132,14 +141,67 @@ def measure_stall(port: int, symbols: str) -> Iterator[tuple[str, str]]:
     yield "median wait of another client meanwhile, ms", f"{median(times):.1f}"
 
 
+def listen(port: int, ready: "Synchronized[int]", heard: "Queue[tuple[int, float]]") -> None:
+    """Be one client of the data stream; report messages heard and when the last one came."""
+    count, last_s = 0, 0.0
+    with connect(f"ws://127.0.0.1:{port}/v2/iex", compression=None, max_size=None) as line:
+        line.recv()
+        line.send('{"action":"auth","key":"k","secret":"s"}')
+        line.recv()
+        line.send('{"action":"subscribe","trades":["*"],"quotes":["*"],"bars":["*"]}')
+        line.recv()
+        with ready.get_lock():
+            ready.value += 1
+        try:
+            while True:
+                frame = line.recv(timeout=20 if count == 0 else 3)
+                assert isinstance(frame, str)
+                count += frame.count('"T":')
+                last_s = time.monotonic()
+        except TimeoutError:
+            heard.put((count, last_s))
+
+
+def measure_streams() -> Iterator[tuple[str, str]]:
+    """Yield how many messages a second ten clients hear together, each all of them."""
+    with server("--data-connections", str(CLIENTS)) as (port, pid):
+        wire = Wire(port)
+        wire.call("POST", "/_exchange/advance", b'{"to": "2026-01-05T15:00:00Z"}')
+        context = multiprocessing.get_context("fork")
+        ready: Synchronized[int] = context.Value("i", 0)
+        heard: Queue[tuple[int, float]] = context.Queue()
+        clients = [
+            context.Process(target=listen, args=(port, ready, heard)) for _ in range(CLIENTS)
+        ]
+        for client in clients:
+            client.start()
+        while ready.value < CLIENTS:
+            time.sleep(0.05)
+        began, used = time.monotonic(), cpu_s(pid)
+        wire.call("POST", "/_exchange/advance", b'{"to": "2026-01-05T15:10:00Z"}')
+        told_s = time.monotonic() - began
+        used = cpu_s(pid) - used
+        reports = [heard.get() for _ in clients]
+        for client in clients:
+            client.join()
+    counts = {count for count, _ in reports}
+    total = sum(count for count, _ in reports)
+    took = max(last_s for _, last_s in reports) - began
+    drops = "none dropped" if len(counts) == 1 else f"DROPS: {sorted(counts)}"
+    yield f"messages/s to {CLIENTS} clients (>= 20000)", f"{total / took:,.0f} ({total:,}, {drops})"
+    yield "messages a second of the server's CPU", f"{total / used:,.0f} (sent in {told_s:.1f} s)"
+
+
 def measure_core() -> Iterator[tuple[str, str]]:
     """Yield how fast time passes without a wire: working orders in every symbol all session."""
     known = Universe(tuple(shipped_instruments().values()))
-    specs = [("synthetic:1", "synthetic")]
+    markets: list[tuple[str, Market]] = [
+        ("synthetic", open_market("synthetic:1", seed=1, universe=known))
+    ]
     if REAL_MINUTES.exists():
-        specs.append((str(REAL_MINUTES), "real minutes"))
-    for spec, name in specs:
-        market = open_market(spec, seed=1, universe=known)
+        held = FileMarket(REAL_MINUTES, wanted=known.symbols, seed=1).symbols_all
+        markets.append(("real minutes", FileMarket(REAL_MINUTES, wanted=held, seed=1)))
+    for name, market in markets:
         session = market.calendar.session_of(market.default_start_day())
         assert session is not None
         start_ns = to_ns(session.opens_at)
@@ -160,16 +222,16 @@ def measure_core() -> Iterator[tuple[str, str]]:
                 limit_price=touch.bid_usd.quantize(Decimal("0.01")),
             )
             venue.submit(request)
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.process_time()
         events = venue.advance(to_ns(session.closes_at))
-        took = time.perf_counter() - began
+        took, used = time.perf_counter() - began, time.process_time() - used
         label = f"{name}: one session, {len(market.symbols)} symbols with a working order, s (<= 3)"
-        yield label, f"{took:.2f} ({len(events):,} events)"
+        yield label, f"{took:.2f} ({used:.2f} of CPU, {len(events):,} events)"
 
 
 def main() -> None:
     """Print the measurements."""
-    for label, value in (*measure_wire(), *measure_core()):
+    for label, value in (*measure_wire(), *measure_streams(), *measure_core()):
         print(f"{label:<75} {value}")
 
 

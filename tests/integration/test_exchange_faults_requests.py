@@ -231,6 +231,23 @@ def test_an_account_is_blocked_until_it_is_not(start: Start) -> None:
     assert post(client).status == 200
 
 
+def test_a_symbol_is_halted_until_it_trades_again(start: Start) -> None:
+    exchange, client = start(
+        fault(
+            "market.halted",
+            'symbol = "BBB"',
+            "from = 2026-01-05T14:32:00Z",
+            "until = 2026-01-05T14:34:00Z",
+        )
+    )
+    exchange.advance(open_ns() + 150 * 10**9)
+    placed = [client.place(symbol, "buy", qty="1")["id"] for symbol in ("AAA", "BBB")]
+    exchange.advance(open_ns() + 210 * 10**9)
+    assert [client.order(i)["status"] for i in placed] == ["filled", "new"]
+    exchange.advance(open_ns() + 300 * 10**9)
+    assert client.order(placed[1])["status"] == "filled"
+
+
 def test_a_position_is_changed_by_hand_at_an_instant(start: Start) -> None:
     exchange, client = start(
         fault(

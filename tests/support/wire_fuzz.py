@@ -193,13 +193,18 @@ class Mutator:
                     spoilt[at:at] = bytes(self._dice.integers(0, 256, 3, dtype=np.uint8))
         return bytes(spoilt)
 
-    def body(self) -> bytes:
+    def body(self, method: str) -> bytes:
         """Return a request's body."""
-        known = self.pick([ORDER, ORDER, ORDER, CHANGE, CONFIGURATION, {"to": "2026-01-05"}])
+        known = self.pick([CHANGE, CHANGE, CONFIGURATION]) if method == "PATCH" else ORDER
         fields = self.fields(known, 0.97)
         if self.hits(0.8):
             for name in ("order_class", "take_profit", "stop_loss", "position_intent"):
                 fields.pop(name, None)
+        if fields.get("type") == "limit" and self.hits(0.5):
+            fields["type"] = "market"
+            fields.pop("limit_price", None)
+        if "side" in fields and self.hits(0.3):
+            fields["side"] = self.value("sell")
         if "client_order_id" in fields:
             fields["client_order_id"] = self.value(f"c{self.below(10**6)}")
         whole: Any = fields if self.hits(0.95) else self.pick([[fields], "text", None, 7])
@@ -290,7 +295,11 @@ async def _throw_requests(
             word = str(mutator.value(mutator.pick(known)))[:300]
             path = f"{head}{quote(word, safe='')}{rest.partition('}')[2]}"
         url = URL(f"{base}{path}?{mutator.query()}", encoded=True)
-        body = mutator.body() if method in ("POST", "PATCH", "PUT") or mutator.hits(0.05) else b""
+        body = (
+            mutator.body(method)
+            if method in ("POST", "PATCH", "PUT") or mutator.hits(0.05)
+            else b""
+        )
         findings.sent["request"] += 1
         try:
             async with session.request(method, url, data=body) as response:
