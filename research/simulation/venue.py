@@ -12,10 +12,12 @@ from aiohttp.typedefs import Middleware
 from domain.calendar import OPENING_LEAD
 from domain.instruments import Symbol, Universe
 from exchange.__main__ import run_ticker
-from exchange.app import make_app
+from exchange.app import DATA_PREFIXES, make_app
 from exchange.assets import list_assets, shipped_instruments
 from exchange.auth import Credentials
 from exchange.clock import RunningTime
+from exchange.faults import answers
+from exchange.faults.kinds import Kind
 from exchange.instants import to_ns
 from exchange.knobs import FillModel, Knobs, WireLimits
 from exchange.markets.synthetic import START_DAY, SyntheticMarket
@@ -23,7 +25,7 @@ from exchange.records import EventKind, VenueEvent
 from exchange.service import Exchange, NoLog
 from exchange.stream import TRADE_STREAM
 from exchange.venue import Venue, VenueConfig, first_state
-from exchange.wire import Handler
+from exchange.wire import Handler, refuse
 from research.simulation.kernel.chance import Chance
 from research.simulation.kernel.loop import VirtualLoop
 from research.simulation.swarm import CALM, ApiFaults, StreamFaults
@@ -165,13 +167,13 @@ class Gateway:
     async def _befall(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         api, hits = self.api, self._chance.hits
         if hits(api.limited):
-            self._count("api.limited")
-            return web.json_response({"message": "too many requests."}, status=429)
+            self._count(Kind.LIMITED)
+            return refuse(answers.limited(is_data=request.path.startswith(DATA_PREFIXES)))
         if hits(api.failing):
-            self._count("api.failing")
-            return web.json_response({"message": "internal server error"}, status=500)
+            self._count(Kind.FAILING)
+            return refuse(answers.failing(500))
         if hits(api.late):
-            self._count("api.late")
+            self._count(Kind.LATE)
             # The client may be gone by then; the order is taken all the same.
             return await asyncio.shield(self._late(request, handler))
         return await self._answer(request, handler)
@@ -183,17 +185,17 @@ class Gateway:
 
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if self._is_blind(request):
-            self._count("api.blind")
+            self._count(Kind.BLIND)
             return web.json_response({"code": 40410000, "message": "order not found"}, status=404)
         is_order = request.method == "POST" and request.path == "/v2/orders"
         response = await handler(request)
         if is_order:
             response = await self._judge_order(request, response)
         if response.status < 300 and self._chance.hits(self.api.lost):
-            self._count("api.lost")
-            return web.json_response({"message": "gateway time-out"}, status=504)
+            self._count(Kind.LOST)
+            return refuse(answers.failing(504))
         if response.status < 300 and self._chance.hits(self.api.garbled):
-            self._count("api.garbled")
+            self._count(Kind.GARBLED)
             return _half(response)
         return response
 
@@ -209,9 +211,8 @@ class Gateway:
         elif response.status == 422 and identity in self._seen_at:
             self._count("api.repeated")
             if self._chance.hits(self.api.refused):
-                self._count("api.refused")
-                refusal = {"code": 40310000, "message": "insufficient buying power"}
-                return web.json_response(refusal, status=403)
+                self._count(Kind.REFUSED)
+                return refuse(answers.refused())
         return response
 
     def _is_blind(self, request: web.Request) -> bool:
@@ -241,18 +242,18 @@ class Gateway:
         if event.order is None:
             return
         if hits(news.muted):
-            self._count("stream.muted")
+            self._count(Kind.NEWS_MUTED)
             self._mute_until_s = now_s + self._chance.between(10.0, 400.0)
         if now_s < self._mute_until_s:
             return
         if hits(news.lost):
-            self._count("stream.lost")
+            self._count(Kind.NEWS_LOST)
             return
         if hits(news.doubled):
-            self._count("stream.doubled")
+            self._count(Kind.NEWS_DOUBLED)
             broadcast([event])
         if hits(news.delayed):
-            self._count("stream.delayed")
+            self._count(Kind.NEWS_DELAYED)
             self._loop.call_later(self._chance.between(*news.delay_s), broadcast, [event])
             return
         broadcast([event])
