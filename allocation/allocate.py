@@ -143,7 +143,7 @@ class Allocator:
             band=band,
             works=works,
             acts=acts,
-            outcomes=_quiet_outcomes(wishes, np.logical_or(books.own, total)),
+            outcomes=quiet_outcomes(wishes, np.logical_or(books.own, total)),
             reasons={},
         )
 
@@ -289,7 +289,7 @@ def allocate(inputs: AllocationInputs, rules: AllocationRules) -> Allocation:
     return Allocator(inputs.universe, rules).allocate(inputs)
 
 
-def _quiet_outcomes(wishes: Wishes, occupied: Flags) -> Codes:
+def quiet_outcomes(wishes: Wishes, occupied: Flags) -> Codes:
     """Return the outcomes `[n]` without an order; `occupied`: something is held or wanted."""
     if wishes.all_decided:
         return _QUIET[2:].take(occupied)

@@ -110,7 +110,7 @@ class TargetSetter:
         self._books_of: tuple[AllocationInputs, Books] | None = None
         self._sized: tuple[Floats, Floats] | None = None
         self._clustered: tuple[Ints | Callable[[], Ints], Groups | None] | None = None
-        self._cluster_cap = rules.cluster_names_max * rules.target_position * _A_HAIR_LESS
+        self._cluster_cap = rules.cluster_names_max * rules.target_position * A_HAIR_LESS
         self._voting: tuple[Mapping[StrategyName, float], _Voters] | None = None
 
     def reachable_gross(self) -> float:
@@ -149,7 +149,12 @@ class TargetSetter:
         rules = self._rules
         names, weights, votes = self._voters(inputs.weights)
         books = self._books(inputs, names)
-        strengths = _stacked(names, inputs.strengths, self._silence)
+        held, silence = books.held, self._silence
+        if inputs.mids_usd.ndim > 1:
+            # Many slots in a row under the same books: one more axis, between books and names.
+            held, weights, votes = held[:, None], weights[:, None], votes[:, None]
+            silence = np.broadcast_to(silence, inputs.mids_usd.shape)
+        strengths = _stacked(names, inputs.strengths, silence)
         opined = strengths == strengths  # NaN differs from itself
         silent = kept = moves = None
         decided, all_decided = priced, True
@@ -161,11 +166,11 @@ class TargetSetter:
             decided = np.logical_or.reduce(opined, 0)
             all_decided = np.count_nonzero(decided) == decided.size
             moves, votes = opined, weights * opined
-        stances = self._stances(strengths, books.held, enter=rules.enter, exit_=rules.exit)
+        stances = self._stances(strengths, held, enter=rules.enter, exit_=rules.exit)
         contributions = self._combine(stances, votes)
         if np.count_nonzero(inputs.bars_held < rules.hold_bars_min):
             staying = opined & held_by_minimum(
-                contributions, books.held, inputs.bars_held, bars_min=rules.hold_bars_min
+                contributions, held, inputs.bars_held, bars_min=rules.hold_bars_min
             )
             kept = np.logical_or.reduce(staying, 0)
             contributions = np.where(staying, 0.0, contributions)
@@ -286,7 +291,7 @@ class TargetSetter:
         return groups if groups.names else None
 
 
-_A_HAIR_LESS = 1.0 - 1e-9
+A_HAIR_LESS = 1.0 - 1e-9
 """So that sums taken in another order cannot differ on which side of a cap they lie."""
 _Voters = tuple[tuple[StrategyName, ...], Floats, Floats]
 _BLOCKED = "entry is blocked: cooldown or quarantine"
@@ -302,7 +307,7 @@ def _stacked(
 ) -> Floats:
     """Return the named rows as one matrix `[s, n]`, `missing` for those that are not there."""
     if not names:
-        return np.empty((0, missing.shape[0]))
+        return np.empty((0, *missing.shape))
     return np.array([rows.get(name, missing) for name in names], dtype=np.float64)
 
 

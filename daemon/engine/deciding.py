@@ -34,6 +34,7 @@ from domain.orders import (
     Verdict,
 )
 from domain.portfolio import Portfolio, Position
+from domain.signals import StrategyName
 from domain.snapshot import Decision
 from execution import pricing
 from execution.order_states import request_cancel
@@ -147,6 +148,36 @@ class Deciding:
             turnover_left_usd=max(
                 0.0, turnover_max_usd - float(memory.turnover_on(core.now.date()))
             ),
+        )
+
+    def inputs_ahead(
+        self, mids_usd: Floats, strengths: Mapping[StrategyName, Floats]
+    ) -> AllocationInputs:
+        """Return what allocation would be given at the slots to come, rows `[t, n]`, if nothing
+        were traded meanwhile; for a history, and while no order works and nothing is blocked.
+
+        Equity is not known here; strategies that are not among the strengths keep their opinions.
+        """
+        held = self._holdings_now()
+        statistics = self._core.panels.statistics()
+        kept = {
+            n: np.broadcast_to(s, mids_usd.shape) for n, s in self._opinions.strengths().items()
+        }
+        closed = np.arange(1, mids_usd.shape[0] + 1)[:, None]
+        return AllocationInputs(
+            universe=self._core.universe,
+            equity_usd=np.nan,
+            mids_usd=mids_usd,
+            strengths={**kept, **strengths},
+            weights=self._weights,
+            book_shares=held.books,
+            account_shares=held.account,
+            working_shares=self._nothing,
+            volatility=statistics.volatility,
+            cluster_of=statistics.find_clusters,
+            bars_held=held.bars_held + closed,
+            blocked=self._nowhere,
+            turnover_left_usd=np.nan,
         )
 
     def _holdings_now(self) -> _Holdings:

@@ -20,6 +20,7 @@ from daemon.engine.ordering import Ordering
 from daemon.engine.panels import Panels
 from daemon.engine.reconciling import Reconciling
 from daemon.engine.rules import EngineRules
+from daemon.engine.skipping import Skipping
 from daemon.memory import Memory
 from domain.calendar import Calendar, Session, Timeframe
 from domain.events import (
@@ -98,6 +99,7 @@ class Engine:
         self._deciding = Deciding(
             self._core, self._opinions, allocator, hold_bars_min=hold_bars_min
         )
+        self._allocation = parts.allocation
         self._ordering = Ordering(self._core)
         self._guarding = Guarding(self._core)
         self._operating = Operating(self._core, self._opinions, self._guarding)
@@ -124,6 +126,10 @@ class Engine:
     ) -> None:
         """Load bars from before the start."""
         self._core.panels.warm(timeframe, history, slots)
+
+    def skipping(self) -> Skipping:
+        """Return what passes over quiet slots; for a history, that knows what comes."""
+        return Skipping(self._core, self._deciding, self._guarding, self._allocation)
 
     def snapshot(self, saved_at: datetime) -> Snapshot:
         """Return everything that must survive; the writer puts the journal's number in."""

@@ -67,6 +67,11 @@ class Guarding:
             return [*commands, *self.leave_all("flat at the close")]
         return [*commands, *self._leave()]
 
+    @property
+    def is_watching(self) -> bool:
+        """Whether a stop or target was touched and the next look decides."""
+        return bool(self._watch.breaches)
+
     def _losses(self) -> list[Command]:
         core = self._core
         bases = core.loss_bases()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from daemon.engine.commands import Ask
+from daemon.engine.opinions import fault_of
 from daemon.engine.rules import EngineRules, StrategyEntry
 from daemon.registry import Raised, attempt
 from domain.instruments import Symbol
@@ -39,6 +40,8 @@ class _Stack:
     instants: int
     first: int = 0
     answers: list[Signals] | None = None
+    strengths: Floats | None = None
+    """All of the block `[t, n]`, None when the engine would object to one of them."""
 
 
 class Answers:
@@ -69,21 +72,39 @@ class Answers:
         before any is used, and at a difference the strategy is asked about one instant at a time.
         """
         stack = self._stacks.get(ask.strategy)
+        if stack is not None:
+            row = stack.frame.row_of[ask.slot_at]
+            answers = self._block(ask.strategy, stack, row)
+            if answers is not None:
+                return answers[row - stack.first]
         strategy = self._entries[ask.strategy].strategy
-        if stack is None:
-            return attempt(lambda: strategy.decide(ask.market))
-        row = stack.frame.row_of[ask.slot_at]
+        return attempt(lambda: strategy.decide(ask.market))
+
+    def strengths_ahead(self, name: StrategyName, row: int, count: int) -> Floats | None:
+        """Return what a strategy will say at rows of its frame, up to `count` of them `[t, n]`:
+        as many as its block holds. None when that is not known before it is asked."""
+        stack = self._stacks.get(name)
+        if stack is None or self._block(name, stack, row) is None or stack.strengths is None:
+            return None
+        return stack.strengths[row - stack.first : row - stack.first + count]
+
+    def _block(self, name: StrategyName, stack: _Stack, row: int) -> list[Signals] | None:
+        """Return the block that holds a row, evaluated if need be; None when the strategy has to
+        be asked singly, from then on."""
         if stack.answers is not None and stack.first <= row < stack.first + len(stack.answers):
-            return stack.answers[row - stack.first]
+            return stack.answers
         is_first = stack.answers is None
         answers = _evaluate(stack, row)
         checked = _checked_rows(len(answers), is_first=is_first) if answers else []
         if answers is None or not all(_agrees(stack, row + k, answers[k]) for k in checked):
-            del self._stacks[ask.strategy]
-            self.asked_singly[ask.strategy] = f"{ask.slot_at:%Y-%m-%d %H:%M} UTC"
-            return attempt(lambda: strategy.decide(ask.market))
+            del self._stacks[name]
+            self.asked_singly[name] = f"{stack.frame.slots[row]:%Y-%m-%d %H:%M} UTC"
+            return None
         stack.first, stack.answers = row, answers
-        return answers[0]
+        width = len(stack.symbols) // stack.instants
+        sound = all(not fault_of(a, (width,), stack.symbols) for a in answers)
+        stack.strengths = np.array([a.strength for a in answers]) if sound else None
+        return answers
 
 
 def strengths_of(

@@ -18,6 +18,8 @@ from state import ledger
 
 AMOUNTS_KEPT_MAX = 100_000
 """Amounts of money kept ready made."""
+EXACT_MAX = 2**52
+"""Ten-thousandths of a dollar up to which float64 tells every one: 450 billion dollars."""
 ELEMENTS_AT_ONCE = 1 << 15
 """Rows x symbols whose quotes are made in one pass."""
 
@@ -59,6 +61,18 @@ class QuoteRows:
             index = 0
         cents = self._cents[index] if self._complete[index] else None
         return BarQuotes(self._bid[index], self._ask[index], quoted_at, cents)
+
+    def ahead(self, row: int, count: int) -> tuple[Floats, Floats, Integers]:
+        """Return bids, asks and mids in cents of up to `count` rows `[t, n]`: as many as were made
+        at a time, and none from the first on that misses a quote."""
+        index = row - self._first
+        if not 0 <= index < len(self._complete) or self._measured_at != self._spread.measured_at:
+            self._make(row)
+            index = 0
+        stop = min(index + count, len(self._complete))
+        if False in self._complete[index:stop]:
+            stop = self._complete.index(False, index)
+        return self._bid[index:stop], self._ask[index:stop], self._cents[index:stop]
 
     def _make(self, first: int) -> None:
         prices = self._price_usd[first : first + self._rows_at_once]
@@ -221,15 +235,29 @@ class BarBoard(Board):
 
     def equity_usd(self, portfolio: Portfolio, marks: Mapping[Symbol, Decimal]) -> Decimal:
         """Return cash plus positions at their marks, in whole cents where all shares are whole."""
-        if portfolio.positions is not self._positions:
-            self._shares = self._whole_shares(portfolio.positions)
-            self._positions = portfolio.positions
+        self._look_at(portfolio)
         cents = self._in_cents()
         if self._shares is None or np.count_nonzero(cents[self._shares != 0] == 0):
             return ledger.equity_usd(portfolio, marks)
         if not portfolio.positions:
             return portfolio.cash_usd + ZERO
         return portfolio.cash_usd + Decimal(int(self._shares @ cents)).scaleb(-2)
+
+    def equity_ahead(self, portfolio: Portfolio, cents: Integers) -> Integers | None:
+        """Return what the account is worth at mids to come `[t]`, in ten-thousandths of a dollar;
+        None where it is no whole number of them."""
+        self._look_at(portfolio)
+        cash = portfolio.cash_usd.scaleb(4)
+        whole = int(cash)
+        if self._shares is None or whole != cash or abs(whole) > EXACT_MAX:
+            return None
+        found: Integers = whole + 100 * (cents @ self._shares)
+        return found if np.count_nonzero(np.abs(found) > EXACT_MAX) == 0 else None
+
+    def _look_at(self, portfolio: Portfolio) -> None:
+        if portfolio.positions is not self._positions:
+            self._shares = self._whole_shares(portfolio.positions)
+            self._positions = portfolio.positions
 
     def _whole_shares(self, positions: Mapping[Symbol, Position]) -> Integers | None:
         """Return the shares held `[n]`, None when some are broken or of no column. What has not

@@ -29,6 +29,7 @@ from research.backtest.board import BarBoard, BarMarks, BarQuotes, QuoteRows
 from research.backtest.costs import Costs, FillAt, Spread
 from research.backtest.history import History
 from research.backtest.outside import Outside, opening_account
+from research.backtest.passing import Passing, Prices
 from research.backtest.record import BacktestResult, DayMark
 from research.backtest.running import Runner
 from research.backtest.stored import StoredHistory
@@ -59,6 +60,8 @@ class Plan:
     resumes_after: int | None = None
     stacks: bool = True
     """False asks strategies one instant at a time; for comparing."""
+    skips: bool = True
+    """False visits every slot, also those at which nothing can happen; for comparing."""
 
 
 class Player:
@@ -108,6 +111,18 @@ class Player:
             base=history.base,
         )
         self.recording, self._post = self._runner.recording, self._runner.post
+        self._passing = Passing(
+            self.engine,
+            panels,
+            self._answers,
+            Prices(
+                base=self._base,
+                board=self._board,
+                at_close=self._at_close,
+                triggers=self._triggers,
+            ),
+            self._runner.recording,
+        )
         self._row = 0
         self._touched: tuple[int, BarTouch] | None = None
         self._last_usd = np.full(len(history.symbols), np.nan)
@@ -153,9 +168,9 @@ class Player:
         before = len(self.recording.fills), len(self.recording.orders)
         self._outside.before_open(session, self._runner.shares, self._last_usd, self._post)
         self._post(SessionOpened(at=session.opens_at, session=session))
-        rows = range(self._base.first[index], self._base.first[index + 1])
+        row, last = self._base.first[index], self._base.first[index + 1] - 1
         opened_at = session.opens_at
-        for row in rows:
+        while row <= last:
             self._row = row
             closes_at = self._base.slots[row]
             self.venue.begin_bar()
@@ -163,10 +178,23 @@ class Player:
                 self._opening(row, session)
             elif self._plan.costs.fill_at is FillAt.OPEN:
                 self._meet(opened_at + BAR_START)
+            passed = self._passed(row, last)
+            if passed:
+                row, opened_at = row + passed, self._base.slots[row + passed - 1]
+                continue
             self._trade_through(row, opened_at, closes_at)
-            self._closing(row, session, is_last=row == rows[-1])
-            opened_at = closes_at
+            self._closing(row, session, is_last=row == last)
+            row, opened_at = row + 1, closes_at
         self._mark_day(session, before)
+
+    def _passed(self, row: int, last: int) -> int:
+        """Pass over quiet rows, this one and what follows; return how many. A session's last row is
+        always visited, and so is every day."""
+        if not self._plan.skips or self._runner.is_waiting or self.venue.working:
+            return 0
+        passed = self._passing.pass_over(row, last)
+        self._next_row[self._base.timeframe] += passed
+        return passed
 
     def _opening(self, row: int, session: Session) -> None:
         """Daily bars: decide what waited for the open, on quotes around the opening price."""

@@ -127,6 +127,11 @@ class Runner:
             return
         self.post(OpinionGiven(at=at, strategy=ask.strategy, slot_at=ask.slot_at, signals=answer))
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a decision waits for its time."""
+        return bool(self._due)
+
     def decide_due(self, at: datetime) -> None:
         """Have the decisions made whose time has come."""
         if not self._due:

@@ -340,6 +340,10 @@ class StoredPanels(Panels):
         if Timeframe.DAY in closed.rows:
             self._statistics = None
 
+    def skip(self, timeframe: Timeframe, count: int) -> None:
+        """Move on by several slots of an intraday timeframe."""
+        self._over[timeframe].row += count
+
     def statistics(self) -> DailyStatistics:
         """Return the daily statistics after the latest daily bar."""
         if self._statistics is None:

@@ -66,6 +66,21 @@ class Triggers:
         near = (bid <= self._below * _NEAR_ABOVE) | (ask >= self._above * _NEAR_BELOW)
         return not np.count_nonzero(near)
 
+    def untouched(
+        self, portfolio: Portfolio, quotes: tuple[Floats, Floats], bars: tuple[Floats, Floats]
+    ) -> int:
+        """Return how many rows, from the first on, leave every stop and target alone: neither
+        crossed by a bar nor near its quotes. `quotes` are bids and asks, `bars` lows and highs,
+        all `[t, n]`."""
+        if self.is_idle:
+            return len(quotes[0])
+        if portfolio is not self._portfolio:
+            self._remake(portfolio)
+        least, most = np.minimum(quotes[0], bars[0]), np.maximum(quotes[1], bars[1])
+        near = (least <= self._below * _NEAR_ABOVE) | (most >= self._above * _NEAR_BELOW)
+        touched = np.logical_or.reduce(near, -1)
+        return len(touched) if not touched.any() else int(np.argmax(touched))
+
     def _remake(self, portfolio: Portfolio) -> None:
         """Take in what changed since the portfolio seen last: positions unchanged are the same."""
         held = {
