@@ -90,6 +90,33 @@ def test_a_killed_exchange_comes_back_as_it_was(tmp_path: Path) -> None:
         assert new["id"] not in {o["id"] for o in before["orders?status=all"]}
 
 
+def test_a_killed_exchange_remembers_splits_halts_and_what_it_owes(tmp_path: Path) -> None:
+    """GLD of seed 1 splits 20 for 1 on 2026-02-12."""
+    options = ("--state-dir", str(tmp_path), "--corporate-actions", "on", "--start", "2026-02-11")
+    with running(*options) as (process, url):
+        call(f"{url}/_exchange/advance", "POST", {"to": "2026-02-11T15:00:00Z"})
+        call(f"{url}/v2/orders", "POST", order("GLD", "3"))
+        call(f"{url}/v2/orders", "POST", order("GLD", "1", limit_price="20"))
+        call(f"{url}/_exchange/advance", "POST", {"to": "2026-02-11T20:00:00Z"})
+        call(f"{url}/_exchange/halt", "POST", {"symbol": "KO"})
+        call(f"{url}/_exchange/advance", "POST", {"to": "2026-02-12T14:31:00Z"})
+        before = everything(url)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait(30)
+    assert {p["symbol"]: p["qty"] for p in before["positions"]} == {"GLD": "60"}
+    kinds = [row["activity_type"] for row in before["account/activities"]]
+    assert kinds == ["SPLIT", "SPLIT", "FILL"]
+    restated = {o["qty"]: o["limit_price"] for o in before["orders?status=all"]}
+    assert restated["20"] == "1"
+    with running(*options) as (_, url):
+        assert everything(url) == before
+        clock = call(f"{url}/_exchange/clock")
+        assert clock["corporate_actions"] is True
+        call(f"{url}/v2/orders", "POST", order("KO", "1"))
+        call(f"{url}/_exchange/advance", "POST", {"to": "2026-02-12T14:40:00Z"})
+        assert {p["symbol"] for p in call(f"{url}/v2/positions")} == {"GLD"}
+
+
 def test_a_torn_last_record_is_cut_off(tmp_path: Path) -> None:
     with running("--state-dir", str(tmp_path)) as (process, url):
         call(f"{url}/v2/orders", "POST", order("XOM", "5", limit_price="20"))

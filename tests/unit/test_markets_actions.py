@@ -9,10 +9,14 @@ import pytest
 
 from domain.errors import ConfigurationFault
 from domain.instruments import Universe
-from exchange.assets import shipped_instruments
+from domain.orders import Side
+from exchange.assets import list_assets, shipped_instruments
 from exchange.corporate_actions import ActionKind, Adjustment, bar_factors
+from exchange.instants import wall_ns
 from exchange.markets.files import FileMarket
 from exchange.markets.synthetic import FIRST_DAY, LAST_DAY, START_DAY, SyntheticMarket
+from exchange.orders import OrderRequest, OrderType, TimeInForce
+from exchange.venue import Venue, VenueConfig
 
 KNOWN = Universe(tuple(shipped_instruments().values()))
 BARS = """symbol,date,open,high,low,close,volume
@@ -186,3 +190,34 @@ def test_an_ex_date_without_a_session_is_refused(tmp_path: Path) -> None:
 def test_missing_columns_of_actions_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationFault, match="column ex_date is missing"):
         files(tmp_path, "symbol,type,ratio\nKO,split,2\n")
+
+
+def test_holding_through_a_synthetic_split_changes_no_equity_and_runs_alike() -> None:
+    """GLD of seed 1 splits 20 for 1 on 2026-02-12."""
+    few = Universe(tuple(i for i in KNOWN.instruments if str(i.symbol) in ("GLD", "KO")))
+    market = SyntheticMarket(seed=1, universe=few, with_actions=True)
+    split = next(a for a in market.actions.of("GLD") if a.ex_date > START_DAY)
+    begins_ns = wall_ns(split.ex_date, 4)
+    runs = []
+    for _ in range(2):
+        config = VenueConfig(
+            seed=1, cash_usd=Decimal(100_000), start_ns=begins_ns - 20 * 3600 * 10**9
+        )
+        venue = Venue(market, list_assets(market, shipped_instruments()), config)
+        events = venue.advance(begins_ns - 16 * 3600 * 10**9)
+        venue.submit(
+            OrderRequest(
+                symbol="GLD",
+                side=Side.BUY,
+                type=OrderType.MARKET,
+                time_in_force=TimeInForce.DAY,
+                qty=Decimal(10),
+            )
+        )
+        events += venue.advance(begins_ns - 1)
+        before = venue.totals().equity
+        events += venue.advance(begins_ns)
+        assert venue.account.qty("GLD") == 10 * split.ratio
+        assert abs(venue.totals().equity - before) <= Decimal("0.02")
+        runs.append(events + venue.advance(begins_ns + 12 * 3600 * 10**9))
+    assert runs[0] == runs[1]
