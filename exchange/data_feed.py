@@ -17,6 +17,7 @@ from exchange.instants import MINUTE_NS, SECOND_NS, new_york_day
 from exchange.knobs import Knobs
 from exchange.luld import Band, bands
 from exchange.market_data import TAPE_CODE, MarketData, Point, quote_fields, trade_fields
+from exchange.misprints import Misprints
 from exchange.tape_view import TapeView
 from exchange.tape_views import TapeViews
 
@@ -31,6 +32,8 @@ class Channel(StrEnum):
     DAILY_BARS = "d"
     STATUSES = "s"
     LULDS = "l"
+    CORRECTIONS = "c"
+    CANCELS = "x"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +65,7 @@ class DataFeed:
         self._data = data
         self._knobs = knobs
         self._seed = seed
+        self._misprints = Misprints(knobs=knobs, seed=seed)
         self._bands: dict[str, dict[int, Band]] = {}
         self._banded: TapeView | None = None
 
@@ -108,14 +112,29 @@ class DataFeed:
             row = self._views.column_of.get(symbol)
             if row is None:
                 continue
-            is_traded = view.shares[row, tick] > 0
-            if is_traded and symbol in wanted.any_of(Channel.TRADES):
-                fields = trade_fields(view, row, tick)
-                yield Message(channel=Channel.TRADES, symbol=symbol, at_ns=at_ns, fields=fields)
+            if symbol in wanted.any_of(Channel.TRADES):
+                for channel, fields in self._trades(view, (symbol, row, tick)):
+                    yield Message(channel=channel, symbol=symbol, at_ns=at_ns, fields=fields)
             is_quoted = math.isfinite(view.bid[row, tick]) and not view.is_halted(row, tick)
             if is_quoted and symbol in wanted.any_of(Channel.QUOTES):
                 fields = quote_fields(view, row, tick)
                 yield Message(channel=Channel.QUOTES, symbol=symbol, at_ns=at_ns, fields=fields)
+
+    def _trades(
+        self, view: TapeView, where: tuple[str, int, int]
+    ) -> Iterator[tuple[Channel, Point]]:
+        _, row, tick = where
+        is_traded = view.shares[row, tick] > 0
+        if self._misprints.are_none:
+            if is_traded:
+                yield Channel.TRADES, trade_fields(view, row, tick)
+            return
+        for fields in self._misprints.corrections(view, where):
+            yield Channel.CORRECTIONS, fields
+        for fields in self._misprints.cancels(view, where):
+            yield Channel.CANCELS, fields
+        for fields in self._misprints.told(view, where) if is_traded else ():
+            yield Channel.TRADES, fields
 
     def _bars(self, view: TapeView, ended_ns: int, wanted: Wanted) -> Iterator[Message]:
         day = view.session.day

@@ -98,11 +98,13 @@ class DataSocket:
 
     def listens(self, message: Message) -> bool:
         """Whether a message is for this client."""
-        names = self.wanted[_NAME_OF[message.channel]]
+        names = self.wanted[_HEARD_AS[message.channel]]
         return message.symbol in names or "*" in names
 
 
 _NAME_OF = {channel: name for name, channel in FIELDS.items()}
+# Corrections and cancels go to whoever hears the trades.
+_HEARD_AS = {**_NAME_OF, Channel.CORRECTIONS: "trades", Channel.CANCELS: "trades"}
 
 
 def encode(messages: list[Json], *, packs: bool) -> bytes:

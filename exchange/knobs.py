@@ -79,6 +79,10 @@ class Knobs:
     late_bar_share: float = 0.0
     """Share of minute bars whose last trades are told late: the stream's bar comes without them,
     its `updatedBars` half a minute later with them."""
+    corrected_trade_share: float = 0.0
+    """Share of trades the stream tells at a wrong price, and corrects at the next tick…"""
+    cancelled_trade_share: float = 0.0
+    """…and share of those after which it tells one that never was, and cancels it."""
     accepts_orders_when_halted: bool = True
     """Orders in a halted symbol rest until it trades again; otherwise they are refused."""
     replace_chain_s: float = 3.0

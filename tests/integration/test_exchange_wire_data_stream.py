@@ -28,6 +28,8 @@ from tests.support.exchanges import (
 
 Client = TestClient[Any, Any]
 Socket = ClientWebSocketResponse
+CORRECTION_KEYS = ("T", "S", "x", "oi", "op", "os", "oc", "ci", "cp", "cs", "cc", "z", "t")
+CANCEL_KEYS = ("T", "S", "i", "x", "p", "s", "a", "z", "t")
 AUTH = {"action": "auth", "key": "k", "secret": "s"}
 
 
@@ -332,6 +334,26 @@ async def test_a_bar_with_late_trades_is_told_twice() -> None:
         assert (first["T"], first["c"], first["v"]) == ("b", 100.0, 1000)
         assert (second["T"], second["c"], second["v"]) == ("u", 100.1, 2000)
         assert first["t"] == second["t"] == "2026-01-05T14:30:00Z"
+
+
+@pytest.mark.wire("message.correction")
+async def test_wrong_prints_are_corrected_and_those_that_never_were_cancelled() -> None:
+    knobs = replace(EXACT, corrected_trade_share=1.0, cancelled_trade_share=1.0)
+    exchange = make_exchange(make_venue(at_ns=tick_ns(0), knobs=knobs))
+    async with connected(exchange) as client, client.ws_connect("/v2/iex") as socket:
+        await authenticated(socket)
+        await socket.send_json({"action": "subscribe", "trades": ["AAA"]})
+        await told(socket)
+        await advance(client, "2026-01-05T14:31:30Z")
+        first, second = await told(socket), await told(socket)
+    assert [m["T"] for m in second] == ["c", "x", "t", "t"]
+    wrong, never = first[-2:]
+    correction, cancel = second[:2]
+    assert (correction["oi"], correction["op"]) == (wrong["i"], wrong["p"])
+    assert (correction["cp"], wrong["p"]) == (100.0, 101.0)
+    assert correction.keys() == dict.fromkeys(CORRECTION_KEYS).keys()
+    assert (cancel["i"], cancel["p"], cancel["a"]) == (never["i"], never["p"], "C")
+    assert cancel.keys() == dict.fromkeys(CANCEL_KEYS).keys()
 
 
 @pytest.mark.wire("code.404")
