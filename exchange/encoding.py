@@ -322,6 +322,8 @@ STREAMED = frozenset(
         EventKind.REJECTED,
         EventKind.REPLACED,
         EventKind.RESTATED,
+        EventKind.CANCEL_REJECTED,
+        EventKind.REPLACE_REJECTED,
     }
 )
 

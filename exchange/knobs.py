@@ -87,6 +87,8 @@ class Knobs:
     """Orders in a halted symbol rest until it trades again; otherwise they are refused."""
     replace_chain_s: float = 3.0
     """How long after a replacement the new order cannot be replaced itself."""
+    tells_refused_changes: bool = False
+    """The stream, too, says that a cancel or replacement of a known order was refused."""
     recancel_accepted: bool = False
     quiet_leg_cancel: bool = True
 

@@ -27,6 +27,8 @@ class EventKind(StrEnum):
     REPLACED = "replaced"
     RESTATED = "restated"
     """A split or dividend changed an order's quantity or prices."""
+    CANCEL_REJECTED = "order_cancel_rejected"
+    REPLACE_REJECTED = "order_replace_rejected"
     QUIET = "quiet"
     """An order changed without a word on the stream."""
     DAY_CLOSED = "day_closed"

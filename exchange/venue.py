@@ -40,7 +40,7 @@ from exchange.orders import (
     VenueOrder,
 )
 from exchange.prices import Prices
-from exchange.records import VenueEvent, VenueState
+from exchange.records import EventKind, VenueEvent, VenueState
 from exchange.register import Register
 from exchange.replacing import Replacement, judge_chain, replacement_request
 from exchange.tape_views import TapeViews
@@ -244,6 +244,7 @@ class Venue:
         if order.status.is_terminal:
             if order.status is Status.CANCELED and self.config.knobs.recancel_accepted:
                 return order
+            self._tell_refused(EventKind.CANCEL_REJECTED, order)
             raise errors.not_cancelable(order.status.value)
         return self._trading.finish(order, Status.CANCELED)
 
@@ -255,9 +256,20 @@ class Venue:
                 outcomes.append(Outcome(subject=seen.id, order=self.cancel(seen.id)))
         return outcomes
 
+    def _tell_refused(self, kind: EventKind, order: VenueOrder) -> None:
+        if self.config.knobs.tells_refused_changes:
+            self._register.record(kind, order)
+
     def replace(self, order_id: str, change: Replacement) -> VenueOrder:
         """Put a changed order in an open one's place. Raises Refusal."""
         old = self.order(order_id)
+        try:
+            return self._replace(old, change)
+        except errors.Refusal:
+            self._tell_refused(EventKind.REPLACE_REJECTED, old)
+            raise
+
+    def _replace(self, old: VenueOrder, change: Replacement) -> VenueOrder:
         if (
             change.client_order_id is not None
             and self.book.by_client(change.client_order_id) is not None

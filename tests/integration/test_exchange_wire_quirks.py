@@ -280,3 +280,24 @@ async def test_an_account_that_may_only_liquidate_opens_nothing() -> None:
             "code": 40310000,
             "message": "account is restricted to liquidation only",
         }
+
+
+@pytest.mark.wire("update.rejected-change")
+async def test_a_refused_cancel_and_replacement_are_told_on_the_stream_where_that_is_wished() -> (
+    None
+):
+    venue = make_venue(at_ns=tick_ns(0), knobs=replace(EXACT, tells_refused_changes=True))
+    async with connected(make_exchange(venue)) as client, client.ws_connect("/stream") as socket:
+        await socket.send_json({"action": "auth", "key": "k", "secret": "s"})
+        await socket.receive(timeout=5)
+        async with client.post("/v2/orders", json={**LIMIT, "limit_price": "101"}) as response:
+            path = f"/v2/orders/{(await response.json())['id']}"
+        await socket.send_json({"action": "listen", "data": {"streams": ["trade_updates"]}})
+        await socket.receive(timeout=5)
+        for method, body in (("DELETE", None), ("PATCH", {"qty": "7"})):
+            async with client.request(method, path, json=body) as response:
+                assert response.status == 422
+        await client.post("/_exchange/advance", json={"to": "2026-01-05T14:31:00Z"})
+        told = [json.loads(await socket.receive_bytes(timeout=5))["data"] for _ in range(2)]
+    assert [t["event"] for t in told] == ["order_cancel_rejected", "order_replace_rejected"]
+    assert {t["order"]["status"] for t in told} == {"filled"}
