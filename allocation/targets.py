@@ -153,7 +153,7 @@ class TargetSetter:
         if inputs.mids_usd.ndim > 1:
             # Many slots in a row under the same books: one more axis, between books and names.
             held, weights, votes = held[:, None], weights[:, None], votes[:, None]
-            silence = np.broadcast_to(silence, inputs.mids_usd.shape)
+            silence = np.full(inputs.mids_usd.shape, np.nan)
         strengths = _stacked(names, inputs.strengths, silence)
         opined = strengths == strengths  # NaN differs from itself
         silent = kept = moves = None

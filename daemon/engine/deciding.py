@@ -160,8 +160,11 @@ class Deciding:
         """
         held = self._holdings_now()
         statistics = self._core.panels.statistics()
+        shape = mids_usd.shape
         kept = {
-            n: np.broadcast_to(s, mids_usd.shape) for n, s in self._opinions.strengths().items()
+            name: np.broadcast_to(said, shape)
+            for name, said in self._opinions.strengths().items()
+            if name not in strengths
         }
         closed = np.arange(1, mids_usd.shape[0] + 1)[:, None]
         return AllocationInputs(

@@ -101,10 +101,20 @@ class Answers:
             self.asked_singly[name] = f"{stack.frame.slots[row]:%Y-%m-%d %H:%M} UTC"
             return None
         stack.first, stack.answers = row, answers
-        width = len(stack.symbols) // stack.instants
-        sound = all(not fault_of(a, (width,), stack.symbols) for a in answers)
-        stack.strengths = np.array([a.strength for a in answers]) if sound else None
+        stack.strengths = self._sound_strengths(stack, answers)
         return answers
+
+    def _sound_strengths(self, stack: _Stack, answers: list[Signals]) -> Floats | None:
+        """Return all strengths of a block `[t, n]`, None when the engine would object to any."""
+        width = len(stack.symbols) // stack.instants
+        whole = Signals(
+            strength=np.array([a.strength for a in answers]),
+            evidence={
+                key: np.array([a.evidence[key] for a in answers]) for key in answers[0].evidence
+            },
+        )
+        fault = fault_of(whole, (len(answers), width), stack.symbols)
+        return None if fault else whole.strength
 
 
 def strengths_of(

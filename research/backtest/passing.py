@@ -52,6 +52,8 @@ class Passing:
         self._prices, self._recording = prices, recording
         self._skipping = engine.skipping()
         self._reach = SLOTS_AHEAD_MIN
+        self._busy_row = -1
+        """A row known to be busy: the last look ended there."""
         rules = engine.core.rules
         asked = {n: e for n, e in rules.strategies.items() if not e.abstains}
         self._names = [n for n, e in asked.items() if e.strategy.timeframe is rules.base_timeframe]
@@ -61,15 +63,19 @@ class Passing:
 
     def pass_over(self, row: int, last: int) -> int:
         """Return how many rows were passed over from `row` on, before `last` at most."""
-        if self._never or row >= last or not self._skipping.may_skip():
+        if self._never or row >= last or row == self._busy_row or not self._skipping.may_skip():
             return 0
         ahead, highest = self._ahead(row, min(last - row, self._reach))
         if ahead is None or not len(ahead.slots):
             return 0
         outcomes = self._skipping.look(ahead)
         count = len(outcomes)
-        if not count:
+        if count < len(ahead.slots):
+            self._busy_row = row + count
             self._reach = SLOTS_AHEAD_MIN
+        else:
+            self._reach = min(2 * self._reach, SLOTS_AHEAD_MAX)
+        if not count:
             return 0
         usd = Decimal(int(highest[:count].max())).scaleb(-4)
         self._skipping.skip(ahead, count, usd)
@@ -80,11 +86,6 @@ class Passing:
         ]
         self._prices.board.update(self._prices.at_close.at(row + count - 1, ahead.slots[count - 1]))
         self._engine.core.refresh_marks()
-        self._reach = (
-            min(2 * self._reach, SLOTS_AHEAD_MAX)
-            if count == len(ahead.slots)
-            else (SLOTS_AHEAD_MIN)
-        )
         return count
 
     def _ahead(self, row: int, count: int) -> tuple[SlotsAhead | None, Integers]:

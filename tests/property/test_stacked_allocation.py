@@ -1,0 +1,153 @@
+"""Allocation looked at for many slots at once says what allocation says of each, to the bit."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from allocation.allocate import Allocator
+from allocation.plan import Allocation, AllocationInputs
+from allocation.rules import AllocationRules, Combination
+from allocation.stacked import QuietSlots, StackedAllocator
+from domain.instruments import GICS_SECTORS, Tier, Universe
+from domain.market import Floats
+from domain.values import replace as changed
+from tests.support.allocations import instrument, slot
+
+SLOTS, NAMES = 6, ("a", "b", "c")
+RUNS = settings(max_examples=60, deadline=None)
+WIDE = AllocationRules(
+    max_gross=10.0,
+    max_position=1.0,
+    sector_caps={},
+    etf_cap=10.0,
+    tier_budgets={},
+    cluster_names_max=1_000,
+    volatility_reference=0.2,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ahead:
+    """Slots to come under one book: `[t, n]`, `[t]`, and the inputs they have in common."""
+
+    common: AllocationInputs
+    mids_usd: Floats
+    equity_usd: Floats
+    strengths: dict[str, Floats]
+
+
+def _universe(count: int) -> Universe:
+    return Universe(
+        tuple(
+            instrument(f"S{k}", sector=GICS_SECTORS[k % 3], tier=tuple(Tier)[k % 3])
+            for k in range(count)
+        )
+    )
+
+
+def _ahead(seed: int, count: int, hold_bars: int) -> Ahead:
+    """Draw books near what the opinions of the first slot want, so that some slots are quiet."""
+    rng = np.random.default_rng(seed)
+    universe = _universe(count)
+    opinion = rng.choice([-0.4, 0.0, 0.3, 0.7, 1.0, np.nan], size=(len(NAMES), 1, count))
+    strengths = np.repeat(opinion, SLOTS, axis=1)
+    turns = rng.random(strengths.shape) < 0.02
+    strengths[turns] = rng.uniform(-1, 1, int(turns.sum()))
+    mids = 100.0 * np.exp(np.cumsum(0.01 * rng.standard_normal((SLOTS, count)), axis=0))
+    equity = 100_000.0 * np.exp(np.cumsum(0.002 * rng.standard_normal(SLOTS)))
+    first = slot(
+        universe,
+        strengths={name: strengths[k, 0].tolist() for k, name in enumerate(NAMES)},
+        books={name: [0.0] * count for name in (*NAMES, "external")},
+        mids_usd=mids[0],
+        bars_held=rng.integers(0, 9, count) if hold_bars else np.full(count, 999),
+    )
+    wanted = Allocator(universe, WIDE).allocate(first).book_targets
+    books = {name: np.round(shares) for name, shares in wanted.items()}
+    books["external"] = np.where(rng.random(count) < 0.2, 7.0, 0.0)
+    common = changed(
+        first, book_shares=books, account_shares=np.add.reduce(list(books.values()), 0)
+    )
+    return Ahead(
+        common=common,
+        mids_usd=mids,
+        equity_usd=equity,
+        strengths={name: strengths[k] for k, name in enumerate(NAMES)},
+    )
+
+
+def _stacked(ahead: Ahead, rules: AllocationRules) -> QuietSlots:
+    closed = np.arange(SLOTS)[:, None]
+    inputs = changed(
+        ahead.common,
+        mids_usd=ahead.mids_usd,
+        strengths=ahead.strengths,
+        bars_held=ahead.common.bars_held + closed,
+    )
+    return StackedAllocator(ahead.common.universe, rules).quiet_slots(inputs, ahead.equity_usd)
+
+
+def _single(ahead: Ahead, rules: AllocationRules) -> list[Allocation]:
+    allocator = Allocator(ahead.common.universe, rules)
+    return [
+        allocator.allocate(
+            changed(
+                ahead.common,
+                equity_usd=float(ahead.equity_usd[k]),
+                mids_usd=ahead.mids_usd[k],
+                strengths={name: rows[k] for name, rows in ahead.strengths.items()},
+                bars_held=ahead.common.bars_held + k,
+            )
+        )
+        for k in range(SLOTS)
+    ]
+
+
+@RUNS
+@given(
+    seed=st.integers(0, 100_000),
+    count=st.integers(1, 5),
+    method=st.sampled_from(list(Combination)),
+    hold=st.sampled_from([0, 4]),
+    shorts=st.booleans(),
+)
+def test_quiet_slots_are_those_at_which_nothing_is_planned(
+    seed: int, count: int, method: Combination, hold: int, shorts: bool
+) -> None:
+    rules = replace(WIDE, method=method, hold_bars_min=hold, allow_shorts=shorts)
+    ahead = _ahead(seed, count, hold)
+
+    quiet = _stacked(ahead, rules)
+
+    singles = _single(ahead, rules)
+    for k in range(quiet.count):
+        assert not singles[k].planned and not singles[k].crossings
+        np.testing.assert_array_equal(singles[k].outcomes, quiet.outcomes[k])
+    if quiet.count < SLOTS:
+        # Nothing is bound here, so what is left to the engine does act, if only on no whole share.
+        stopped = singles[quiet.count]
+        said = [words for reasons in stopped.reasons.values() for words in reasons]
+        assert stopped.planned or stopped.crossings or any("no share" in w for w in said)
+
+
+@RUNS
+@given(seed=st.integers(0, 100_000), count=st.integers(2, 5), cap=st.floats(0.005, 0.06))
+def test_no_slot_is_called_quiet_where_a_cap_binds(seed: int, count: int, cap: float) -> None:
+    rules = replace(
+        WIDE,
+        max_gross=cap,
+        max_position=max(cap, WIDE.target_position),
+        sector_caps=dict.fromkeys(GICS_SECTORS, 0.6 * cap),
+        cluster_names_max=1,
+    )
+    ahead = _ahead(seed, count, 0)
+    linked = changed(ahead.common, cluster_of=np.zeros(count, dtype=np.int64))
+    ahead = replace(ahead, common=linked)
+
+    quiet = _stacked(ahead, rules)
+
+    for single, outcomes in zip(_single(ahead, rules), quiet.outcomes, strict=False):
+        assert not single.planned and not single.crossings and not single.reasons
+        np.testing.assert_array_equal(single.outcomes, outcomes)
