@@ -73,10 +73,7 @@ async def assemble(
             clock=ground.clock,
             pacing=ground.pacing,
             post=runner.post,
-            book=BookView(
-                watched=engine.watched_symbols,
-                live=lambda: settling.live_orders(engine.memory),
-            ),
+            book=_book_view(engine),
             rules=rules,
         )
 
@@ -114,6 +111,14 @@ def _feed_rules(
         mark_max_age_s=settings.price_ttl_seconds,
         reconcile_s=reconcile_s,
         sessions_max=sessions_max,
+    )
+
+
+def _book_view(engine: Engine) -> BookView:
+    return BookView(
+        watched=engine.watched_symbols,
+        live=lambda: settling.live_orders(engine.memory),
+        is_booked=engine.memory.is_booked,
     )
 
 

@@ -121,6 +121,7 @@ class Assembly:
             held=lambda: tuple(engine.memory.portfolio.positions),
         )
         self.feeds.before_session = self._before_session
+        self.feeds.account.on_mute = self._stream_is_mute
         self.first_cycle = asyncio.Event()
         """Set once the universe's quotes have been polled and looked at."""
         self.bar_stream: BarStream | None = None
@@ -238,6 +239,7 @@ class Assembly:
         """Read the account again after a gap in the news."""
         if is_reconnect:
             _log.warning("stream_reconnected")
+            self.feeds.account.has_gap = True
             self.runner.reconcile_soon(self.feeds.reconcile)
 
     def lagged(self, lag_s: float) -> None:
@@ -253,6 +255,9 @@ class Assembly:
         """Bring the running totals of the fetcher and the budgets into the metrics."""
         self.metrics.progressed(self._real_time_s())
         self._meter.publish()
+
+    def _stream_is_mute(self) -> None:
+        self.runner.spawn(self.connection.broker.stream.give_up(), "stream-mute")
 
     async def _before_session(self, session: Session) -> None:
         """Know what companies do to shares, and what the account makes of it, before trading."""

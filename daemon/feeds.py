@@ -1,19 +1,19 @@
 """The loops that turn the world into events: sessions, slots, quotes, accounts, order news."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
 import structlog
 
+from daemon.comparing import Comparing
 from daemon.logs import Edge
 from daemon.pacing import Pacing
 from domain.calendar import Calendar, Session, Timeframe
-from domain.errors import VenueError, VenueUnavailable
+from domain.errors import VenueUnavailable
 from domain.events import (
-    AccountReported,
     BarsClosed,
     Event,
     OrderChanged,
@@ -21,21 +21,16 @@ from domain.events import (
     QuotesPolled,
     SessionClosed,
     SessionOpened,
-    StateDistrusted,
 )
 from domain.instruments import Symbol
 from domain.market import Bar, BarRow
-from domain.orders import Fill, OrderReport, OrderUpdate
+from domain.orders import Fill, OrderUpdate
 from domain.panel import bar_row, slot_of
 from domain.ports import Broker, Clock, PriceSource
 
 Post = Callable[[Event], None]
 LATE_SLOTS = 2
 """Slots before the present one that are fetched again, for late bars."""
-ABSENT_S = 60.0
-"""Loop time for which an acknowledged order must be unknown to the venue before we distrust it."""
-FILLS_OVERLAP = timedelta(minutes=2)
-"""Executions are asked for again from so long before the last one seen."""
 
 _log = structlog.get_logger(__name__)
 
@@ -86,6 +81,8 @@ class BookView:
     """Symbols whose quotes must be fresh: held ones and those on order."""
     live: Callable[[], Sequence[str]]
     """Orders that the venue has acknowledged and that have not ended."""
+    is_booked: Callable[[str], bool] = lambda fill_id: True
+    """Whether an execution is in the book."""
 
 
 class Feeds:
@@ -110,7 +107,9 @@ class Feeds:
         self._post = post
         self._rules = rules
         self._watched = book.watched
-        self._live = book.live
+        self.account = Comparing(
+            venue.broker, clock=clock, post=post, live=book.live, is_booked=book.is_booked
+        )
         self.marks = MarkCounts()
         self.before_session: Callable[[Session], Awaitable[None]] = _nothing
         """Awaited before a session is said to have opened."""
@@ -119,10 +118,6 @@ class Feeds:
         self._rows: dict[tuple[Timeframe, datetime], BarRow] = {}
         self._bars_edge = Edge(_log, what="bars")
         self._quotes_edge = Edge(_log, what="quotes")
-        self._account_edge = Edge(_log, what="account")
-        self._fills_since_at: datetime | None = None
-        self._absent_since_s: dict[str, float] = {}
-        self._comparing = asyncio.Lock()
         self.slots_missed = 0
 
     # --- sessions and slots ----------------------------------------------------------------------
@@ -174,6 +169,8 @@ class Feeds:
                 for timeframe in timeframes
             ]
         polled = quotes.result()
+        # Nothing new is ordered on a book that may have missed news.
+        await self.account.close_gap()
         if polled is not None:
             self._post(polled)
         rows: dict[Timeframe, BarRow] = {}
@@ -296,64 +293,12 @@ class Feeds:
                     await self.reconcile()
 
     async def reconcile(self) -> bool:
-        """Fetch what became of our orders, fills and the account, and post them; return whether
-        all came. One at a time: two reports in a row that agree must not be of one instant."""
-        async with self._comparing:
-            return await self._reconcile()
-
-    async def _reconcile(self) -> bool:
-        started_at = self._clock.now()
-        since_at = self._fills_since_at or started_at
-        live = self._live()
-        try:
-            open_orders = await self._broker.open_orders()
-            ended = await self._look_up(set(live) - {o.client_order_id for o in open_orders})
-            # After the orders: of every share that they report, the execution is there by now.
-            fills = await self._broker.fills_since(since_at)
-            account = await self._broker.account()
-        except VenueError as fault:
-            self._account_edge.failed(reason=str(fault))
-            return False
-        self._account_edge.worked()
-        self._fills_since_at = max(since_at, started_at - FILLS_OVERLAP)
-        now = self._clock.now()
-        for fill in fills:
-            self._post(OrderFilled(at=now, fill=fill))
-        for report in ended:
-            self._post(OrderChanged(at=now, update=OrderUpdate(report=report, at=now)))
-        self._post(AccountReported(at=now, account=account, open_orders=tuple(open_orders)))
-        return True
-
-    async def _look_up(self, client_order_ids: Collection[str]) -> list[OrderReport]:
-        """Return what became of orders that ended without our hearing of it."""
-        found = []
-        for identity in sorted(client_order_ids):
-            report = await self._broker.order(identity)
-            if report is not None:
-                found.append(report)
-                self._absent_since_s.pop(identity, None)
-                continue
-            if not self._is_absent_for_long(identity):
-                continue
-            evidence = f"order {identity} was acknowledged and is not known there any more"
-            self._post(
-                StateDistrusted(
-                    at=self._clock.now(),
-                    cause="the venue's account was reset, or it is another one",
-                    evidence=evidence,
-                )
-            )
-        return found
-
-    def _is_absent_for_long(self, identity: str) -> bool:
-        """Return whether the venue has not known an order of its own for ABSENT_S: a look-up may
-        lag behind what was accepted."""
-        now_s = asyncio.get_running_loop().time()
-        return now_s - self._absent_since_s.setdefault(identity, now_s) >= ABSENT_S
+        """Have the account read and posted; return whether all of it came."""
+        return await self.account.compare()
 
     def fills_wanted_since(self, at: datetime) -> None:
         """Ask for executions from here on: earlier ones are in the book already."""
-        self._fills_since_at = at
+        self.account.wanted_since(at)
 
     async def order_news(self, on_connected: Callable[[bool], None]) -> None:
         """Post what the stream tells; `on_connected(is_reconnect)` hears of every connection."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
 from typing import Any
 
-from daemon.feeds import FILLS_OVERLAP
+from daemon.comparing import FILLS_OVERLAP
 from daemon.memory import Memory
 from daemon.submitting import Submitter
 from domain.orders import OrderStatus

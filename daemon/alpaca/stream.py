@@ -101,6 +101,12 @@ class TradeStream:
         self._clock = clock
         self._jitter = jitter
         self._reread = reread
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
+
+    async def give_up(self) -> None:
+        """Let go of the present connection: it stands and tells nothing."""
+        if self._socket is not None:
+            await self._socket.close()
 
     async def updates(self) -> AsyncGenerator[OrderUpdate | Fill | StreamConnected, None]:
         """Yield StreamConnected at each connection, then what happens. Raises NotAuthorized."""
@@ -144,6 +150,7 @@ class TradeStream:
         self.is_connected = True
         if is_reconnect:
             _log.info("stream_connected", connections=self.connections)
+        self._socket = socket
         try:
             yield StreamConnected(at=self._clock.now(), is_reconnect=is_reconnect)
             while True:
@@ -157,6 +164,7 @@ class TradeStream:
                         yield event
         finally:
             self.is_connected = False
+            self._socket = None
 
     async def _translate(self, wire: UpdateWire) -> list[OrderUpdate | Fill | StreamConnected]:
         """Return what one message means: the fill first, so that it is booked before its order

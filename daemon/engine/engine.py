@@ -106,7 +106,11 @@ class Engine:
         self._breaking = Breaking(self._core, self._guarding)
         self._acting = Acting(self._core, self._ordering)
         self._reconciling = Reconciling(
-            self._core, self._guarding, breaking=self._breaking, acting=self._acting
+            self._core,
+            self._guarding,
+            self._ordering,
+            breaking=self._breaking,
+            acting=self._acting,
         )
         self._heavy = frozenset(
             name

@@ -4,15 +4,20 @@ from daemon.engine.acting import Acting
 from daemon.engine.breaking import Breaking
 from daemon.engine.commands import Command, Notify, RecordDurably, Save
 from daemon.engine.core import Core
+from daemon.engine.deciding import cancel
 from daemon.engine.guarding import Guarding
+from daemon.engine.ordering import Ordering
 from domain.events import AccountReported, StateDistrusted
-from domain.orders import OrderReport, Severity
+from domain.orders import Leg, Order, OrderReport, Severity
+from domain.snapshot import TradingState
 from execution.identity import PREFIX
 from execution.order_states import ImpossibleUpdate, reconcile
 from state import ledger
 from state.reconcile import Action, Differences, compare
 from state.records import Adopted
 
+UNHEARD_CANCELS_MAX = 4
+"""Cancels of one order that were asked for and not carried out before its symbol is left alone."""
 MISMATCHES_MAX = 2
 """Reports in a row that must differ alike before the difference is taken for real: fills and
 cancels are still on their way when it is seen the first time."""
@@ -22,12 +27,20 @@ class Reconciling:
     """Compares after every AccountReported; the first one makes the engine ready."""
 
     def __init__(
-        self, core: Core, guarding: Guarding, *, breaking: Breaking, acting: Acting
+        self,
+        core: Core,
+        guarding: Guarding,
+        ordering: Ordering,
+        *,
+        breaking: Breaking,
+        acting: Acting,
     ) -> None:
         self._core = core
         self._guarding = guarding
+        self._ordering = ordering
         self._breaking = breaking
         self._acting = acting
+        self._unheard: dict[str, int] = {}
         self._risen: frozenset[str] = frozenset()
         self._last: tuple[object, ...] = ()
         self._times = 0
@@ -42,6 +55,7 @@ class Reconciling:
             memory.portfolio, memory.orders.values(), event.account, reports, prefix=PREFIX
         )
         commands = [*acted, *self._advance(found), *self._distrust(found)]
+        self._unheard = {i: n for i, n in self._unheard.items() if i in memory.working}
         first, memory.is_reconciled = not memory.is_reconciled, True
         if not (found.positions or found.cash_usd or found.averages):
             self._times = 0
@@ -61,7 +75,9 @@ class Reconciling:
             if order is None or report is None:
                 continue
             try:
-                core.memory.remember(reconcile(order, report))
+                after = reconcile(order, report)
+                core.memory.remember(after)
+                commands += self._unheard_cancel(order, after)
             except ImpossibleUpdate as fault:
                 commands.append(
                     Notify(
@@ -81,6 +97,20 @@ class Reconciling:
             for d in foreign
         ]
         return commands
+
+    def _unheard_cancel(self, before: Order, after: Order) -> list[Command]:
+        """Ask again for a cancel that did not arrive, where it is still wanted; leave the symbol
+        alone when the venue does not hear it at all."""
+        if before.cancel_requested_at is None or after.cancel_requested_at is not None:
+            return []
+        identity, symbol = after.client_order_id, after.intent.symbol
+        self._unheard[identity] = self._unheard.get(identity, 0) + 1
+        if self._unheard[identity] == UNHEARD_CANCELS_MAX:
+            why = f"the venue did not carry out {UNHEARD_CANCELS_MAX} cancels of its order"
+            return self._ordering.quarantine(symbol, why)
+        if self._core.memory.trading.state is TradingState.ACTIVE or after.intent.leg != Leg.OPEN:
+            return []
+        return cancel(self._core, after, "no new risk in this trading state")
 
     def _distrust(self, found: Differences) -> list[Command]:
         """Halt for orders that ended here and live there; seen once, news overtook the report."""

@@ -13,10 +13,10 @@ from unittest.mock import patch
 from daemon import settling, submitting, wiring
 from daemon.alpaca import trading as alpaca_trading
 from daemon.alpaca.codec import encode_order
+from daemon.comparing import Comparing
 from daemon.engine.commands import RecordDurably, SubmitOrder
 from daemon.engine.core import Core
 from daemon.engine.engine import Engine
-from daemon.feeds import Feeds
 from daemon.memory import Memory
 from daemon.recording import Recorder
 from daemon.runner import Runner
@@ -105,11 +105,11 @@ async def _post_unjudged(self: Submitter, order: Any) -> Any:
     return await self._broker.submit(order)
 
 
-def _reconcile_once() -> Callable[[Feeds], Any]:
-    reconcile = Feeds._reconcile
-    done: dict[int, Feeds] = {}
+def _reconcile_once() -> Callable[[Comparing], Any]:
+    reconcile = Comparing._compare
+    done: dict[int, Comparing] = {}
 
-    async def once(self: Feeds) -> bool:
+    async def once(self: Comparing) -> bool:
         if id(self) in done:
             return True
         came = await reconcile(self)
@@ -120,7 +120,7 @@ def _reconcile_once() -> Callable[[Feeds], Any]:
     return once
 
 
-async def _never_looked_up(self: Feeds, client_order_ids: Any) -> list[Any]:
+async def _never_looked_up(self: Comparing, client_order_ids: Any) -> list[Any]:
     return []
 
 
@@ -178,7 +178,7 @@ def _random_id_each_time() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _compares_once() -> Iterator[None]:
-    with patch.object(Feeds, "_reconcile", _reconcile_once()):
+    with patch.object(Comparing, "_compare", _reconcile_once()):
         yield
 
 
@@ -192,7 +192,7 @@ MUTANTS: Mapping[str, Mutate] = {
     "404 means dead": _dead_at_404,
     "a refusal on a retry is final": _put(Submitter, "_end_or_resend", _refusal_on_retry_is_final),
     "the account is compared only at start": _compares_once,
-    "orders that ended unheard are not looked up": _put(Feeds, "_look_up", _never_looked_up),
+    "orders that ended unheard are not looked up": _put(Comparing, "_look_up", _never_looked_up),
     "a fill counts as often as it is told": _put(Memory, "is_booked", lambda self, fill_id: False),
     "recovery books a fill again": _put(_Folded, "_apply_filled", _book_again),
     "doubts are not settled at start": _put(settling, "settle_doubts", _nothing_settled),

@@ -92,6 +92,17 @@ async def test_a_connection_that_carries_nothing_any_more_is_replaced() -> None:
 
 
 @in_virtual_time
+async def test_a_connection_that_was_given_up_is_replaced() -> None:
+    async with alpaca_rig() as rig:
+        events = await connected(rig)
+        waiting = current_loop().create_task(anext(events))  # type: ignore[arg-type]
+        await rig.broker.stream.give_up()
+        again = await waiting
+        assert isinstance(again, StreamConnected)
+        assert again.is_reconnect
+
+
+@in_virtual_time
 async def test_a_reset_connection_is_replaced() -> None:
     async with alpaca_rig() as rig:
         events = await connected(rig)

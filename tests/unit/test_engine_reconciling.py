@@ -5,8 +5,10 @@ from datetime import timedelta
 from decimal import Decimal
 
 from daemon.engine.commands import Notify, RecordDurably, Save
+from daemon.engine.reconciling import UNHEARD_CANCELS_MAX
+from domain.events import Action
 from domain.instruments import Symbol
-from domain.orders import EXTERNAL, ApprovedOrder, OrderReport, OrderStatus
+from domain.orders import EXTERNAL, ApprovedOrder, Leg, OrderReport, OrderStatus
 from domain.portfolio import AccountReport
 from domain.snapshot import TradingState
 from state.ledger import account_profit_usd
@@ -263,3 +265,58 @@ def test_a_report_that_cannot_be_true_is_told_and_stops_nothing_else() -> None:
         f"impossible:{first.intent.client_order_id}"
     ]
     assert desk.order(second).status is OrderStatus.PARTIALLY_FILLED
+
+
+# --- what a person does meanwhile ----------------------------------------------------------------
+
+
+def test_a_position_sold_by_hand_while_our_exit_works_is_neither_loss_nor_drawdown() -> None:
+    desk = holding()
+    desk.wait(61).poll(AAA=90.0)
+    desk.wait(5).poll(AAA=90.0)
+    exits = [o for o in desk.sent if o.intent.leg is Leg.EXIT]
+    assert len(exits) == 1
+    desk.work(exits[0])
+    sold = by_hand(desk, -100, 90)
+    desk.tell(exits[0], OrderStatus.CANCELED)
+    for _ in range(3):
+        desk.wait(30).report(sold)
+        desk.poll(AAA=90.0)
+        for again in desk.sent[2:]:
+            # There is nothing left to sell: the venue refuses.
+            if not desk.order(again).status.is_terminal:
+                desk.tell(desk.work(again), OrderStatus.REJECTED)
+    assert desk.memory.trading.state is TradingState.ACTIVE
+    assert desk.held() == 0
+    assert desk.memory.portfolio.cash_usd == sold.cash_usd
+
+
+def working_entry() -> tuple[Desk, ApprovedOrder]:
+    desk = a_desk(one=LONG_A)
+    desk.slot(desk.next_slot())
+    return desk, desk.work(desk.sent[0])
+
+
+def unheard(desk: Desk, order: ApprovedOrder) -> None:
+    """Report an order as working though its cancel was asked for."""
+    report = replace(desk.open_orders()[0], status=OrderStatus.WORKING)
+    assert report.client_order_id == order.intent.client_order_id
+    desk.report(None, report)
+
+
+def test_an_entry_whose_cancel_was_not_heard_is_canceled_again_while_reducing() -> None:
+    desk, order = working_entry()
+    desk.ask(Action.REDUCE)
+    before = len(desk.cancels)
+    unheard(desk, order)
+    assert len(desk.cancels) == before + 1
+    assert desk.order(order).cancel_requested_at is not None
+
+
+def test_a_venue_that_hears_no_cancel_has_its_symbol_left_alone() -> None:
+    desk, order = working_entry()
+    desk.ask(Action.REDUCE)
+    for _ in range(UNHEARD_CANCELS_MAX):
+        assert not desk.memory.quarantined
+        unheard(desk, order)
+    assert "cancels" in desk.memory.quarantined[A]

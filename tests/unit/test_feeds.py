@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 import pytest
 
 from daemon.clock import ClockPace
-from daemon.feeds import ABSENT_S, FILLS_OVERLAP, BookView, FeedRules, Feeds, Venue
+from daemon.comparing import ABSENT_S, FILLS_OVERLAP
+from daemon.feeds import BookView, FeedRules, Feeds, Venue
 from daemon.pacing import ClockPacing
 from daemon.startup import fetch_history
 from domain.calendar import Calendar, Session, Timeframe

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from daemon.feeds import FILLS_OVERLAP
+from daemon.comparing import FILLS_OVERLAP
 from daemon.memory import Memory
 from daemon.settling import doubtful_orders, fills_wanted_since, live_orders
 from domain.instruments import Symbol
