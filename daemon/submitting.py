@@ -1,15 +1,6 @@
 """Sending orders and cancels, and finding out what became of those whose answer was lost.
 
-| what the venue answers          | first attempt  | later attempt                             |
-|---------------------------------|----------------|-------------------------------------------|
-| the order                       | it landed      | it landed                                 |
-| nothing left us                 | withheld       | ask again later                           |
-| a definite refusal              | rejected       | proves nothing: look the id up            |
-| time-out, reset, 5xx, gibberish | look the id up | look the id up                            |
-| looked up: found                | it landed      | it landed                                 |
-| looked up: no such order        | QUIET_S after the last attempt in doubt, the same id again |
-|                                 | while approved; GIVE_UP_QUIET_S after it, withheld or      |
-|                                 | rejected: a slow gateway may still have had it until then  |
+What follows from each answer stands in `daemon.outcome_table`; here are the waits between.
 """
 
 import asyncio
@@ -19,7 +10,8 @@ from dataclasses import dataclass
 from daemon.alpaca.client import LAST_CHECK
 from daemon.backoff import Backoff, Jitter
 from daemon.engine.commands import CancelOrder
-from domain.errors import NotAuthorized, RequestNotSent, VenueRejected, VenueUnavailable
+from daemon.outcome_table import OUTCOMES, Request, Step, answer_of
+from domain.errors import VenueError, VenueRejected, VenueUnavailable
 from domain.events import (
     Event,
     OrderChanged,
@@ -141,19 +133,28 @@ class Submitter:
         identity = order.intent.client_order_id
         self._sending += 1
         try:
-            self._landed(await self._post_order(order))
-        except NotAuthorized:
-            self._withhold(identity, "the venue does not accept our keys")
-            raise
-        except VenueRejected as refusal:
-            self._reject(identity, refusal)
-        except RequestNotSent as fault:
-            self._withhold(identity, str(fault))
-        except VenueUnavailable:
-            return _Doubt(last_attempt_s=asyncio.get_running_loop().time())
+            came = await self._tried(order)
         finally:
             self._sending -= 1
+        match OUTCOMES[Request.SUBMIT, answer_of(came)], came:
+            case Step.LANDED, OrderReport():
+                self._landed(came)
+            case Step.REJECT, VenueRejected():
+                self._reject(identity, came)
+            case Step.STOP, VenueError():
+                self._withhold(identity, "the venue does not accept our keys")
+                raise came
+            case Step.LOOK, _:
+                return _Doubt(last_attempt_s=asyncio.get_running_loop().time())
+            case _:
+                self._withhold(identity, str(came))
         return None
+
+    async def _tried(self, order: ApprovedOrder) -> OrderReport | VenueError:
+        try:
+            return await self._post_order(order)
+        except VenueError as fault:
+            return fault
 
     async def _resolve(self, identity: str, order: ApprovedOrder | None, doubt: _Doubt) -> None:
         """Find out what became of an order; say so once when it takes long, and go on watching."""
@@ -171,15 +172,22 @@ class Submitter:
 
     async def _is_settled(self, identity: str, order: ApprovedOrder | None, doubt: _Doubt) -> bool:
         """Look the order up once, and act on what comes of it; return whether that was the end."""
+        came = await self._looked_up(identity)
+        match OUTCOMES[Request.LOOK_UP, answer_of(came)], came:
+            case Step.LANDED, OrderReport():
+                self._landed(came)
+                return True
+            case Step.SEND_OR_END, _:
+                quiet_s = asyncio.get_running_loop().time() - doubt.last_attempt_s
+                return quiet_s >= QUIET_S and await self._end_or_resend(identity, order, doubt)
+            case _:
+                return False
+
+    async def _looked_up(self, identity: str) -> OrderReport | VenueError | None:
         try:
-            report = await self._broker.order(identity)
-        except (VenueUnavailable, VenueRejected):
-            return False
-        if report is not None:
-            self._landed(report)
-            return True
-        quiet_s = asyncio.get_running_loop().time() - doubt.last_attempt_s
-        return quiet_s >= QUIET_S and await self._end_or_resend(identity, order, doubt)
+            return await self._broker.order(identity)
+        except VenueError as fault:
+            return fault
 
     async def _end_or_resend(
         self, identity: str, order: ApprovedOrder | None, doubt: _Doubt
@@ -188,15 +196,14 @@ class Submitter:
         objection = self._objection(order) if order else "not at the venue after a restart"
         if doubt.refusal is not None or objection or order is None:
             return self._end(identity, doubt, objection)
-        try:
-            self._landed(await self._post_order(order))
-        except VenueRejected as refusal:
-            # Our own first copy may be holding the buying power: not believed until it is quiet.
-            doubt.refusal = refusal
-        except VenueUnavailable:
-            pass
-        else:
+        came = await self._tried(order)
+        step = OUTCOMES[Request.SUBMIT_AGAIN, answer_of(came)]
+        if step is Step.LANDED and isinstance(came, OrderReport):
+            self._landed(came)
             return True
+        if isinstance(came, VenueRejected):
+            # Our own first copy may be holding the buying power: not believed until it is quiet.
+            doubt.refusal = came
         doubt.last_attempt_s = asyncio.get_running_loop().time()
         return False
 
