@@ -69,6 +69,13 @@ def backtest_command(  # noqa: PLR0913 - one parameter for each option
     volume_share: Annotated[
         float, typer.Option(help="The part of a bar's volume that may fill against us.")
     ] = 0.10,
+    borrow_bps: Annotated[
+        float, typer.Option(help="A year, for shares sold short; charged by the night.")
+    ] = 50.0,
+    close_cutoff_minutes: Annotated[
+        float,
+        typer.Option(help="With --fill-at close: how long before it orders must be given."),
+    ] = 10.0,
     resume_after: Annotated[
         int | None,
         typer.Option(
@@ -98,6 +105,8 @@ def backtest_command(  # noqa: PLR0913 - one parameter for each option
             commission_per_share=commission_per_share,
             commission_bps=commission_bps,
             volume_share=volume_share,
+            borrow_bps=borrow_bps,
+            close_cutoff_minutes=close_cutoff_minutes,
             resume_after=resume_after,
             seed=seed,
             env_file=env_file,

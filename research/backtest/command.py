@@ -53,6 +53,8 @@ class Options:
     commission_per_share: float
     commission_bps: float
     volume_share: float
+    borrow_bps: float
+    close_cutoff_minutes: float
     resume_after: int | None
     seed: int | None
     env_file: Path | None
@@ -78,6 +80,11 @@ def run_backtest(options: Options) -> None:
     }
     manifest = save(folder, prepared, result, about)
     count_backtest(prepared, request, settings, result, SystemClock().now())
+    for name, benching in sorted(result.benched.items()):
+        _say(
+            f"{name} was not asked any more after the bar of {benching.since_at:%Y-%m-%d %H:%M} "
+            f"UTC: {benching.detail}"
+        )
     if result.is_partial:
         _say(f"Interrupted: {len(result.recording.days)} of {len(prepared.plan.sessions)} sessions")
     if options.as_json:
@@ -117,6 +124,8 @@ def _request(options: Options, settings: Settings) -> Request:
             commission_per_share_usd=Decimal(repr(options.commission_per_share)),
             commission_bps=options.commission_bps,
             volume_share_max=options.volume_share,
+            borrow_bps=options.borrow_bps,
+            close_cutoff_s=60.0 * options.close_cutoff_minutes,
             fill_at=fill_at,
         ),
         first=options.first,

@@ -53,13 +53,22 @@ class Costs:
     commission_bps: float = 0.0
     volume_share_max: float = 0.10
     fill_at: FillAt = FillAt.OPEN
+    borrow_bps: float = 50.0
+    """A year, of the value of shares sold short, charged by the night."""
     close_cutoff_s: float = 600.0
     """With fills at the close: orders given later than this before it are refused."""
 
     def __post_init__(self) -> None:
-        amounts = (self.half_spread_bps or 0.0, self.impact_bps, self.commission_bps)
+        amounts = (
+            self.half_spread_bps or 0.0,
+            self.impact_bps,
+            self.commission_bps,
+            self.borrow_bps,
+        )
         if not all(0.0 <= amount < 10_000.0 for amount in amounts):
-            raise ConfigurationFault("half-spread, impact and commission lie from 0 to 10,000 bps")
+            raise ConfigurationFault(
+                "half-spread, impact, commission and borrow lie from 0 to 10,000 bps"
+            )
         if self.commission_per_share_usd < 0 or self.close_cutoff_s < 0:
             raise ConfigurationFault("a commission or a cut-off cannot be negative")
         if not self.volume_share_max > 0.0:
@@ -80,7 +89,7 @@ class Costs:
         return self.impact_bps * math.sqrt(min(1.0, shares / max(volume_shares, shares)))
 
 
-FREE = Costs(half_spread_bps=0.0, impact_bps=0.0, volume_share_max=1e9)
+FREE = Costs(half_spread_bps=0.0, impact_bps=0.0, volume_share_max=1e9, borrow_bps=0.0)
 """No cost at all: for comparing with references that know none."""
 
 

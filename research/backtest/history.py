@@ -13,6 +13,7 @@ from domain.calendar import Calendar, Session, Timeframe
 from domain.errors import ConfigurationFault
 from domain.instruments import Symbol
 from domain.market import BarRow, Floats
+from exchange.corporate_actions import NO_ACTIONS, ActionTable
 from exchange.markets.bar_table import BarTable, load_bars
 
 Integers = NDArray[np.int64]
@@ -57,7 +58,8 @@ class History:
     """What a backtest plays: the sessions it knows, and a frame for each timeframe asked for.
 
     `base` is the finest of them, the grid that orders fill on. `content_hash` is a sha256 of the
-    base bars, their instants and symbols: equal bars, equal hash, wherever they were read from.
+    base bars, their instants and symbols, and of the actions: equal bars, equal hash, wherever they
+    were read from.
     """
 
     source: str
@@ -66,6 +68,8 @@ class History:
     sessions: tuple[Session, ...]
     base: Timeframe
     frames: Mapping[Timeframe, Frame]
+    actions: ActionTable = NO_ACTIONS
+    """Splits and dividends to be carried out; bars are as traded then."""
 
     @property
     def content_hash(self) -> str:
@@ -76,6 +80,9 @@ class History:
         digest.update("\n".join(slot.isoformat() for slot in frame.slots).encode())
         for values in (frame.open, frame.high, frame.low, frame.close, frame.volume):
             digest.update(np.ascontiguousarray(values).tobytes())
+        for action in self.actions.actions:
+            what = f"{action.symbol} {action.ex_date} {action.ratio} {action.cash_usd}\n"
+            digest.update(what.encode())
         return digest.hexdigest()
 
     def session_range(self, first: date | None, last: date | None) -> range:

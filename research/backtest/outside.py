@@ -29,7 +29,7 @@ def opening_account(cash_usd: Decimal, at: datetime) -> AccountReport:
         buying_power_usd=2 * cash_usd,
         positions={},
         is_blocked=False,
-        shorting_enabled=False,
+        shorting_enabled=True,
         reported_at=at,
     )
 

@@ -11,8 +11,9 @@ The order of things in a session (docs/backtesting.md has the reasons):
     end       The day's orders end; the account is recorded at the close.
 """
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -21,11 +22,13 @@ from time import perf_counter, process_time
 import numpy as np
 
 from daemon.engine import Engine, EngineParts
+from daemon.engine.rules import EngineRules
 from daemon.startup import memory_of
 from domain.calendar import Session, Timeframe
 from domain.events import AccountReported, BarsClosed, QuotesPolled, SessionClosed, SessionOpened
 from research.backtest.answers import Answers
 from research.backtest.board import BarBoard, BarMarks, BarQuotes, QuoteRows
+from research.backtest.carrying import Carrying
 from research.backtest.costs import Costs, FillAt, Spread
 from research.backtest.history import History
 from research.backtest.outside import Outside, opening_account
@@ -64,6 +67,13 @@ class Plan:
     """False visits every slot, also those at which nothing can happen; for comparing."""
 
 
+def _unhurried(rules: EngineRules) -> EngineRules:
+    """Return the rules without the breaker for stale quotes: between two bars there are none, and
+    no feed that could have failed."""
+    breakers = replace(rules.breakers, stale_data_seconds_max=math.inf)
+    return replace(rules, breakers=breakers)
+
+
 class Player:
     """One backtest under way."""
 
@@ -76,6 +86,7 @@ class Player:
         if stored is not None and stored.history is not history:
             raise ValueError("what is stored is of another history")
         stored = stored or StoredHistory(history)
+        parts = replace(parts, rules=_unhurried(parts.rules))
         self._history, self._plan, self._rules = history, plan, parts.rules
         self._base = history.frames[history.base]
         self._daily = history.base is Timeframe.DAY
@@ -127,6 +138,9 @@ class Player:
         self._touched: tuple[int, BarTouch] | None = None
         self._last_usd = np.full(len(history.symbols), np.nan)
         self._outside = Outside(self.engine, resumes_after=plan.resumes_after)
+        self._carrying = Carrying(
+            self.engine, self.venue, history, borrow_bps=plan.costs.borrow_bps, post=self._post
+        )
         self._post(AccountReported(at=began_at, account=account, open_orders=()))
 
     # --- the run ---------------------------------------------------------------------------------
@@ -154,6 +168,8 @@ class Player:
                 for name, book in sorted(memory.portfolio.books.items())
             },
             counters=dict(memory.counters),
+            benched=dict(memory.benched),
+            carried=tuple(self._carrying.carried),
             capital_usd=self._plan.capital_usd,
             is_partial=done < total,
             asked_singly=dict(self._answers.asked_singly),
@@ -166,6 +182,8 @@ class Player:
         session = self._sessions[index]
         self._spread.begin(index)
         before = len(self.recording.fills), len(self.recording.orders)
+        at = session.opens_at - 2 * BAR_START
+        self._carrying.before_open(session, self._runner.shares, self._last_usd, at)
         self._outside.before_open(session, self._runner.shares, self._last_usd, self._post)
         self._post(SessionOpened(at=session.opens_at, session=session))
         row, last = self._base.first[index], self._base.first[index + 1] - 1

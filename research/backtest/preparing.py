@@ -9,7 +9,7 @@ from pathlib import Path
 
 from daemon import wiring
 from daemon.engine import EngineParts
-from daemon.engine.rules import EngineRules
+from daemon.engine.rules import EngineRules, OrderStyle
 from daemon.registry import EnlistedStrategy, enlist
 from daemon.settings import Settings
 from daemon.strategy_specs import StrategySpec
@@ -29,11 +29,14 @@ from domain.instruments import (
     unclassified,
 )
 from exchange.markets.bar_files import read_bar_files
-from research.backtest.costs import Costs
+from research.backtest.actions import with_actions
+from research.backtest.costs import Costs, FillAt
 from research.backtest.history import History, load_history
 from research.backtest.playing import Plan, Player
 from risk.view import AssetRights
 
+SESSION_S = 24 * 3600.0
+"""Longer than any session."""
 FUND_CLASSES: Mapping[str, Sector] = {
     "fixed income": Sector.BONDS,
     "commodity": Sector.GOLD,
@@ -72,7 +75,6 @@ class Prepared:
 
 def prepare(request: Request, settings: Settings) -> Prepared:
     """Return the backtest of a request. Raises ConfigurationFault for whatever cannot be used."""
-    _check(settings)
     files = read_bar_files(request.data)
     held = sorted({symbol for file in files for symbol in file.symbols})
     is_daily = files[0].is_daily
@@ -80,7 +82,11 @@ def prepare(request: Request, settings: Settings) -> Prepared:
     base = Timeframe.DAY if is_daily else settings.bar_timeframe
     enlisted = _enlisted(request.specs, settings, base, is_daily)
     rules = _rules(settings, enlisted, universe, base)
+    if request.costs.fill_at is FillAt.CLOSE:
+        # Market on close: an order waits for the auction, and nobody prices it anew meanwhile.
+        rules = replace(rules, order_style=OrderStyle.MARKET, reprice_after_s=SESSION_S)
     history = load_history(request.data, universe.symbols, rules.timeframes())
+    history = with_actions(history, request.data)
     universe = wiring.lot_sized(universe.only(history.symbols), settings)
     history_order = {symbol: column for column, symbol in enumerate(history.symbols)}
     universe = Universe(tuple(sorted(universe.instruments, key=lambda i: history_order[i.symbol])))
@@ -131,14 +137,6 @@ def universe_of(
     return Universe(tuple(instruments)), tuple(notes)
 
 
-def _check(settings: Settings) -> None:
-    if settings.allow_shorts:
-        raise ConfigurationFault(
-            "ALLOW_SHORTS: a backtest charges no borrow fee yet, so shorts would look better than "
-            "they are; switch it off for this command"
-        )
-
-
 def _enlisted(
     specs: Sequence[StrategySpec], settings: Settings, base: Timeframe, is_daily: bool
 ) -> Mapping[str, EnlistedStrategy]:
@@ -163,7 +161,9 @@ def _rules(
     base: Timeframe,
 ) -> EngineRules:
     rules = wiring.engine_rules(settings, enlisted, {})
-    rights = AssetRights(tradable=True, shortable=False, fractionable=settings.fractional_shares)
+    rights = AssetRights(
+        tradable=True, shortable=settings.allow_shorts, fractionable=settings.fractional_shares
+    )
     if base is Timeframe.DAY and settings.flatten_at_close:
         raise ConfigurationFault("FLATTEN_AT_CLOSE needs minute bars: a daily bar has no last hour")
     return replace(

@@ -14,7 +14,8 @@ from domain.instruments import Symbol
 from domain.market import Floats
 from domain.orders import Fill, OrderIntent
 from domain.portfolio import Portfolio
-from domain.snapshot import Decision, Outcome
+from domain.snapshot import Benching, Decision, Outcome
+from research.backtest.carrying import Carried
 from state.records import Decided, OrderMoved
 
 NOTICES_MAX = 1_000
@@ -129,6 +130,10 @@ class BacktestResult:
     marks: Mapping[Symbol, Decimal]
     profit_by_book_usd: Mapping[str, Decimal]
     counters: Mapping[str, int]
+    benched: Mapping[str, Benching]
+    """Strategies that were not asked any more, since which bar and why."""
+    carried: tuple[Carried, ...]
+    """Dividends, borrow fees and splits."""
     capital_usd: Decimal
     is_partial: bool
     asked_singly: Mapping[str, str]

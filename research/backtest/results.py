@@ -20,9 +20,9 @@ from research.backtest.preparing import Prepared
 from research.backtest.record import BacktestResult, Recording
 
 FORMAT = "tradewind-backtest"
-VERSION = 1
+VERSION = 2
 MANIFEST = "manifest.json"
-TABLES = ("equity", "positions", "fills", "orders", "decisions")
+TABLES = ("equity", "positions", "fills", "orders", "decisions", "income")
 QUIET = frozenset({Outcome.NO_SIGNAL, Outcome.HOLDING, Outcome.IN_BAND})
 """Outcomes counted but not listed row by row: nothing happened."""
 
@@ -50,6 +50,7 @@ def save(
     _write(folder / "fills.parquet", _fills(recording))
     _write(folder / "orders.parquet", _orders(recording))
     _write(folder / "decisions.parquet", _decisions(prepared, recording))
+    _write(folder / "income.parquet", _income(result))
     manifest = _manifest(prepared, result, about)
     text = json.dumps(manifest, indent=2, ensure_ascii=False)
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
@@ -168,6 +169,19 @@ def _decisions(prepared: Prepared, recording: Recording) -> dict[str, Any]:
     }
 
 
+def _income(result: BacktestResult) -> dict[str, Any]:
+    """What came overnight: dividends, borrow fees, and splits with their ratio."""
+    rows = result.carried
+    return {
+        "day": pa.array([r.day for r in rows], pa.date32()),
+        "symbol": pa.array([r.symbol for r in rows], pa.string()),
+        "book": pa.array([r.book for r in rows], pa.string()),
+        "kind": pa.array([r.kind for r in rows], pa.string()),
+        "amount_usd": _text([r.amount_usd for r in rows]),
+        "ratio": pa.array([str(r.ratio) for r in rows], pa.string()),
+    }
+
+
 def _text(amounts: list[Decimal]) -> Any:
     """Return exact amounts as text: what is owed stays what it is."""
     return pa.array([format(amount, "f") for amount in amounts], pa.string())
@@ -191,7 +205,7 @@ def _manifest(
             "sha256": history.content_hash,
             "base": history.base.value,
             "symbols": list(history.symbols),
-            "adjustment": "prices as they stand in the file; no dividends are paid",
+            "adjustment": _adjustment(prepared),
         },
         "sectors": sectors,
         "sessions": {
@@ -210,8 +224,16 @@ def _manifest(
         "denials": _prefixed(result.counters, "denials."),
         "exits": _prefixed(result.counters, "exits."),
         "profit_by_book_usd": {n: str(p) for n, p in result.profit_by_book_usd.items()},
+        "shares": {
+            symbol: str(position.quantity_shares)
+            for symbol, position in sorted(result.final.positions.items())
+        },
         "marks_usd": {s: str(m) for s, m in sorted(result.marks.items())},
         "trading_state": recording.days[-1].trading_state if recording.days else "",
+        "benched": {
+            name: {"since_at": b.since_at.isoformat(), "fault": b.fault, "detail": b.detail}
+            for name, b in sorted(result.benched.items())
+        },
         "notices": [
             {"key": n.key, "severity": n.severity.value, "message": n.message}
             for n in recording.notices
@@ -232,6 +254,17 @@ def _manifest(
     }
 
 
+def _adjustment(prepared: Prepared) -> str:
+    actions = prepared.history.actions.actions
+    if not actions:
+        return "prices as they stand in the file; no dividends are paid"
+    splits = sum(action.is_split for action in actions)
+    return (
+        f"prices as traded, {splits} splits and {len(actions) - splits} dividends carried out; "
+        "strategies see the past in the shares of the day"
+    )
+
+
 def _costs(prepared: Prepared) -> dict[str, Any]:
     costs = prepared.plan.costs
     return {
@@ -242,6 +275,7 @@ def _costs(prepared: Prepared) -> dict[str, Any]:
         "commission_per_share_usd": str(costs.commission_per_share_usd),
         "commission_bps": costs.commission_bps,
         "volume_share_max": costs.volume_share_max,
+        "borrow_bps": costs.borrow_bps,
         "fill_at": costs.fill_at.value,
         "close_cutoff_s": costs.close_cutoff_s,
     }

@@ -29,6 +29,7 @@ from domain.events import BarsClosed
 from domain.instruments import Symbol, Universe
 from domain.market import BarRow, Bars, Flags, Floats
 from domain.panel import Panel
+from research.backtest.actions import in_first_shares, shares_grown
 from research.backtest.history import Frame, History
 
 MEASURED_ELEMENTS_MAX = 1 << 17
@@ -39,8 +40,19 @@ _FIELDS = ("open", "high", "low", "close", "volume")
 class StoredFrame:
     """The bars of one timeframe as a panel shows them, `[t, n]`, and what is cut from them."""
 
-    def __init__(self, frame: Frame, symbols: Sequence[Symbol], *, stale_bars_max: int) -> None:
-        """Settle the bars; where all are there they are the frame's own arrays."""
+    def __init__(
+        self,
+        frame: Frame,
+        symbols: Sequence[Symbol],
+        *,
+        stale_bars_max: int,
+        grown: Floats | None = None,
+    ) -> None:
+        """Settle the bars; where all are there they are the frame's own arrays. With `grown`
+        (`actions.shares_grown`) they are kept in the shares of the first bar, and shown in those
+        of the instant that is asked about."""
+        self.grown = grown
+        frame = frame if grown is None else in_first_shares(frame, grown)
         self.timeframe = frame.timeframe
         self.slots = frame.slots
         self.row_of = {slot: row for row, slot in enumerate(frame.slots)}
@@ -55,6 +67,11 @@ class StoredFrame:
 
     def window(self, row: int, lookback_bars: int) -> Bars:
         """Return the look-back up to and with a row `[lookback, n]`, NaN before the first row."""
+        bars = self._cut(row, lookback_bars)
+        return bars if self.grown is None else _shown_in(bars, self.grown[max(row, 0)])
+
+    def _cut(self, row: int, lookback_bars: int) -> Bars:
+        """Return a window as it is kept."""
         start, stop = row + 1 - lookback_bars, row + 1
         if start < 0:
             return self._padded(start, stop)
@@ -71,7 +88,7 @@ class StoredFrame:
     def stack(self, row: int, count: int, lookback_bars: int) -> Bars:
         """Return the windows of `count` rows side by side `[lookback, count · n]`, zero-copy as
         `Panel.stack` does it: overlapping in memory and read-only."""
-        bars = self.window(row + count - 1, lookback_bars + count - 1)
+        bars = self._cut(row + count - 1, lookback_bars + count - 1)
 
         def overlap(values: Floats) -> Floats:
             values = np.ascontiguousarray(values)
@@ -83,7 +100,7 @@ class StoredFrame:
         traded: Flags = as_strided(
             flags, (lookback_bars, count * flags.shape[1]), flags.strides, writeable=False
         )
-        return Bars(
+        found = Bars(
             open=overlap(bars.open),
             high=overlap(bars.high),
             low=overlap(bars.low),
@@ -91,6 +108,9 @@ class StoredFrame:
             volume=overlap(bars.volume),
             traded=traded,
         )
+        if self.grown is None:
+            return found
+        return _shown_in(found, self.grown[row : row + count].ravel())
 
     def _padded(self, start: int, stop: int) -> Bars:
         width = self.close.shape[1]
@@ -102,6 +122,16 @@ class StoredFrame:
             values.flags.writeable = False
         opens, highs, lows, closes, volumes = found
         return Bars(open=opens, high=highs, low=lows, close=closes, volume=volumes, traded=traded)
+
+
+def _shown_in(bars: Bars, grown: Floats) -> Bars:
+    """Return bars in the shares that one has become, column by column."""
+    prices = [values / grown for values in (bars.open, bars.high, bars.low, bars.close)]
+    volume = bars.volume * grown
+    for values in (*prices, volume):
+        values.flags.writeable = False
+    opens, highs, lows, closes = prices
+    return Bars(open=opens, high=highs, low=lows, close=closes, volume=volume, traded=bars.traded)
 
 
 def _settled(
@@ -142,6 +172,10 @@ class DailyHistory:
         if width == 1:
             # A single column is added up in another order when it stands alone.
             self._rows_at_once = 1
+        # What is known after a day is used on the next, in whose shares it must be.
+        self._grown = (
+            None if daily.grown is None else np.vstack([daily.grown[1:], daily.grown[-1:]])
+        )
         self._known: dict[int, DailyStatistics] = {}
         self._block: tuple[int, Deviations] | None = None
 
@@ -178,10 +212,16 @@ class DailyHistory:
         )
         volumes = mean_volume(np.moveaxis(windows, -1, 0))
         for index in range(count):
+            close, volume = self._close[first + index], volumes[index]
+            if self._grown is not None:
+                close, volume = (
+                    close / self._grown[first + index],
+                    volume * self._grown[first + index],
+                )
             self._known[first + index] = DailyStatistics(
                 volatility=found.volatility[index],
-                volume_shares=volumes[index],
-                previous_close_usd=self._close[first + index],
+                volume_shares=volume,
+                previous_close_usd=close,
                 clusters=partial(self._clusters, first + index),
             )
 
@@ -208,10 +248,12 @@ class StoredHistory:
         """Return the settled bars of a timeframe."""
         key = timeframe, stale_bars_max
         if key not in self._frames:
+            frame = self.history.frames[timeframe]
             self._frames[key] = StoredFrame(
-                self.history.frames[timeframe],
+                frame,
                 self.history.symbols,
                 stale_bars_max=stale_bars_max,
+                grown=shares_grown(self.history, frame),
             )
         return self._frames[key]
 

@@ -221,7 +221,6 @@ def attribute(saved: SavedBacktest) -> Attribution:
     """Return profit by symbol, sector and strategy, fees inside, positions at the last marks."""
     fills, manifest = saved.tables["fills"], saved.manifest
     by_symbol: dict[str, Decimal] = defaultdict(lambda: ZERO)
-    held: dict[str, Decimal] = defaultdict(lambda: ZERO)
     rows = zip(
         fills["symbol"],
         fills["side"],
@@ -232,11 +231,13 @@ def attribute(saved: SavedBacktest) -> Attribution:
     )
     for symbol, side, shares, price, fee in rows:
         signed = Decimal(shares) * (1 if side == "buy" else -1)
-        held[symbol] += signed
         by_symbol[symbol] -= signed * Decimal(price) + Decimal(fee)
-    for symbol, shares in held.items():
-        if shares:
-            by_symbol[symbol] += shares * Decimal(manifest["marks_usd"][symbol])
+    for symbol, shares in manifest["shares"].items():
+        by_symbol[symbol] += Decimal(shares) * Decimal(manifest["marks_usd"][symbol])
+    income = saved.tables["income"]
+    for symbol, amount in zip(income["symbol"], income["amount_usd"], strict=True):
+        if Decimal(amount):
+            by_symbol[symbol] += Decimal(amount)
     by_sector: dict[str, Decimal] = defaultdict(lambda: ZERO)
     for symbol, profit in by_symbol.items():
         by_sector[manifest["sectors"][symbol]] += profit

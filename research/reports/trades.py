@@ -29,6 +29,7 @@ def closed_trades(saved: SavedBacktest) -> list[Trade]:
     """Return the account's closed trades, first in first out; fees are not in them."""
     lots: dict[str, list[list[Any]]] = defaultdict(list)
     trades = []
+    splits = _splits(saved)
     fills = saved.tables["fills"]
     rows = zip(
         fills["symbol"],
@@ -41,6 +42,10 @@ def closed_trades(saved: SavedBacktest) -> list[Trade]:
     for symbol, side, shares_text, price_text, filled_at in rows:
         left = Decimal(shares_text) * (1 if side == "buy" else -1)
         price, open_lots, day = Decimal(price_text), lots[symbol], filled_at.date()
+        while splits and splits[0][0] <= day:
+            _, split_symbol, ratio = splits.pop(0)
+            for lot in lots[split_symbol]:
+                lot[0], lot[1] = lot[0] * ratio, lot[1] / ratio
         closed, profit, opened = ZERO, ZERO, day
         while left and open_lots and (open_lots[0][0] > 0) != (left > 0):
             held, entry, since = open_lots[0]
@@ -59,6 +64,14 @@ def closed_trades(saved: SavedBacktest) -> list[Trade]:
                 Trade(symbol=symbol, shares=closed, profit_usd=profit, opened=opened, closed=day)
             )
     return trades
+
+
+def _splits(saved: SavedBacktest) -> list[tuple[date, str, Decimal]]:
+    """Return (day, symbol, shares for one) of the splits carried out, in order."""
+    income = saved.tables["income"]
+    rows = zip(income["day"], income["symbol"], income["kind"], income["ratio"], strict=True)
+    found = [(day, symbol, Decimal(ratio)) for day, symbol, kind, ratio in rows if kind == "split"]
+    return sorted(found)
 
 
 def slippage_usd(fills: Mapping[str, list[Any]]) -> Decimal:
