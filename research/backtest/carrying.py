@@ -3,7 +3,7 @@
 All of it happens before the open, on both books: the engine's ledger and the venue's account.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -12,18 +12,18 @@ import numpy as np
 
 from daemon.engine import Engine
 from domain.calendar import Session
+from domain.corporate import ActionKind
+from domain.corporate import CorporateAction as Split
 from domain.events import Event, QuotesPolled
 from domain.instruments import Symbol
 from domain.market import Floats
 from domain.money import CENT, ZERO, to_usd
 from domain.orders import BookName
-from domain.portfolio import Position
-from domain.values import replace
 from exchange.corporate_actions import CorporateAction, dividend_usd, split_position
 from research.backtest.board import BarQuotes
 from research.backtest.history import History
 from research.backtest.venue import BarVenue
-from state import ledger
+from state import corporate, ledger
 
 DAYS_A_YEAR = 360
 """Of borrow fees, as money markets count."""
@@ -123,29 +123,21 @@ class Carrying:
 
     def _split_held(self, action: CorporateAction, symbol: Symbol, price: float) -> None:
         """Give every book its new shares, at the same cost; fractions are paid out."""
-        memory, fractions = self._engine.memory, dict[BookName, Decimal]()
-        books = dict(memory.portfolio.books)
-        total, cost = ZERO, ZERO
-        for name in self._held(symbol):
-            before = books[name].positions[symbol]
-            after = split_position(
-                before.quantity_shares,
-                before.quantity_shares * before.average_entry_usd,
-                action.ratio,
-                whole_shares=self._is_whole(symbol),
-            )
-            positions = _with(books[name].positions, symbol, after.qty, after.cost_usd)
-            books[name] = replace(books[name], positions=positions)
-            total, cost = total + after.qty, cost + after.cost_usd
-            fractions[name] = after.fraction_qty
-        memory.portfolio = replace(
-            memory.portfolio,
-            books=books,
-            positions=_with(memory.portfolio.positions, symbol, total, cost),
+        memory, before = self._engine.memory, self._held(symbol)
+        account = memory.portfolio.positions[symbol]
+        after = split_position(
+            account.quantity_shares,
+            account.quantity_shares * account.average_entry_usd,
+            action.ratio,
+            whole_shares=self._is_whole(symbol),
         )
-        for name, left in fractions.items():
-            if left:
-                self._earn(name, symbol, to_usd(float(left) * price), "fraction", action.ex_date)
+        memory.portfolio = corporate.carry_out(
+            memory.portfolio, _in_our_words(action, symbol), after.qty
+        )
+        now = self._held(symbol)
+        for name, shares in before.items():
+            left = shares * action.ratio - now.get(name, ZERO)
+            self._earn(name, symbol, to_usd(float(left) * price), "fraction", action.ex_date)
 
     def _is_whole(self, symbol: Symbol) -> bool:
         return self._engine.core.instruments[symbol].lot_shares >= 1
@@ -180,12 +172,13 @@ class Carrying:
         )
 
 
-def _with(
-    positions: Mapping[Symbol, Position], symbol: Symbol, shares: Decimal, cost_usd: Decimal
-) -> dict[Symbol, Position]:
-    changed = dict(positions)
-    changed.pop(symbol, None)
-    if shares:
-        average = (cost_usd / shares).quantize(ledger.AVERAGE_DECIMALS)
-        changed[symbol] = Position(quantity_shares=shares, average_entry_usd=average)
-    return changed
+def _in_our_words(action: CorporateAction, symbol: Symbol) -> Split:
+    """Return a split of the exchange's as the ledger knows it."""
+    return Split(
+        action_id=action.id,
+        kind=ActionKind.SPLIT,
+        symbol=symbol,
+        ex_day=action.ex_date,
+        pay_day=action.ex_date,
+        ratio=action.ratio,
+    )
