@@ -199,7 +199,8 @@ def check_nan_stays_in_its_column(strategy: Strategy) -> str:
 def check_stacked_equals_single(strategy: Strategy) -> str:
     """Many instants asked about at once give the bits of each asked about alone.
 
-    Only of strategies that read nothing but bars and treat each symbol on its own.
+    Only of strategies that read nothing but bars and treat each symbol on its own. Symbols that
+    list late and that miss bars are among them.
     """
     if strategy.cross_sectional or strategy.reads != frozenset({Reads.BARS}):
         return ""
@@ -207,13 +208,16 @@ def check_stacked_equals_single(strategy: Strategy) -> str:
     for width in STACKED_WIDTHS:
         symbols = [Symbol(f"S{number}") for number in range(width)]
         rng = np.random.default_rng(CHECK_SEED + width)
-        series = make_series(symbols, strategy.timeframe, needed + STACKED_INSTANTS - 1, rng)
-        first_at = series.slots[needed - 1]
-        stacked = series.panel().stack(first_at, STACKED_INSTANTS, needed)
+        drawn = make_series(symbols, strategy.timeframe, needed + STACKED_INSTANTS - 1, rng)
+        series = _with_gaps(drawn, needed)
+        panel = series.panel()
+        stacked = panel.stack(series.slots[needed - 1], STACKED_INSTANTS, needed)
         market = market_of(strategy, symbols * STACKED_INSTANTS, series.slots[-1], stacked)
         together = strategy.decide(market)
         for instant in range(STACKED_INSTANTS):
-            alone = strategy.decide(_market_at(strategy, series, needed + instant))
+            slot_at = series.slots[needed + instant - 1]
+            window = _copied(panel.stack(slot_at, 1, needed))
+            alone = strategy.decide(market_of(strategy, symbols, slot_at, window))
             columns = np.arange(instant * width, (instant + 1) * width)
             fault = _difference(alone, _columns(together, columns))
             if fault:
@@ -272,6 +276,19 @@ def _awkward_market(strategy: Strategy) -> Market:
     sample = _sample_market(strategy)
     bars = _changed(sample.bars, make_awkward)
     return market_of(strategy, sample.symbols, sample.as_of, bars)
+
+
+def _with_gaps(series: Series, needed: int) -> Series:
+    """Return the series with every third symbol missing bars now and then, and the last of many
+    listed after the first instant that is asked about."""
+
+    def blank(name: str, array: NDArray[Any]) -> None:
+        nothing = np.nan if name != "traded" else False
+        array[1::7, 1::3] = nothing
+        if array.shape[1] > 1:
+            array[: needed + 1, -1] = nothing
+
+    return dataclasses.replace(series, bars=_changed(series.bars, blank))
 
 
 def _copied(bars: Bars) -> Bars:

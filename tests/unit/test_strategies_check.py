@@ -112,6 +112,14 @@ class Guesses(Honest):
         return np.nan_to_num(super().opinion(close))
 
 
+class SlipsAtGaps(Honest):
+    """Is less sure of all symbols when one has not traded."""
+
+    def decide(self, market: Market) -> Signals:
+        sure = 1.0 if market.bars.traded[-1].all() else 0.5
+        return Signals(strength=sure * self.opinion(market.bars.close))
+
+
 class AnswersEarly(Honest):
     """Takes whatever bars there are for enough."""
 
@@ -253,6 +261,7 @@ CULPRITS = [
     (AveragesAroundHoles, "silent on short history", "the older ones NaN"),
     (LooksFurther, "indifferent to bars older than its look-back", "self.lookback_bars:"),
     (SumsPairwise, "stacked equals single", "domain.numerics"),
+    (SlipsAtGaps, "stacked equals single", "differ from one by one"),
     (WrongShape, "right shape and bounds", "one number per symbol"),
     (OutOfBounds, "right shape and bounds", "outside [-1, +1]"),
     (Infinite, "right shape and bounds", "outside [-1, +1]"),
