@@ -26,6 +26,7 @@ from daemon.engine.rules import EngineRules
 from daemon.startup import memory_of
 from domain.calendar import Session, Timeframe
 from domain.events import AccountReported, BarsClosed, QuotesPolled, SessionClosed, SessionOpened
+from domain.portfolio import AccountReport
 from research.backtest.answers import Answers
 from research.backtest.board import BarBoard, BarMarks, BarQuotes, QuoteRows
 from research.backtest.carrying import Carrying
@@ -35,7 +36,7 @@ from research.backtest.outside import Outside, opening_account
 from research.backtest.passing import Passing, Prices
 from research.backtest.record import BacktestResult, DayMark
 from research.backtest.running import Runner
-from research.backtest.stored import StoredHistory
+from research.backtest.stored import StoredHistory, StoredPanels
 from research.backtest.triggers import Triggers
 from research.backtest.venue import BarTouch, BarVenue
 from state import ledger
@@ -67,6 +68,18 @@ class Plan:
     """False visits every slot, also those at which nothing can happen; for comparing."""
 
 
+def _engine_on(
+    parts: EngineParts, panels: StoredPanels, account: AccountReport
+) -> tuple[Engine, BarBoard]:
+    """Return an engine that begins with an account, and the board of bars it looks at."""
+    now, board = account.reported_at, BarBoard(parts.universe)
+    memory = memory_of(None, account, venue=VENUE, symbols=parts.universe.symbols, now=now)
+    engine = Engine(parts, memory, now=now, panels=panels)
+    engine.core.board = board
+    memory.marks = BarMarks(board)
+    return engine, board
+
+
 def _unhurried(rules: EngineRules) -> EngineRules:
     """Return the rules without the breaker for stale quotes: between two bars there are none, and
     no feed that could have failed."""
@@ -94,17 +107,13 @@ class Player:
         first = history.sessions[plan.sessions.start]
         began_at = first.opens_at - timedelta(seconds=1)
         account = opening_account(plan.capital_usd, began_at)
-        memory = memory_of(None, account, venue=VENUE, symbols=history.symbols, now=began_at)
         self._frames = [history.frames[t] for t in parts.rules.timeframes()]
         self._next_row = {f.timeframe: f.first[plan.sessions.start] for f in self._frames}
         panels = stored.panels(
             parts.universe, parts.rules, base_slots_min=parts.allocation.hold_bars_min
         )
         panels.begin_at(self._next_row)
-        self.engine = Engine(parts, memory, now=began_at, panels=panels)
-        self._board = BarBoard(parts.universe)
-        self.engine.core.board = self._board
-        memory.marks = BarMarks(self._board)
+        self.engine, self._board = _engine_on(parts, panels, account)
         self.venue = BarVenue(history.symbols, plan.costs, cash_usd=plan.capital_usd)
         self._spread = Spread(
             history.frames[Timeframe.DAY], plan.costs, open_delay_s=parts.rules.open_delay_s

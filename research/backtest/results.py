@@ -230,6 +230,18 @@ def _manifest(
         },
         "marks_usd": {s: str(m) for s, m in sorted(result.marks.items())},
         "trading_state": recording.days[-1].trading_state if recording.days else "",
+        **_told(prepared, result),
+        "book_matches_venue": not result.ledger_differences,
+        "book_mismatch": list(result.ledger_differences),
+        "cpu_s": round(result.cpu_s, 3),
+        "wall_s": round(result.wall_s, 3),
+    }
+
+
+def _told(prepared: Prepared, result: BacktestResult) -> dict[str, Any]:
+    """What a person should know of the run, in words."""
+    recording = result.recording
+    return {
         "benched": {
             name: {"since_at": b.since_at.isoformat(), "fault": b.fault, "detail": b.detail}
             for name, b in sorted(result.benched.items())
@@ -247,10 +259,6 @@ def _manifest(
                 for name, at in result.asked_singly.items()
             ),
         ],
-        "book_matches_venue": not result.ledger_differences,
-        "book_mismatch": list(result.ledger_differences),
-        "cpu_s": round(result.cpu_s, 3),
-        "wall_s": round(result.wall_s, 3),
     }
 
 
