@@ -22,6 +22,7 @@ from exchange.faults.gateway import Gateway
 from exchange.faults.plan import Plan
 from exchange.faults.script import Script, load_script
 from exchange.instants import from_ns
+from exchange.knob_options import turned
 from exchange.knobs import DEFAULT_KNOBS, LIKE_PAPER, Knobs, WireLimits
 from exchange.options import SWITCH, make_parser
 from exchange.service import Exchange
@@ -175,6 +176,17 @@ def _wishes(options: argparse.Namespace) -> Wishes:
         raise ConfigurationFault(f"--speed {options.speed:g}: write a number up to {SPEED_MAX:g}")
     if (options.key is None) != (options.secret is None):
         raise ConfigurationFault("--key and --secret belong together")
+    likeness = Knobs(fills=LIKE_PAPER, pays_dividends=False)
+    knobs, limits = turned(
+        likeness if options.like_paper else DEFAULT_KNOBS,
+        WireLimits(
+            trading_per_minute=options.rate_limit,
+            data_per_minute=options.data_rate_limit,
+            sip_realtime=options.sip,
+            data_sockets_max=options.data_connections,
+        ),
+        options.knob,
+    )
     return Wishes(
         market=options.market,
         seed=options.seed,
@@ -186,15 +198,8 @@ def _wishes(options: argparse.Namespace) -> Wishes:
         lockstep=options.lockstep,
         state_dir=options.state_dir,
         credentials=Credentials(key=options.key, secret=options.secret),
-        limits=WireLimits(
-            trading_per_minute=options.rate_limit,
-            data_per_minute=options.data_rate_limit,
-            sip_realtime=options.sip,
-            data_sockets_max=options.data_connections,
-        ),
-        knobs=Knobs(fills=LIKE_PAPER, pays_dividends=False)
-        if options.like_paper
-        else DEFAULT_KNOBS,
+        limits=limits,
+        knobs=knobs,
     )
 
 

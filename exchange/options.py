@@ -108,6 +108,13 @@ def _add_wire(parser: argparse.ArgumentParser) -> None:
         help="clients a data feed serves at once (1, as the free plan)",
     )
     add("--sip", action="store_true", help="a data plan with real-time SIP")
+    add(
+        "--knob",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="any knob of docs/exchange.md, as late_bar_share=0.02; may be given again",
+    )
 
 
 def _add_faults(parser: argparse.ArgumentParser) -> None:
