@@ -1,0 +1,27 @@
+"""The tables that the guide to reliability shows, written from the code."""
+
+from risk.breakers import BREAKERS, BreakerLimits, armed
+from risk.halts import LATCHES
+from risk.limits import RiskLimits
+from state.reconcile import ORDER_TABLE
+
+
+def reconciling() -> str:
+    """What is done about an order, by what each side says of it."""
+    lines = ["| ours | the venue's | what is done |", "|---|---|---|"]
+    for (ours, theirs), action in ORDER_TABLE.items():
+        lines.append(f"| {ours.value} | {theirs.value} | {action.value} |")
+    return "\n".join(lines) + "\n"
+
+
+def breakers() -> str:
+    """Every circuit breaker with its limits at their defaults."""
+    limits = armed(BreakerLimits(), RiskLimits())
+    lines = ["| breaker | trips beyond | setting | then |", "|---|---|---|---|"]
+    for breaker in BREAKERS:
+        for gauge in breaker.gauges:
+            word = "below " if gauge.is_floor else ""
+            limit = f"{word}{gauge.text(limits[gauge.setting])}"
+            state = LATCHES[breaker.cause].state.value
+            lines.append(f"| {breaker.cause.value} | {limit} | `{gauge.setting}` | {state} |")
+    return "\n".join(lines) + "\n"
