@@ -181,6 +181,14 @@ def test_polls_come_back_though_only_news_is_spelled_out(
 
 
 @given(QUOTED)
+def test_a_quote_seen_again_is_only_named(quoted: dict[Symbol, Quote]) -> None:
+    codec = EventCodec()
+    event = QuotesPolled(at=datetime(2026, 3, 2, 15, tzinfo=UTC), quotes=quoted)
+    codec.encode(event)
+    assert codec.encode(event)[1]["quotes"] == list(quoted)
+
+
+@given(QUOTED)
 def test_a_part_is_read_without_the_ones_before_it(quoted: dict[Symbol, Quote]) -> None:
     codec = EventCodec()
     event = QuotesPolled(at=datetime(2026, 3, 2, 15, tzinfo=UTC), quotes=quoted)

@@ -1,5 +1,6 @@
 """Splits, dividends and mergers over a night, in the running shell: booked, and no loss."""
 
+import asyncio
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -14,7 +15,7 @@ from domain.portfolio import Position
 from domain.snapshot import TradingState
 from risk.losses import daily_loss_ratio, drawdown_ratio
 from state.wire import codec
-from tests.support.engines import DAY, MONDAY, NAN, TUESDAY, WEDNESDAY, A, Scripted, entry
+from tests.support.engines import DAY, MONDAY, NAN, TUESDAY, WEDNESDAY, A, B, Scripted, entry
 from tests.support.shells import Shell, minutes
 from tests.support.virtual_loop import in_virtual_time
 
@@ -125,7 +126,7 @@ async def test_a_split_nobody_announced_is_seen_in_the_account_and_told() -> Non
 
 @in_virtual_time
 async def test_a_split_seen_first_and_read_of_later_is_booked_once() -> None:
-    night = Night(SPLIT)
+    night = Night()
     shell = night.shell
     async with shell.running():
         await shell.until(NIGHT)
@@ -133,6 +134,8 @@ async def test_a_split_seen_first_and_read_of_later_is_booked_once() -> None:
         night.split(4)
         assert await shell.feeds.reconcile()
         assert shell.memory.portfolio.shares(A) == 4 * before
+        assert next(iter(shell.memory.actions)).startswith("seen:")
+        night.announced = (SPLIT,)
         await shell.until(NOON)
         assert shell.matches_venue()
         assert not shell.memory.quarantined
@@ -180,7 +183,10 @@ async def test_what_was_booked_survives_a_kill() -> None:
     async with shell.running():
         await shell.until(NIGHT)
         night.split(4)
-        await shell.until(TUESDAY.opens_at + minutes(1))
+        assert await shell.feeds.reconcile()
+        # Long before the next snapshot: only the journal can tell.
+        await asyncio.sleep(0.01)
+        assert shell.memory.actions
     later = shell.restarted()
     assert later.memory.portfolio == shell.memory.portfolio
     assert later.memory.actions == shell.memory.actions
@@ -240,6 +246,19 @@ def test_an_action_of_before_our_time_is_none_of_ours(kind: ActionKind) -> None:
             assert shell.matches_venue()
 
     scene()
+
+
+@in_virtual_time
+async def test_what_is_found_at_the_first_start_has_had_its_actions_already() -> None:
+    night = Night(an_action(ActionKind.SPLIT, ex_day=MONDAY.day, ratio=Decimal(4)))
+    shell = night.shell
+    held = Position(quantity_shares=Decimal(40), average_entry_usd=Decimal(25))
+    shell.venue.positions[B] = held
+    night.announced = (an_action(ActionKind.SPLIT, symbol=B, ex_day=MONDAY.day, ratio=Decimal(4)),)
+    async with shell.running():
+        await shell.until(MONDAY.opens_at + minutes(10))
+        assert not shell.memory.quarantined
+        assert shell.memory.portfolio.shares(B) == 40
 
 
 def test_an_action_comes_back_from_the_journal() -> None:

@@ -34,6 +34,11 @@ def test_only_a_first_attempt_can_be_rejected_or_withheld() -> None:
     assert {request for (request, _), step in OUTCOMES.items() if step in ends} == {Request.SUBMIT}
 
 
+def test_only_an_order_that_is_shown_has_landed() -> None:
+    landed = {answer for (_, answer), step in OUTCOMES.items() if step is Step.LANDED}
+    assert landed == {Answer.ORDER}
+
+
 def test_only_a_definite_absence_leads_to_another_attempt() -> None:
     again = [pair for pair, step in OUTCOMES.items() if step is Step.SEND_OR_END]
     assert again == [(Request.LOOK_UP, Answer.ABSENT)]
