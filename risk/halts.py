@@ -14,6 +14,8 @@ from risk.losses import LossBases, daily_loss_ratio, drawdown_ratio
 
 LOSS_WINDOW_SESSIONS = 5
 """A second daily loss within so many sessions, today's among them, needs a person."""
+QUARANTINE = "quarantine"
+"""What a resume names to have symbols traded again that were left alone."""
 _BETWEEN_CAUSES = ", "
 _BETWEEN_EVIDENCE = " | "
 
@@ -215,6 +217,11 @@ def resume_refusal(status: TradingStatus, subject: str) -> str:
         return ""
     names = _BETWEEN_CAUSES.join(left)
     return f"still held by {names}: type `tradewind resume {','.join(left)}` once that is settled"
+
+
+def unknown_names(subject: str) -> tuple[str, ...]:
+    """Return what of a resume's subject is the name of nothing that holds trading back."""
+    return tuple(sorted(_named(subject) - set(Cause) - {QUARANTINE}))
 
 
 def bases_after_resume(

@@ -21,6 +21,7 @@ from daemon.settings import Settings
 from daemon.sources import find_live, require_control
 from domain.errors import Refused, TradewindError
 from domain.events import Action
+from risk.halts import LATCHES, QUARANTINE
 
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is recorded.")]
 
@@ -37,6 +38,9 @@ class TimeInForceChoice(StrEnum):
 
     DAY = "day"
     GTC = "gtc"
+
+
+MUST_BE_NAMED = (*(c for c in LATCHES if LATCHES[c].must_be_named), QUARANTINE)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -79,7 +83,7 @@ def reduce_command(
 def resume_command(
     subjects: Annotated[
         list[str] | None,
-        typer.Argument(help="What you have settled: drawdown, distrust, quarantine."),
+        typer.Argument(help=f"What you have settled: {', '.join(MUST_BE_NAMED)}."),
     ] = None,
     reason: Reason = "",
     as_json: AsJson = False,

@@ -13,7 +13,7 @@ from domain.events import Action, OperatorAsked, OperatorOrder
 from domain.orders import OPERATOR, Leg, OrderIntent, Side, Terms
 from domain.snapshot import Outcome
 from execution import pricing
-from risk.halts import advance_epoch, resume_refusal
+from risk.halts import QUARANTINE, advance_epoch, causes_of, resume_refusal, unknown_names
 from state.records import Noted, StatusChanged
 
 
@@ -47,11 +47,20 @@ class Operating:
                 return self._order(event)
 
     def _resume(self, event: OperatorAsked) -> list[Command]:
+        unknown = unknown_names(event.subject)
+        if unknown:
+            # A name that was mistyped must not lift half of what was meant.
+            held = ", ".join(causes_of(self._core.memory.trading)) or "nothing"
+            self.answer = (
+                f"nothing is called {', '.join(unknown)}; held by {held}: nothing was done"
+            )
+            self.is_refused = True
+            return []
         refusal = resume_refusal(self._core.memory.trading, event.subject)
         commands = self._guarding.observe(event)
         if refusal:
             self.answer, self.is_refused = refusal, True
-        if self._core.memory.quarantined and "quarantine" in event.subject:
+        if self._core.memory.quarantined and QUARANTINE in event.subject.lower():
             self._core.memory.quarantined.clear()
             self._core.memory.trading = advance_epoch(self._core.memory.trading)
             commands += self._quarantine_recorded()

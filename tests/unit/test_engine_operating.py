@@ -474,3 +474,13 @@ def test_a_second_persons_order_after_the_first_ended_has_its_own_id() -> None:
     assert replace(desk.sent[0].intent, client_order_id="") == replace(
         desk.sent[1].intent, client_order_id=""
     )
+
+
+def test_a_resume_of_something_unknown_does_nothing_and_says_what_holds() -> None:
+    desk = a_desk()
+    desk.ask(Action.REDUCE)
+    desk.ask(Action.RESUME, subject="drawdonw")
+    assert desk.memory.trading.state is TradingState.REDUCING
+    assert desk.engine.operator_refused
+    assert "drawdonw" in desk.engine.operator_answer
+    assert "operator_reduce" in desk.engine.operator_answer
