@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -153,6 +154,22 @@ async def test_no_entry_approved_before_leaves_after(cause: Cause) -> None:
     assert len(shell.broker.submitted) == sent
     identity = approved[0].client_order_id
     assert shell.memory.orders[identity].status is OrderStatus.WITHHELD
+
+
+@in_virtual_time
+async def test_the_order_that_is_one_too_many_does_not_leave_itself() -> None:
+    limits = replace(TIGHT, orders_sent_per_minute_max=2)
+    strategy = Scripted(strengths=(1.0, 1.0, 1.0))
+    shell = Shell({"one": entry(strategy=strategy)}, now=START, breakers=limits)
+    await shell.recorder.save(shell.engine.snapshot(START))
+    await shell.feeds.reconcile()
+    shell.runner.post(SessionOpened(at=START, session=MONDAY))
+    await shell.until(SLOT)
+    await decide(shell, 0)
+    assert held(shell) == (Cause.ORDER_RATE,)
+    assert len(shell.broker.submitted) == 2
+    statuses = [o.status for o in shell.memory.orders.values()]
+    assert statuses.count(OrderStatus.WITHHELD) == 1
 
 
 @of_every_breaker

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from daemon.alpaca.client import LAST_CHECK
 from daemon.asking import Asker
 from daemon.backoff import seeded_jitter
 from daemon.clock import ClockPace
@@ -22,6 +23,7 @@ from daemon.runner import Observers, Runner, Timing
 from daemon.settling import live_orders
 from daemon.startup import memory_of
 from domain.calendar import Session, Timeframe
+from domain.errors import RequestNotSent
 from domain.events import Event
 from domain.instruments import Symbol
 from domain.market import Quote
@@ -94,6 +96,9 @@ class LoggedBroker(FakeBroker):
         self.were_durable: list[bool] = []
 
     async def submit(self, order: ApprovedOrder) -> OrderReport:
+        objection = LAST_CHECK.get()()
+        if objection:  # as the client asks before the first byte
+            raise RequestNotSent(objection)
         self._fs.log.append(f"submit {order.intent.symbol}")
         identity = order.intent.client_order_id.encode()
         kept = (c.synced for p, c in self._fs._durable.items() if p.suffix == ".jsonl")
