@@ -5,13 +5,13 @@ import pytest
 from research.simulation.mutants import caught_by
 
 QUICK = {
-    "the fsync is not waited for": (1,),
-    "sent before it is in the journal": (1,),
-    "the journal is not synced": (1,),
-    "another id at each attempt": (1,),
-    "sent again under another id": (2,),
-    "a fill counts as often as it is told": (1,),
-    "404 means dead": (2, 4),
+    "the fsync is not waited for": (3,),
+    "sent before it is in the journal": (3,),
+    "the journal is not synced": (3,),
+    "another id at each attempt": (3,),
+    "sent again under another id": (4,),
+    "a fill counts as often as it is told": (3,),
+    "404 means dead": (5,),
 }
 """Each with seeds that catch it; `make simulate` searches for all of them."""
 
