@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-import numpy as np
-
 from daemon.settings import Settings
 from daemon.strategy_specs import StrategySpec, parse_specs
+from domain.calendar import Timeframe
 from domain.ports import Strategy
+from exchange.sessions import xnys_calendar
 from research.audit.bars import (
     BarRows,
     made_up,
@@ -45,10 +45,12 @@ class Run:
     play_free: Play
     bars: BarRows
     stairs: BarRows
+    base: Timeframe
+    """The bars that orders fill on."""
 
     def audited(self, folder: Path) -> list[Checked]:
         """Return what the probes of the pipeline say; `folder` takes the files of bars."""
-        cuts = cuts_of(self.bars)
+        cuts = cuts_of(self.bars, self.base)
         found = audit_future(self.play, self.bars, cuts, folder=folder, subject=self.name)
         return [*found, audit_fills(self.play_free, self.stairs, folder=folder, subject=self.name)]
 
@@ -88,11 +90,19 @@ def play_of(specs: Sequence[StrategySpec], settings: Settings, costs: Costs) -> 
     return play
 
 
-def cuts_of(bars: BarRows) -> list[datetime]:
-    """Return instants at which bars end, some way into the run; inside a session for minutes."""
-    ends = np.unique(bars.closes_ms)
-    chosen = [int(ends[int(share * (len(ends) - 1))]) for share in CUTS]
-    return [datetime.fromtimestamp(ms / 1000, UTC) for ms in chosen]
+def cuts_of(bars: BarRows, timeframe: Timeframe) -> list[datetime]:
+    """Return instants some way into a run at which bars of a timeframe end.
+
+    Not inside a bar: stops act there, are stamped with its middle, and may have met its last price.
+    """
+    begin, end = (datetime.fromtimestamp(int(ms) / 1000, UTC) for ms in _reach(bars))
+    sessions = xnys_calendar(begin.date(), end.date()).sessions
+    slots = [slot for s in sessions for slot in s.slots(timeframe) if begin <= slot <= end]
+    return [slots[int(share * (len(slots) - 1))] for share in CUTS]
+
+
+def _reach(bars: BarRows) -> tuple[int, int]:
+    return int(bars.closes_ms.min()), int(bars.closes_ms.max())
 
 
 def _run(
@@ -114,6 +124,7 @@ def _run(
         play_free=play_of(busy, at_market, FREE_OF_COSTS),
         bars=bars,
         stairs=stairs,
+        base=Timeframe.DAY if is_daily else settings.bar_timeframe,
     )
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,12 @@ from typer.testing import CliRunner
 from daemon.settings import Settings
 from daemon.settings_env import load_settings
 from daemon.strategy_specs import parse_specs
+from domain.calendar import Timeframe
 from domain.errors import ConfigurationFault
 from research.audit.bars import BarRows, made_up, made_up_sessions, read_rows, staircase
 from research.audit.findings import Checked, Probe
 from research.audit.pipeline import Play, audit_fills, audit_future
-from research.audit.runs import BUSY_DAILY, COSTS, FREE_OF_COSTS, cuts_of, play_of
+from research.audit.runs import BUSY_DAILY, BUSY_MINUTES, COSTS, FREE_OF_COSTS, cuts_of, play_of
 from research.cli import add_to
 from tests.support.leaks import AXIS_SLIPS, plant
 
@@ -103,7 +105,7 @@ def the_liquid_ones(bars: BarRows) -> BarRows:
 
 
 def future_of(play: Play, folder: Path) -> list[Checked]:
-    return audit_future(play, BARS, cuts_of(BARS)[:1], folder=folder)
+    return audit_future(play, BARS, cuts_of(BARS, Timeframe.DAY)[:1], folder=folder)
 
 
 @pytest.fixture
@@ -115,11 +117,27 @@ def folder(tmp_path: Path) -> Path:
 
 def test_the_backtest_is_clean(settings: Settings, folder: Path) -> None:
     results = [
-        *audit_future(play_of(SPECS, settings, COSTS), BARS, cuts_of(BARS), folder=folder),
+        *audit_future(
+            play_of(SPECS, settings, COSTS), BARS, cuts_of(BARS, Timeframe.DAY), folder=folder
+        ),
         audit_fills(honest(settings), STAIRS, folder=folder),
     ]
 
     assert [f.detail for one in results for f in one.findings] == []
+
+
+def test_the_backtest_on_minutes_is_clean_though_stops_act_inside_bars(
+    settings: Settings, folder: Path
+) -> None:
+    bars = made_up(made_up_sessions(4), is_daily=False, seed=6)
+    tight = settings.model_copy(update={"stop_loss_percent": Decimal("0.004")})
+    play = play_of(parse_specs(BUSY_MINUTES), tight, COSTS)
+
+    results = audit_future(play, bars, cuts_of(bars, tight.bar_timeframe), folder=folder)
+
+    assert [f.detail for one in results for f in one.findings] == []
+    counters = play(bars.write(folder / "again.parquet")).result.counters
+    assert counters["exits.stop_loss"] > 10
 
 
 @pytest.mark.parametrize("change", [centred, shifted, scaled], ids=lambda c: c.__name__)
