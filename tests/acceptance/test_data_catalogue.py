@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.processes import Run, Site, request, site, until
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.long]
 SYMBOLS = "AAPL,XOM"
 MINUTES = ("--timeframe", "1Min", "--from", "2024-04-01", "--to", "2024-06-28")
 PARTS = ["2024-04", "2024-05", "2024-06"]

@@ -14,12 +14,13 @@ from domain.errors import ConfigurationFault
 from research.cli import add_to
 from tests.support.processes import Site, site, until
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.long]
 CASH = "20000000"
 SETTINGS = {
     "TRADING_SYMBOLS": "AAPL,MSFT,JPM,XOM,JNJ,WMT,CAT,SPY",
     "STRATEGIES": "mean_reversion(window_bars=10,entry_z=1.0),sma_crossover",
     "INITIAL_CAPITAL": CASH,
+    "POLL_SECONDS": "25",
     "TARGET_POSITION_SIZE": "0.08",
     "MAX_POSITION_SIZE": "0.1",
     "ORDER_SIZE_MAX_USD": "5000000",

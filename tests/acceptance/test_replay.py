@@ -20,6 +20,7 @@ SETTINGS = {
     "TRADING_SYMBOLS": "AAPL,MSFT,JPM,XOM,JNJ,WMT,CAT,SPY",
     "STRATEGIES": "mean_reversion(window_bars=10,entry_z=1.0),sma_crossover",
     "BAR_TIMEFRAME": "15Min",
+    "POLL_SECONDS": "25",
 }
 
 
