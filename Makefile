@@ -46,7 +46,7 @@ run: setup                ## trade on the embedded exchange, shown in a terminal
 test: setup-dev           ## run every test but the long ones and the benchmarks
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not benchmark and not long"
 
-test-long: setup-dev      ## two real sessions at 600x; needs the data folder beside the checkout
+test-long: setup-dev      ## the long ones: real sessions at 600x, interrupted downloads, parity
 	@$(BIN)/python -m pytest -m long
 
 check: setup-dev lint types imports test   ## what CI runs: lint, types, import contracts, tests

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import typer
 from rich.console import Console, Group
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -24,13 +25,14 @@ from daemon.tables import Column, table
 from daemon.universe import load_universe
 from domain.calendar import Timeframe
 from domain.errors import ConfigurationFault
+from exchange.markets.action_files import action_path, read_actions
 from exchange.markets.bar_files import bar_paths
 from research.audit.artefacts import file_sha256
-from research.catalogue.checking import check
+from research.catalogue.checking import check, day_of
 from research.catalogue.downloading import NEW_YORK, Progress, Wanted, download
 from research.catalogue.findings import BarFinding, Kind, Severity, limited
 from research.catalogue.layout import INDEX, TIMEFRAMES, Catalogue, Part, Span, spans
-from research.catalogue.rows import read_rows
+from research.catalogue.rows import NO_TIME, FileRows, read_rows
 
 ADJUSTMENTS = ("raw", "split", "dividend", "all")
 SHOWN_MAX = 200
@@ -270,7 +272,7 @@ def _checked(place: Path) -> tuple[list[BarFinding], dict[str, int]]:
     for is_daily in (True, False):
         alike = [file for file in files if file.is_daily is is_daily]
         if alike:
-            findings += check(alike)
+            findings += _but_known_splits(check(alike), alike, folders)
     symbols = {symbol for file in files for symbol in file.symbols}
     looked_at = {
         "files": len(files),
@@ -278,6 +280,21 @@ def _checked(place: Path) -> tuple[list[BarFinding], dict[str, int]]:
         "bars": sum(len(file.code) for file in files),
     }
     return findings, looked_at
+
+
+def _but_known_splits(
+    findings: list[BarFinding], files: Sequence[FileRows], folders: Sequence[Path]
+) -> list[BarFinding]:
+    """Return the findings without the splits that a file of corporate actions beside the bars
+    tells of: such bars are as traded, and jump there."""
+    path = next((found for folder in folders if (found := action_path(folder))), None)
+    if path is None:
+        return findings
+    days = {day_of(int(day)) for file in files for day in np.unique(file.day) if day != NO_TIME}
+    symbols = {symbol for file in files for symbol in file.symbols}
+    actions = read_actions(path, days, symbols).actions
+    known = {(a.symbol, a.ex_date) for a in actions if a.is_split}
+    return [f for f in findings if f.kind is not Kind.SPLIT or (f.symbol, f.day) not in known]
 
 
 def _altered(catalogue: Catalogue) -> list[BarFinding]:
