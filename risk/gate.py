@@ -10,7 +10,7 @@ from domain.orders import ApprovedOrder, BookName, Denial, OrderIntent, Verdict
 from domain.values import replace
 from risk.prices import ExitPricing
 from risk.rule import RiskRule
-from risk.screening import Sketch, always, screen_of
+from risk.screening import Screen, Sketch, always, screen_of
 from risk.view import RiskView
 
 
@@ -42,12 +42,12 @@ class _Judgement:
     """Orders judged together. Rules are asked about those only that their screens doubt."""
 
     def __init__(self, gate: RiskGate, view: RiskView) -> None:
-        self._exits = gate.exits
-        self._view = view
+        self._gate = gate
+        self._first = self._view = view
         self._sketch = Sketch(view)
-        screened = [(rule, screen_of(rule, view)) for rule in gate.rules]
-        self._asked = [(rule, screen) for rule, screen in screened if screen is not always]
-        self._asked_of_closing = [(r, screen) for r, screen in self._asked if r.binds_closing]
+        # Most rules are not asked about what only closes: screens are made when first needed.
+        self._asked: Asked | None = None
+        self._asked_of_closing = _asked((r for r in gate.rules if r.binds_closing), view)
         self._expires_at = view.as_of + timedelta(seconds=gate.approval_ttl_s)
         self._uncounted: list[tuple[OrderIntent, bool]] = []
 
@@ -56,7 +56,12 @@ class _Judgement:
         sketch, asked_shares = self._sketch, intent.quantity_shares
         sketch.turn_to(intent)
         closing = sketch.closing
-        asked = self._asked_of_closing if closing >= asked_shares else self._asked
+        if closing >= asked_shares:
+            asked = self._asked_of_closing
+        else:
+            if self._asked is None:
+                self._asked = _asked(self._gate.rules, self._first)
+            asked = self._asked
         is_known = sketch.is_known
         doubting = [rule for rule, screen in asked if not (is_known and screen(sketch))]
         passed, sent, denials = asked_shares, intent, _NO_DENIALS
@@ -96,9 +101,9 @@ class _Judgement:
         return min(bound, max(allowed, closing)), tuple(denials)
 
     def _notes(self, sent: OrderIntent) -> tuple[str, ...]:
-        if self._exits.is_plain(self._sketch, self._view):
+        if self._gate.exits.is_plain(self._sketch, self._view):
             return ()
-        return self._exits.notes(sent, self._latest())
+        return self._gate.exits.notes(sent, self._latest())
 
     def _latest(self) -> RiskView:
         """Return the view with what has passed counted as working."""
@@ -109,6 +114,14 @@ class _Judgement:
 
 
 _NO_DENIALS: tuple[Denial, ...] = ()
+Asked = list[tuple[RiskRule, Screen]]
+"""Rules to be asked, each with its screen."""
+
+
+def _asked(rules: Iterable[RiskRule], view: RiskView) -> Asked:
+    """Return the rules that may have something against an order under this view."""
+    screened = [(rule, screen_of(rule, view)) for rule in rules]
+    return [(rule, screen) for rule, screen in screened if screen is not always]
 
 
 def reduced(intent: OrderIntent, quantity_shares: Decimal) -> OrderIntent:

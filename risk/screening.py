@@ -33,7 +33,8 @@ class Sketch:
 
     `turn_to` looks at an order, `count` adds it once it is approved. No sum is less than the same
     of `Exposure`: what only closes adds nothing, all else its whole value. `is_known` says whether
-    the order's symbol has a mark, a quote and an instrument; else its own figures are stale.
+    the order's symbol has a mark, a quote and an instrument; else its own figures are stale. The
+    sums of what is held, `totals`, are there for orders that do more than close.
     """
 
     __slots__ = (
@@ -57,6 +58,7 @@ class Sketch:
         "reserved_usd",
         "shares",
         "symbol",
+        "totals",
         "turnover_usd",
         "value_usd",
         "worst_value_usd",
@@ -72,6 +74,7 @@ class Sketch:
     limit_usd: float | None
     mark_usd: float
     shares: float
+    totals: Totals
     value_usd: float
     worst_value_usd: float
 
@@ -118,6 +121,10 @@ class Sketch:
         shares = self.shares = float(intent.quantity_shares)
         self.value_usd, self.worst_value_usd = shares * mark_usd, shares * worst_usd
         self.is_known = True
+        if self._totals is None and self.closing < intent.quantity_shares:
+            # What only closes is held to no cap: the sums are not needed before.
+            self.totals = self._totals = view.held_totals()
+            self.totals.group(self._grown, view.instruments, {})
 
     def count(self, intent: OrderIntent) -> None:
         """Add an order of the symbol last turned to: from here on it works."""
@@ -125,15 +132,6 @@ class Sketch:
             self._add(intent, intent.quantity_shares, self.value_usd, self.worst_value_usd)
         else:
             self._count(intent, intent.quantity_shares)
-
-    @property
-    def totals(self) -> Totals:
-        """What is held and what was counted on top of it, but for clusters; added up at the first
-        question."""
-        if self._totals is None:
-            self._totals = self._view.held_totals()
-            self._totals.group(self._grown, self._view.instruments, {})
-        return self._totals
 
     def cluster_usd(self, cluster: str) -> float:
         """Return the same for a cluster. Clusters are dear to find: ask for none without need."""
