@@ -20,7 +20,8 @@ class RiskRule(Protocol):
     """One reason to trade less. Pure: same intent and view, same answer.
 
     `setting` is the key in `.env` of its limit, BUILT_IN or CASH_SETTING. `binds_closing` is True
-    only for a rule that may hold back even what only closes.
+    only for a rule that may hold back even what only closes. A rule may also have a `screen`, which
+    spares it orders far inside its limit (`risk.screening`).
     """
 
     @property
