@@ -177,21 +177,31 @@ class Core:
             # No price has changed: only what was bought since had still to be marked.
             self._equity = None
         self._marked = board, board.version
+        self.raise_peak()
+
+    def raise_peak(self) -> None:
+        """Remember the equity, flows left out, where it is higher than ever."""
+        memory = self.memory
         adjusted = self.equity_usd() - memory.portfolio.flows_usd
         if memory.equity_peak_usd is None or adjusted > memory.equity_peak_usd:
             memory.equity_peak_usd = adjusted
 
-    def carry_equity(self, before: Portfolio, fill: Fill) -> None:
-        """Carry the equity over a fill just booked; the same, to the last digit, as adding up all
-        positions anew, which it spares while no price has changed."""
-        mark = self.board.mark_usd(fill.symbol)
-        if self._equity is None or self._equity[0] is not before or mark is None:
-            return
-        if self._marked != (self.board, self.board.version):
-            return
+    def carry_equity(self, before: Portfolio, fill: Fill) -> bool:
+        """Carry the equity over a fill just booked, and return whether that could be done; the
+        same, to the last digit, as marking and adding up all positions anew, which it spares while
+        no price has changed."""
+        board = self.board
+        if self._equity is None or self._equity[0] is not before:
+            return False
+        if self._marked != (board, board.version):
+            return False
+        mark = board.mark_usd(fill.symbol)
+        if mark is None:
+            return False
         made = fill.signed_shares * (mark - fill.price_usd) - fill.fee_usd
         self._equity = self.memory.portfolio, self._equity[1] + made
         self.memory.marks[fill.symbol] = mark
+        return True
 
     # --- what the gate sees ----------------------------------------------------------------------
 

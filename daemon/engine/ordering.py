@@ -158,7 +158,7 @@ class Ordering:
         deltas = order.intent.deltas if order else None
         filled_before = order.filled_shares if order else ZERO
         memory.portfolio = ledger.book(portfolio, fill, deltas, filled_before)
-        core.carry_equity(portfolio, fill)
+        is_carried = core.carry_equity(portfolio, fill)
         memory.note_booked(fill)
         memory.count("fills")
         commands: list[Command] = [Record(fact=Filled(fill=fill))]
@@ -173,7 +173,10 @@ class Ordering:
                 commands += [_noted(after)] if after.status is not order.status else []
                 commands += self._reprice(after)
         self._note_entry(fill.symbol, before)
-        core.refresh_marks()
+        if is_carried:
+            core.raise_peak()
+        else:
+            core.refresh_marks()
         if odd:
             commands += self.quarantine(memory.orders[fill.client_order_id].intent.symbol, odd)
         return [*commands, Save()]

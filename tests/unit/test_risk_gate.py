@@ -329,6 +329,15 @@ def test_cash_of_approved_orders_comes_off_the_venues_figure() -> None:
     assert second.approved.intent.quantity_shares == 5
 
 
+def test_covering_a_short_takes_cash_from_the_orders_after_it() -> None:
+    view = replace(holding(calm_view(), {PEER: -10}), settled_cash_usd=Decimal("1500.15"))
+    cover, bought = gate().judge_all([entry(10, symbol=PEER), entry(10)], view)
+    assert cover.approved is not None
+    assert bought.approved is not None
+    assert bought.approved.intent.quantity_shares == 5
+    assert [d.rule for d in bought.denials] == ["buying_power"]
+
+
 def test_working_orders_do_not_come_off_the_venues_figure_twice() -> None:
     view = replace(
         calm_view(),
