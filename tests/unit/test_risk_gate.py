@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
+from domain.instruments import Sector, Symbol
 from domain.orders import EXTERNAL, OPERATOR, AtLimit, Leg, Side
 from domain.snapshot import TradingState
 from risk.gate import reduced
@@ -12,8 +14,10 @@ from risk.limits import RiskLimits
 from risk.prices import ExitPricing
 from risk.rules import all_rules
 from risk.witnesses import (
+    FUND,
     NOON,
     OTHER,
+    OTHER_FUND,
     PEER,
     STOCK,
     calm_view,
@@ -327,6 +331,44 @@ def test_cash_of_approved_orders_comes_off_the_venues_figure() -> None:
     assert first.approved is not None
     assert second.approved is not None
     assert second.approved.intent.quantity_shares == 5
+
+
+FIFTEEN_SHARES = Decimal("0.00015")
+"""Of the calm market's equity."""
+
+
+@pytest.mark.parametrize(
+    ("rule", "limits", "symbols"),
+    [
+        ("gross", {"max_gross_exposure": FIFTEEN_SHARES}, (STOCK, OTHER)),
+        ("turnover", {"daily_turnover_max": FIFTEEN_SHARES}, (STOCK, OTHER)),
+        ("sector", {"sector_caps": dict.fromkeys(Sector, FIFTEEN_SHARES)}, (STOCK, PEER)),
+        ("etf", {"etf_cap": FIFTEEN_SHARES}, (FUND, OTHER_FUND)),
+        (
+            "cluster",
+            {"max_position_size": FIFTEEN_SHARES, "cluster_names_max": 1},
+            (STOCK, PEER),
+        ),
+    ],
+)
+def test_an_approved_order_fills_the_caps_of_those_after_it(
+    rule: str, limits: dict[str, Any], symbols: tuple[Symbol, Symbol]
+) -> None:
+    view = replace(calm_view(), cluster_of={STOCK: "chips", PEER: "chips"})
+    asked = [entry(10, symbol=symbol) for symbol in symbols]
+    first, second = gate(replace(RiskLimits(), **limits)).judge_all(asked, view)
+    assert first.denials == ()
+    assert [denial.rule for denial in second.denials] == [rule]
+    assert second.approved is not None
+    assert second.approved.intent.quantity_shares == 5
+
+
+def test_a_cluster_that_was_looked_at_grows_by_what_is_approved() -> None:
+    limits = RiskLimits(max_position_size=FIFTEEN_SHARES, cluster_names_max=1)
+    view = replace(holding(calm_view(), {OTHER: 20}), cluster_of={STOCK: "chips", PEER: "chips"})
+    first, second = gate(limits).judge_all([entry(10), entry(10, symbol=PEER)], view)
+    assert first.denials == ()
+    assert [denial.rule for denial in second.denials] == ["cluster"]
 
 
 def test_covering_a_short_takes_cash_from_the_orders_after_it() -> None:
