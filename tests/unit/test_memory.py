@@ -29,3 +29,14 @@ def test_the_last_orders_to_end_are_kept_however_early_they_began() -> None:
     intent = ended.intent
     assert memory.orders[intent.client_order_id] == ended
     assert memory.finished_on(intent.symbol, intent.slot_at, intent.leg) == 1
+
+
+def test_an_order_ends_once_however_often_it_is_heard_of() -> None:
+    memory = Memory.of(a_snapshot(), (Symbol("AAPL"),))
+    ended = _order(1, OrderStatus.CANCELED)
+    before = memory.counters.get("orders.canceled", 0)
+    memory.remember(ended)
+    memory.remember(replace(ended, reason="heard of again"))
+    intent = ended.intent
+    assert memory.finished_on(intent.symbol, intent.slot_at, intent.leg) == 1
+    assert memory.counters["orders.canceled"] == before + 1
