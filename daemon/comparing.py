@@ -15,7 +15,9 @@ from domain.ports import Broker, Clock
 ABSENT_S = 60.0
 """Loop time for which an acknowledged order must be unknown to the venue before we distrust it."""
 FILLS_OVERLAP = timedelta(minutes=2)
-"""Executions are asked for again from so long before the last one seen."""
+"""Executions are asked for again from so long before the last one seen, by the venue's clock…"""
+FILLS_LOOK_BACK_MAX = timedelta(days=1)
+"""…but from no longer ago than this, by ours: a clock of ours that is ahead must hide none."""
 UNHEARD_AFTER = timedelta(seconds=10)
 """Market time after which an execution that the stream has not told of is one it will not."""
 UNHEARD_MAX = 2
@@ -81,7 +83,10 @@ class Comparing:
             self._edge.failed(reason=str(fault))
             return False
         self._edge.worked()
-        self._fills_since_at = max(since_at, started_at - FILLS_OVERLAP)
+        newest_at = max((fill.filled_at for fill in fills), default=since_at)
+        self._fills_since_at = max(
+            since_at, newest_at - FILLS_OVERLAP, started_at - FILLS_LOOK_BACK_MAX
+        )
         self._listen(fills, had_gap=had_gap)
         now = self._clock.now()
         for fill in fills:

@@ -134,6 +134,19 @@ class Calendar:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Stretch:
+    """From where market time resumes to where it pauses, and how much of it passed before."""
+
+    begins_at: datetime
+    ends_at: datetime
+    passed_before: timedelta
+
+    @property
+    def passed_after(self) -> timedelta:
+        return self.passed_before + (self.ends_at - self.begins_at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MarketClock:
     """Market time of an embedded venue as a pure function of real time.
 
@@ -147,38 +160,46 @@ class MarketClock:
     speed: float
     skip_closed: bool
     calendar: Calendar
+    _stretches: list[_Stretch] = field(init=False, repr=False, compare=False, default_factory=list)
+    """Those that were looked at so far, in order: most questions are about the last."""
 
     def market_time(self, real_s: float) -> datetime:
         """Return the market instant at a real one (epoch seconds)."""
         passed = timedelta(seconds=max(0.0, real_s - self.anchor_real_s) * self.speed)
         if not self.skip_closed:
             return self.anchor_market_at + passed
-        at = self.anchor_market_at
-        while True:
-            at = _skip(self.calendar, at)
-            ends_at = _runs_until(self.calendar, at)
-            left = ends_at - at
-            if passed < left:
-                return at + passed
-            passed -= left
-            at = ends_at
+        while not self._stretches or self._stretches[-1].passed_after <= passed:
+            self._look_further()
+        for stretch in reversed(self._stretches):
+            if stretch.passed_before <= passed:
+                break
+        return stretch.begins_at + (passed - stretch.passed_before)
 
     def real_time(self, market_at: datetime) -> float:
         """Return the real instant (epoch seconds) at which market time reaches `market_at`."""
-        total = timedelta()
         if not self.skip_closed:
-            total = market_at - self.anchor_market_at
-            return self.anchor_real_s + max(0.0, total.total_seconds()) / self.speed
-        at = self.anchor_market_at
-        while at < market_at:
-            at = _skip(self.calendar, at)
-            if market_at <= at:
-                break
-            ends_at = _runs_until(self.calendar, at)
-            step = min(ends_at, market_at)
-            total += step - at
-            at = step
-        return self.anchor_real_s + total.total_seconds() / self.speed
+            passed = market_at - self.anchor_market_at
+        else:
+            passed = self._passed_at(market_at)
+        return self.anchor_real_s + max(0.0, passed.total_seconds()) / self.speed
+
+    def _passed_at(self, market_at: datetime) -> timedelta:
+        if market_at <= self.anchor_market_at:
+            return timedelta()
+        while not self._stretches or self._stretches[-1].ends_at < market_at:
+            self._look_further()
+        for stretch in reversed(self._stretches):
+            if stretch.begins_at < market_at:
+                return stretch.passed_before + min(stretch.ends_at, market_at) - stretch.begins_at
+        return timedelta()
+
+    def _look_further(self) -> None:
+        last = self._stretches[-1] if self._stretches else None
+        at = _skip(self.calendar, self.anchor_market_at if last is None else last.ends_at)
+        passed = timedelta() if last is None else last.passed_after
+        self._stretches.append(
+            _Stretch(begins_at=at, ends_at=_runs_until(self.calendar, at), passed_before=passed)
+        )
 
 
 OPENING_LEAD = timedelta(minutes=1)

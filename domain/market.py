@@ -56,6 +56,14 @@ class Bar(Value, frozen=True, kw_only=True):
     volume_shares: float
 
     def __post_init__(self) -> None:
+        low, high = self.low_usd, self.high_usd
+        # What is wrong is looked for only where something is: nothing compares with NaN.
+        if (
+            0.0 < low <= self.open_usd <= high < math.inf
+            and low <= self.close_usd <= high
+            and 0.0 <= self.volume_shares < math.inf
+        ):
+            return
         prices = (self.open_usd, self.high_usd, self.low_usd, self.close_usd)
         if not all(math.isfinite(p) and p > 0 for p in prices):
             raise InvalidMarketData(f"{self.symbol}: bar price is not a positive number")

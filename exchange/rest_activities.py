@@ -1,14 +1,16 @@
 """The account's activities: executions, dividends, splits, fees; paged by their ids."""
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aiohttp import web
 
 from exchange import errors
-from exchange.activities import ActivityKind
+from exchange.activities import Activity, ActivityKind
 from exchange.encoding import Json, activity_json, entry_json, stamped_id
 from exchange.instants import new_york_day
+from exchange.orders import Execution
 from exchange.register import Register
 from exchange.wire import EXCHANGE, query_count, query_day, query_instant, query_list, reply
 
@@ -27,17 +29,28 @@ def routes() -> list[web.RouteDef]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
+    """One activity; its id and body are made only where they are asked for."""
+
     at_ns: int
-    id: str
     order_id: str | None
-    body: Json
+    source: Activity | Execution
+
+    @property
+    def id(self) -> str:
+        return stamped_id(self.at_ns, self.source.id)
+
+    @property
+    def body(self) -> Json:
+        source = self.source
+        return activity_json(source) if isinstance(source, Execution) else entry_json(source)
 
 
 async def get_activities(request: web.Request) -> web.Response:
     """Serve the activities of the kinds asked for, newest first unless asked otherwise."""
     query = request.query
     size = query_count(query, "page_size", PAGE_MAX, PAGE_MAX)
-    rows = _rows(request.app[EXCHANGE].venue.register, _kinds(request))
+    after = query_instant(query, "after")
+    rows = _rows(request.app[EXCHANGE].venue.register, _kinds(request), after)
     return reply([row.body for row in _chosen(rows, query)[:size]])
 
 
@@ -56,35 +69,33 @@ def _kinds(request: web.Request) -> frozenset[str]:
     return frozenset(kinds) or frozenset({FILL, *ActivityKind})
 
 
-def _rows(register: Register, kinds: frozenset[str]) -> list[_Row]:
-    """Return the rows by time; of one instant the account's entries go before its fills."""
+def _rows(register: Register, kinds: frozenset[str], after_ns: int | None) -> list[_Row]:
+    """Return the rows after an instant by time; of one instant the account's entries go before its
+    fills."""
     entries = [
-        _Row(at_ns=a.at_ns, id=stamped_id(a.at_ns, a.id), order_id=None, body=entry_json(a))
+        _Row(at_ns=a.at_ns, order_id=None, source=a)
         for a in register.activities
-        if a.kind in kinds
+        if a.kind in kinds and (after_ns is None or a.at_ns > after_ns)
     ]
-    fills = [
-        _Row(
-            at_ns=e.at_ns,
-            id=stamped_id(e.at_ns, e.id),
-            order_id=e.order_id,
-            body=activity_json(e),
-        )
-        for e in (register.executions if FILL in kinds else ())
-    ]
+    executions = register.executions if FILL in kinds else []
+    begin = 0 if after_ns is None else bisect_right(executions, after_ns, key=_instant)
+    fills = [_Row(at_ns=e.at_ns, order_id=e.order_id, source=e) for e in executions[begin:]]
     return sorted(entries + fills, key=lambda row: row.at_ns) if entries else fills
+
+
+def _instant(execution: Execution) -> int:
+    return execution.at_ns
 
 
 def _chosen(rows: list[_Row], query: Mapping[str, str]) -> list[_Row]:
     order_id, day = query.get("order_id"), query_day(query, "date")
-    after, until = query_instant(query, "after"), query_instant(query, "until")
+    until = query_instant(query, "until")
     token = query.get("page_token")
     rows = [
         row
         for row in rows
         if (not order_id or row.order_id == order_id)
         and (day is None or new_york_day(row.at_ns) == day)
-        and (after is None or row.at_ns > after)
         and (until is None or row.at_ns < until)
     ]
     if query.get("direction", "desc").lower() != "asc":

@@ -9,7 +9,6 @@ import typer
 from daemon.commands.options import EnvFile
 from daemon.commands.printing import AsJson
 from research.evaluation.cli import walk_forward_command
-from research.extras import REPORT, require_research
 
 
 def add_to(app: typer.Typer) -> None:
@@ -124,7 +123,6 @@ def report_command(
     as_json: AsJson = False,
 ) -> None:
     """Make one self-contained page of a backtest, or print its figures as JSON."""
-    require_research("report", REPORT)
     from research.reports.command import run_report
 
     run_report(folder, out, as_json=as_json)

@@ -5,7 +5,7 @@ from pathlib import Path
 from domain.errors import Refused, StateCorrupt
 from domain.snapshot import Snapshot
 from state.filesystem import FileSystem
-from state.snapshot_codec import REPAIR, decode, encode
+from state.snapshot_codec import REPAIR, Encoder, decode
 
 GENERATIONS = 5
 CURRENT = "portfolio.json"
@@ -25,6 +25,7 @@ class JsonStateStore:
         self._fs = fs
         self._directory = directory
         self._generations = generations
+        self._encoder = Encoder()
 
     def load(self) -> Snapshot | None:
         """Return the last saved snapshot, None before the first ever. Raises StateCorrupt."""
@@ -65,7 +66,7 @@ class JsonStateStore:
 
     def save(self, snapshot: Snapshot) -> None:
         """Replace the saved snapshot; durable when this returns. Raises OSError, nothing lost."""
-        document = encode(snapshot)
+        document = self._encoder.encode(snapshot)
         self._fs.make_directory(self._directory)
         temporary = self._directory / _TEMPORARY
         file = self._fs.create(temporary)

@@ -1,15 +1,19 @@
 """A Snapshot as a readable, checksummed JSON document and back."""
 
 import hashlib
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import orjson
 
 from domain.errors import StateCorrupt
+from domain.orders import Fill, Order
 from domain.snapshot import Snapshot
 from state.migrations import VERSION, migrate
-from state.wire import WireFault, codec
+from state.wire import Codec, WireFault, codec
 
+Item = TypeVar("Item")
 FORMAT = "tradewind-snapshot"
 REPAIR = "run `tradewind state verify`, then `tradewind state rewind` or `state repair`"
 _ENVELOPE = ("format", "version", "account_id", "venue", "saved_at", "checksum", "body")
@@ -22,7 +26,35 @@ def encode(snapshot: Snapshot) -> bytes:
     The checksum is sha256 of the body with sorted keys and no spaces. Raises ValueError for an
     amount that is not finite and an instant that is not UTC.
     """
-    body = codec(Snapshot).encode(snapshot)
+    return Encoder().encode(snapshot)
+
+
+class Encoder:
+    """Encodes one snapshot after another: what the last one held already is not put into writing
+    again. Orders and fills are most of a snapshot, and nearly all of them have ended."""
+
+    def __init__(self) -> None:
+        self._orders: dict[int, tuple[Order, Any]] = {}
+        self._fills: dict[int, tuple[Fill, Any]] = {}
+
+    def encode(self, snapshot: Snapshot) -> bytes:
+        """Return the same bytes as the function."""
+        body = codec(Snapshot).encode(replace(snapshot, orders=(), fills=()))
+        self._orders = _written(codec(Order), snapshot.orders, self._orders)
+        self._fills = _written(codec(Fill), snapshot.fills, self._fills)
+        body["orders"] = [self._orders[id(order)][1] for order in snapshot.orders]
+        body["fills"] = [self._fills[id(fill)][1] for fill in snapshot.fills]
+        return _document(body)
+
+
+def _written(
+    kind: Codec[Item], items: Sequence[Item], known: Mapping[int, tuple[Item, Any]]
+) -> dict[int, tuple[Item, Any]]:
+    """Return every item with its written form, by identity: frozen, and kept as long as known."""
+    return {id(item): known.get(id(item)) or (item, kind.encode(item)) for item in items}
+
+
+def _document(body: dict[str, Any]) -> bytes:
     envelope = {
         "format": FORMAT,
         "version": VERSION,

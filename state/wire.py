@@ -66,7 +66,7 @@ def instant_text(at: datetime) -> str:
     """Return an aware UTC instant to the microsecond. Raises ValueError for any other zone."""
     if at.utcoffset() != _NO_OFFSET:
         raise ValueError(f"not an instant in UTC: {at!r}")
-    return at.replace(tzinfo=None).isoformat() + "Z"
+    return at.isoformat().removesuffix("+00:00") + "Z"
 
 
 def _read_decimal(data: Any) -> Decimal:

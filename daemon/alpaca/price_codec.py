@@ -208,6 +208,18 @@ def _to_bar(symbol: Symbol, wire: _BarWire | None, latest_at: datetime) -> Bar |
 
 
 def _bar_fault(wire: _BarWire) -> Fault | None:
+    """Return what is wrong with a bar, None for one that can be true."""
+    if (
+        wire.o is not None
+        and wire.h is not None
+        and wire.l is not None
+        and wire.c is not None
+        and wire.v is not None
+        and 0.0 < wire.l <= wire.o <= wire.h <= PRICE_MAX_USD
+        and wire.l <= wire.c <= wire.h
+        and 0.0 <= wire.v < math.inf
+    ):
+        return None
     prices = [_number(p) for p in (wire.o, wire.h, wire.l, wire.c)]
     volume = _number(wire.v)
     if not all(map(math.isfinite, (*prices, volume))):
@@ -250,7 +262,8 @@ def _bar_rows(body: bytes) -> tuple[list[tuple[Symbol, _BarWire | None]], str | 
         if not isinstance(rows, dict):
             raise VenueUnavailable("the venue's answer holds no bars") from None
         for symbol, listed in rows.items():
-            found += [(Symbol(symbol), _convert(row, _BarWire)) for row in listed or ()]
+            each = listed if isinstance(listed, list | None) else [None]
+            found += [(Symbol(symbol), _convert(row, _BarWire)) for row in each or ()]
         token = loose.get("next_page_token")
         return found, str(token) if token else None
     for symbol, raws in (page.bars or {}).items():
@@ -277,5 +290,6 @@ def _tolerant(body: bytes) -> dict[str, Any]:
 def _convert(row: object, kind: type[Any]) -> Any:
     try:
         return msgspec.convert(row, kind, strict=False)
-    except (msgspec.ValidationError, OverflowError):
+    except (msgspec.ValidationError, OverflowError, UnicodeEncodeError):
+        # Python's reader lets halves of surrogate pairs through, which no text may hold.
         return None

@@ -74,12 +74,16 @@ async def open_socket(
     Raises what `authenticate` raises, aiohttp.ClientError, TimeoutError.
     """
     async with asyncio.timeout(HANDSHAKE_TIMEOUT_S), AsyncExitStack() as stack:
-        socket = await session.ws_connect(
-            url,
-            heartbeat=HEARTBEAT_S,
-            max_msg_size=MESSAGE_MAX_BYTES,
-            timeout=aiohttp.ClientWSTimeout(ws_close=CONNECT_TIMEOUT_S),
-        )
+        try:
+            socket = await session.ws_connect(
+                url,
+                heartbeat=HEARTBEAT_S,
+                max_msg_size=MESSAGE_MAX_BYTES,
+                timeout=aiohttp.ClientWSTimeout(ws_close=CONNECT_TIMEOUT_S),
+            )
+        except AssertionError as fault:
+            # aiohttp takes for granted that a connection lives for as long as its first answer.
+            raise aiohttp.ServerDisconnectedError("lost as soon as it stood") from fault
         stack.push_async_callback(socket.close)
         await authenticate(socket)
         stack.pop_all()  # it stands: closing it is the caller's from here on

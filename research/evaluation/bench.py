@@ -4,6 +4,8 @@ Loaded once a process. Each play is a backtest of its own: a fresh account, pane
 bars before its first session, the whole engine, fills at the next open.
 """
 
+import hashlib
+import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -14,7 +16,6 @@ import numpy as np
 
 from daemon import wiring
 from daemon.engine.rules import StrategyEntry
-from daemon.fingerprint import settings_hash
 from daemon.registry import Discovery, enlist
 from daemon.settings import Settings
 from daemon.strategy_specs import StrategySpec
@@ -26,7 +27,6 @@ from research.backtest.costs import Spread
 from research.backtest.history import History
 from research.backtest.playing import Player
 from research.backtest.preparing import Prepared, Request, prepare
-from research.backtest.stored import StoredHistory
 from research.baselines import next_open
 from research.baselines.naive import AlwaysLong
 from research.baselines.weights import Schedule, equal_weight
@@ -45,8 +45,7 @@ class Subject:
 
     def bench(self) -> "Bench":
         """Return the bench, loaded at the first call in a process and kept for the next."""
-        # By what is written, not by how it lies in memory: every job brings a copy of its own.
-        key = f"{self.request!r} {settings_hash(self.settings)}"
+        key = hashlib.sha256(pickle.dumps((self.request, self.settings.model_dump()))).hexdigest()
         if key not in _LOADED:
             _LOADED.clear()
             _LOADED[key] = Bench(self)
@@ -109,7 +108,7 @@ class Bench:
         parts = self.prepared.parts
         rules = replace(parts.rules, strategies=self._entries_of(specs))
         plan = replace(self.prepared.plan, sessions=rows)
-        player = Player(self.history, replace(parts, rules=rules), plan, self._stored)
+        player = Player(self.history, replace(parts, rules=rules), plan)
         result = player.run(progress=lambda _done, _total: None, stop=lambda: False)
         capital = float(plan.capital_usd)
         equity = np.array([capital, *(float(d.equity_usd) for d in result.recording.days)])
@@ -121,11 +120,6 @@ class Bench:
             traded_usd=sum(float(f.quantity_shares) * float(f.price_usd) for f in fills),
             capital_usd=capital,
         )
-
-    @cached_property
-    def _stored(self) -> StoredHistory:
-        # What runs over the same bars share: settled and measured once.
-        return StoredHistory(self.history)
 
     def _entries_of(self, specs: Sequence[StrategySpec]) -> Mapping[StrategyName, StrategyEntry]:
         naive = {

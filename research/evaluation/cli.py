@@ -8,7 +8,6 @@ import typer
 
 from daemon.commands.options import EnvFile
 from daemon.commands.printing import AsJson
-from research.extras import SEARCH, require_research
 
 
 def _day(text: str | None) -> date | None:
@@ -69,7 +68,6 @@ def walk_forward_command(  # noqa: PLR0913 - one parameter for each option
     as_json: AsJson = False,
 ) -> None:
     """Search on one span, judge on the next, again and again; Ctrl-C keeps the whole folds."""
-    require_research("walk-forward", SEARCH)
     from research.evaluation.command import Options, run_walk_forward
 
     run_walk_forward(

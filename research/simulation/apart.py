@@ -61,4 +61,10 @@ def _log_to(log: Log | None) -> None:
             log(f"{'':27}[{method}] {event.get('event')} {text}")
         raise structlog.DropEvent
 
-    structlog.configure(processors=[tell], cache_logger_on_first_use=False)
+    # Where nobody reads, a line costs no more than the question whether anybody does.
+    level = logging.DEBUG if log is not None else logging.CRITICAL
+    structlog.configure(
+        processors=[tell],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        cache_logger_on_first_use=False,
+    )

@@ -23,13 +23,16 @@ WORLD_S_MAX = 900.0
 FIRED_MIN = 30
 """A fault kind that fired less often in a run of many worlds has not been tried."""
 KINDS = (
+    "account.order",
     "api.blind",
     "api.failing",
     "api.garbled",
     "api.late",
     "api.limited",
     "api.lost",
+    "clock.skewed",
     "disk.slow",
+    "exchange.kill",
     "network.black_hole",
     "network.hang",
     "network.refuse",
@@ -46,6 +49,7 @@ KINDS = (
     "stream.doubled",
     "stream.lost",
     "stream.muted",
+    "tasks.shuffled",
 )
 # Others are counted and shown, but too rare for a run to be judged by: failing disks, and restarts
 # on the next day, which ending one morning everywhere tries in every third place.

@@ -50,8 +50,12 @@ class Meant:
 class Oracle:
     """Watches wire, disk, exchange and daemon; tells every breach once."""
 
-    def __init__(self, venue: Venue, *, report: Report, position_max: Decimal) -> None:
-        self._venue = venue
+    def __init__(
+        self, venue: Callable[[], Venue], *, report: Report, position_max: Decimal
+    ) -> None:
+        self._venue_now = venue
+        self.is_alone = True
+        """Whether nobody else trades on the account."""
         self._report = report
         self._position_max = position_max
         self.assembly_of: Callable[[], Assembly | None] = lambda: None
@@ -62,6 +66,10 @@ class Oracle:
         self._decided: dict[tuple[str, str], str] = {}
         self._seen: dict[str, None] = {}
         self._adoptions = 0
+
+    @property
+    def _venue(self) -> Venue:
+        return self._venue_now()
 
     # --- the disk -----------------------------------------------------------------------------
 
@@ -164,8 +172,8 @@ class Oracle:
     def _judge_size(self, order: VenueOrder) -> None:
         """Held and working shares of a symbol, with this order, stay inside the position limit."""
         venue = self._venue
-        if venue.account.qty(order.symbol) * order.side.sign < 0:
-            return  # it leads toward zero
+        if venue.account.qty(order.symbol) * order.side.sign < 0 or not self.is_alone:
+            return  # it leads toward zero, or others' shares come unheard
         working = [o for o in venue.book.open_of(order.symbol) if o.side is order.side]
         shares = abs(venue.account.qty(order.symbol)) + sum(
             ((o.qty or ZERO) - o.filled_qty for o in working), ZERO
@@ -211,7 +219,7 @@ class Oracle:
             if order.filled_shares > order.intent.quantity_shares:
                 self._report("overfilled", f"{identity}: {order.filled_shares}")
         adoptions = memory.counters.get("adoptions", 0)
-        if adoptions > self._adoptions:
+        if adoptions > self._adoptions and self.is_alone:
             self._report("the book was wrong and adopted the venue's", str(memory.portfolio.books))
         self._adoptions = max(self._adoptions, adoptions)
 

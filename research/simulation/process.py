@@ -29,11 +29,27 @@ from research.simulation.swarm import CALM, ProcessFaults
 NO_FOLDER = Path("/dev/null/tradewind")
 """STATE_DIR: its files lie on the simulated disk, and no real one can be made in it."""
 RESTART_S = (0.5, 3.0)
-NEXT_BAR_S = (3.0, 60.0)
-NEXT_DAY_S = (600.0, 3_000.0)
+NEXT_BAR_S = (100.0, 1_800.0)
+NEXT_DAY_S = (14_000.0, 40_000.0)
+"""Virtual seconds at once, market seconds otherwise."""
+NEXT_DAY_SHARE = 0.1
+WHOLE = "sma_crossover,rsi_reversion,mean_reversion"
+BRIEF = "sma_crossover(fast_bars=5,slow_bars=20,timeframe={})"
 EARLY_STEPS = 200
 """Start-up and recovery take about a hundred callbacks."""
 STRATEGIES_FOLDER = Path(strategies.__file__).parent
+LOOSE = {
+    "ORDERS_SENT_PER_MINUTE_MAX": "100000",
+    "REJECTS_PER_HOUR_MAX": "100000",
+    "STALE_DATA_SECONDS_MAX": "86400",
+    "MISMATCHES_IN_A_ROW_MAX": "10000",
+    "REPEATED_EXECUTIONS_PER_HOUR_MAX": "100000",
+    "CLOCK_SKEW_SECONDS_MAX": "3600",
+    "LOOP_LAG_SECONDS_MAX": "600",
+    "FSYNC_SECONDS_MAX": "600",
+}
+TIGHT = {"STALE_DATA_SECONDS_MAX": "900", "FSYNC_SECONDS_MAX": "1"}
+_AWAY_S = {"next_bar": NEXT_BAR_S, "next_day": NEXT_DAY_S}
 Count = Callable[[str], None]
 Say = Callable[[str], None]
 
@@ -87,20 +103,35 @@ class Profile:
     symbols: tuple[Symbol, ...]
     bar_timeframe: str = "5Min"
     poll_s: int = 120
+    speed: float = 60.0
+    """Market seconds in a virtual second."""
     chatter_seed: int = 0
+    is_whole: bool = True
+    """Whether every shipped strategy takes part, on three timeframes, with all its history: a
+    start then costs five times as much."""
+    is_loose: bool = True
+    """Whether the circuit breakers are set so wide that trading goes on under every fault."""
+    is_taped: bool = False
+    """Whether the tape is written: it costs as much as all the rest, and decides nothing."""
     seed: int = 1
     more: dict[str, object] = field(default_factory=dict)
 
     def settings(self) -> Settings:
         """Return the daemon's settings."""
-        chatter = f"chatter(seed={self.chatter_seed},timeframe={self.bar_timeframe},weight=3)"
+        frame = self.bar_timeframe
+        chatter = (
+            f"chatter(seed={self.chatter_seed},enter=0.03,leave=0.03,timeframe={frame},weight=3)"
+        )
+        others = WHOLE if self.is_whole else BRIEF.format(frame)
         chosen: dict[str, object] = {
             "VENUE": "embedded",
             "EXCHANGE_URL": venue.URL,
             "STATE_DIR": str(NO_FOLDER),
+            "TAPE_MAX_MB": "512" if self.is_taped else "0",
             "HTTP_TOKEN": "simulated-simulated-simulated-simulated",
             "TRADING_SYMBOLS": ",".join(self.symbols),
-            "STRATEGIES": f"sma_crossover,rsi_reversion,mean_reversion,{chatter}",
+            "STRATEGIES": f"{others},{chatter}",
+            "CLUSTER_DAYS": "60" if self.is_whole else "20",
             "STRATEGIES_DIR": str(STRATEGIES_FOLDER),
             "BAR_TIMEFRAME": self.bar_timeframe,
             "POLL_SECONDS": str(self.poll_s),
@@ -114,6 +145,7 @@ class Profile:
             # The strategy that chatters turns round for turning round's sake.
             "REPEATED_EXECUTIONS_PER_HOUR_MAX": "1000",
             "SEED": str(self.seed),
+            **(LOOSE if self.is_loose else TIGHT),
             **self.more,
         }
         return load_settings(None, {}, chosen)
@@ -135,6 +167,7 @@ class SimulatedDaemon:
         self._loop = loop
         self._chance = chance
         self._settings = profile.settings()
+        self._speed = profile.speed
         self._count = count
         self._on_violation = on_violation
         self._say = say
@@ -148,8 +181,14 @@ class SimulatedDaemon:
         self.assembly: Assembly | None = None
         self.report: RunReport | None = None
         self.is_stopping = False
+        self.skew_s = 0.0
+        """How far the machine's clock is wrong."""
         self.kills = 0
         self.starts = 0
+        self.days_up = 0.0
+        """Sessions through which a process was running, parts of them included."""
+        self.days_now: Callable[[], float] = lambda: 0.0
+        self._days_counted = 0.0
         self.dead: list[Life] = []
         self.on_assembled: Callable[[Assembly], None] = lambda assembly: None
 
@@ -159,6 +198,7 @@ class SimulatedDaemon:
         """Start the program; it must not be running."""
         assert self.life is None
         self.starts += 1
+        self._days_counted = self.days_now()
         self.life = life = Life(f"daemon-{self.starts}")
         life.on_death = lambda: self.kill("step")
         self.assembly = None
@@ -178,11 +218,14 @@ class SimulatedDaemon:
                 note=lambda path: self._note,
                 writer=lambda: DiskQueue(disk, loop),
                 watch=lambda limit_s: _NoWatch(),
-                real_time_s=loop.wall,
+                real_time_s=self._wall,
                 stopwatch_s=loop.time,
             ),
             on_assembled=self._assembled,
         )
+
+    def _wall(self) -> float:
+        return self._loop.wall() + self.skew_s
 
     def _assembled(self, assembly: Assembly) -> None:
         self.assembly = assembly
@@ -236,7 +279,15 @@ class SimulatedDaemon:
         self._bury(life)
         self._start_in(self._restart_s() if delay_s is None else delay_s)
 
+    def count_days(self) -> None:
+        """Count the time since the present process was started, or last counted."""
+        if self.life is not None:
+            now = self.days_now()
+            self.days_up += now - self._days_counted
+            self._days_counted = now
+
     def _bury(self, life: Life) -> None:
+        self.count_days()
         if self.assembly is not None:
             life.graveyard.append(self.assembly)
         self.dead.append(life)
@@ -244,11 +295,12 @@ class SimulatedDaemon:
 
     def _restart_s(self) -> float:
         kind = self._chance.pick(("at_once", "at_once", "at_once", "next_bar", "next_bar", "later"))
-        if kind == "later" and self._chance.hits(0.3):
+        if kind == "later" and self._chance.hits(NEXT_DAY_SHARE):
             kind = "next_day"
         self._count(f"process.restart_{kind}")
-        bounds = {"at_once": RESTART_S, "next_day": NEXT_DAY_S}.get(kind, NEXT_BAR_S)
-        return self._chance.between(*bounds)
+        if kind == "at_once":
+            return self._chance.between(*RESTART_S)
+        return self._chance.between(*_AWAY_S.get(kind, NEXT_BAR_S)) / self._speed
 
     def _start_in(self, delay_s: float) -> None:
         # Not in the context of the dying: nothing of that would run.

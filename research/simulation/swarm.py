@@ -60,6 +60,20 @@ class ProcessFaults:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OtherFaults:
+    """What else befalls: mean market seconds between two of a kind, 0 = never."""
+
+    exchange_kill: float = 0.0
+    """The exchange's process ends and comes back with its disk."""
+    skew: float = 0.0
+    """The daemon's machine clock is set forward or back."""
+    by_another: float = 0.0
+    """Somebody else trades on the account."""
+    shuffled: bool = False
+    """Tasks that are woken in one turn of the loop run in any order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Swarm:
     """Everything that befalls one world."""
 
@@ -68,6 +82,7 @@ class Swarm:
     stream: StreamFaults = field(default_factory=StreamFaults)
     disk: DiskFaults = field(default_factory=DiskFaults)
     process: ProcessFaults = field(default_factory=ProcessFaults)
+    others: OtherFaults = field(default_factory=OtherFaults)
 
 
 CALM = Swarm()
@@ -102,8 +117,14 @@ def draw_swarm(chance: Chance) -> Swarm:
         ),
         disk=DiskFaults(fail=chance.pick(DISK_RATES), slow=chance.pick((0.0, 0.01, 0.05))),
         process=ProcessFaults(
-            life_steps=chance.pick((0, 30_000, 8_000, 8_000, 4_000)),
-            early=chance.pick((0.1, 0.3, 0.6)),
+            life_steps=chance.pick((0, 4_000, 2_500, 1_500, 1_000)),
+            early=chance.pick((0.2, 0.3, 0.5)),
             power=chance.pick((0.0, 0.3, 1.0)),
+        ),
+        others=OtherFaults(
+            exchange_kill=chance.pick((0.0, 0.0, 30_000.0, 6_000.0)),
+            skew=chance.pick((0.0, 0.0, 12_000.0, 3_000.0)),
+            by_another=chance.pick((0.0, 0.0, 0.0, 4_000.0)),
+            shuffled=chance.pick((False, False, False, True)),
         ),
     )

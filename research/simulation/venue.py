@@ -1,48 +1,49 @@
-"""The real exchange on simulated time, behind a gateway that loses, delays and garbles."""
+"""The real exchange on simulated time, as a process that is killed and comes back with its disk."""
 
 import asyncio
+import contextvars
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from functools import lru_cache
 
+import msgspec
 from aiohttp import web
-from aiohttp.typedefs import Middleware
 
 from domain.calendar import OPENING_LEAD
 from domain.instruments import Symbol, Universe
+from domain.orders import Side
 from exchange.__main__ import run_ticker
-from exchange.app import DATA_PREFIXES, make_app
+from exchange.app import make_app
 from exchange.assets import list_assets, shipped_instruments
 from exchange.auth import Credentials
 from exchange.clock import RunningTime
-from exchange.faults import answers
+from exchange.errors import Refusal
 from exchange.faults.kinds import Kind
 from exchange.instants import to_ns
 from exchange.knobs import FillModel, Knobs, WireLimits
 from exchange.markets.synthetic import START_DAY, SyntheticMarket
-from exchange.records import EventKind, VenueEvent
-from exchange.service import Exchange, NoLog
+from exchange.orders import OrderRequest, OrderType, TimeInForce
+from exchange.records import EventKind, VenueEvent, VenueState
+from exchange.service import Exchange
 from exchange.stream import TRADE_STREAM
 from exchange.venue import Venue, VenueConfig, first_state
-from exchange.wire import Handler, refuse
+from research.simulation.gateway import Count, Gateway
 from research.simulation.kernel.chance import Chance
 from research.simulation.kernel.loop import VirtualLoop
-from research.simulation.swarm import CALM, ApiFaults, StreamFaults
+from research.simulation.kernel.node import Life
 
 HOST, PORT = "127.0.0.1", 8430
 URL = f"http://{HOST}:{PORT}"
 CASH_USD = Decimal(100_000)
-BLIND_S = (0.5, 10.0)
-"""How long a look-up does not find an accepted order."""
-LATE_S = (2.0, 30.0)
-DEPTHS = (0.1, 0.01, 0.001)
+DEPTHS = (0.1, 0.1, 0.01, 0.001)
 """Shares of a tick's volume that may fill: the less, the more orders fill in parts or not."""
 MARKETS = 4
 """So many different markets: what a world is worth lies in its faults."""
 START_DAYS = 250
 SESSION = timedelta(hours=6.5)
-Count = Callable[[str], None]
+LISTENING_S = 0.001
 
 
 @lru_cache(maxsize=MARKETS)
@@ -52,6 +53,36 @@ def _market(seed: int, symbols: tuple[Symbol, ...]) -> SyntheticMarket:
     return SyntheticMarket(seed=seed, universe=universe, liveliness=1.5)
 
 
+class DiskLog:
+    """What the exchange's own store keeps, in the same writing: its saved state, the events since,
+    and how far market time has come. A killed process loses nothing of it."""
+
+    def __init__(self) -> None:
+        self._state: bytes | None = None
+        self._events: list[bytes] = []
+        self._mark_ns = 0
+
+    def append(self, events: list[VenueEvent], now_ns: int) -> None:
+        """Keep the events, and that market time has come to `now_ns`."""
+        self._events += [msgspec.json.encode(event) for event in events]
+        self._mark_ns = max(self._mark_ns, now_ns)
+
+    def wants_saving(self, events: list[VenueEvent]) -> bool:
+        """Whether a day has begun."""
+        return any(event.kind is EventKind.DAY_BEGUN for event in events)
+
+    def save(self, state: VenueState) -> None:
+        """Replace the saved state by one that holds every event so far."""
+        self._state = msgspec.json.encode(state)
+        self._events = []
+
+    def load(self, first: VenueState) -> tuple[VenueState, list[VenueEvent]]:
+        """Return the saved state, or `first`, and the events to redo onto it."""
+        state = first if self._state is None else msgspec.json.decode(self._state, type=VenueState)
+        events = [msgspec.json.decode(raw, type=VenueEvent) for raw in self._events]
+        return replace(state, now_ns=max(state.now_ns, self._mark_ns)), events
+
+
 class SimulatedVenue:
     """One exchange that serves on the loop, and everything that can be asked of it directly."""
 
@@ -59,45 +90,57 @@ class SimulatedVenue:
         self, loop: VirtualLoop, chance: Chance, symbols: Sequence[Symbol], *, speed: float
     ) -> None:
         self._loop = loop
-        self._chance = chance
         self.speed = speed
-        market = _market(chance.below(MARKETS), tuple(symbols))
+        self._market = market = _market(chance.below(MARKETS), tuple(symbols))
         sessions = [s for s in market.calendar.sessions if s.day >= START_DAY]
         session = sessions[chance.below(START_DAYS)]
-        config = VenueConfig(
+        self._config = VenueConfig(
             seed=chance.below(1 << 32),
             cash_usd=CASH_USD,
             start_ns=to_ns(session.opens_at - OPENING_LEAD),
             knobs=Knobs(fills=FillModel(volume_share_max=chance.fork("depth").pick(DEPTHS))),
         )
-        venue = Venue(
-            market,
-            list_assets(market, shipped_instruments()),
-            config,
-            first_state(market, config),
-        )
-        self.exchange = Exchange(
+        self._start_day = session.day.isoformat()
+        self._log = DiskLog()
+        self.days_closed = 0
+        self.gateway = Gateway(chance.fork("gateway"))
+        self.watchers: list[Callable[[list[VenueEvent]], None]] = [self._note]
+        """Hear of everything that happens, whichever process of the exchange it happens in."""
+        self._count: Count = lambda what: None
+        self._outside = contextvars.copy_context()
+        self._starts = 0
+        self._life: Life | None = None
+        self.dead: list[Life] = []
+        self.exchange = self._assemble()
+
+    def _assemble(self) -> Exchange:
+        """Return an exchange as of what its disk holds."""
+        market, config = self._market, self._config
+        state, events = self._log.load(first_state(market, config))
+        venue = Venue(market, list_assets(market, shipped_instruments()), config, state)
+        venue.redo(events)
+        exchange = Exchange(
             venue=venue,
             time=RunningTime(
                 market.calendar,
                 venue.now_ns,
-                speed=speed,
+                speed=self.speed,
                 skip_closed=True,
-                machine_s=loop.wall,
+                machine_s=self._loop.wall,
             ),
-            log=NoLog(),
+            log=self._log,
             credentials=Credentials(),
             limits=WireLimits(),
             identity={
                 "market": market.name,
                 "seed": config.seed,
-                "start": session.day.isoformat(),
+                "start": self._start_day,
                 "cash_usd": str(CASH_USD),
+                "corporate_actions": False,
             },
         )
-        self.days_closed = 0
-        self.gateway = Gateway(self.exchange, chance.fork("gateway"))
-        self.exchange.listeners.append(self._note)
+        exchange.listeners.append(self._tell)
+        return exchange
 
     @property
     def venue(self) -> Venue:
@@ -105,16 +148,90 @@ class SimulatedVenue:
         return self.exchange.venue
 
     async def serve(self, count: Count) -> None:
-        """Listen, and let market time pass, for as long as the loop turns."""
-        app = make_app(self.exchange)
+        """Listen, and let market time pass, for as long as the process lives."""
+        self._count = count
+        self._start()
+        while (HOST, PORT) not in self._loop.network.listeners:  # noqa: ASYNC110
+            await asyncio.sleep(LISTENING_S)
+
+    def _start(self) -> None:
+        self._starts += 1
+        self._life = life = Life(f"exchange-{self._starts}")
+        self._loop.start(life, self._serve(self.exchange), life.name)
+
+    async def _serve(self, exchange: Exchange) -> None:
+        app = make_app(exchange)
         stream = app[TRADE_STREAM]
-        self.gateway.stand_before(app, count, self._loop)
-        self.exchange.listeners.remove(stream.broadcast)
-        self.exchange.listeners.append(self.gateway.broadcaster(stream.broadcast))
+        self.gateway.stand_before(app, self._count, self._loop)
+        exchange.listeners.remove(stream.broadcast)
+        exchange.listeners.append(self.gateway.broadcaster(stream.broadcast))
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, HOST, PORT).start()
-        self.ticker = self._loop.create_task(run_ticker(self.exchange), name="ticker")
+        await run_ticker(exchange)
+
+    # --- ends ---------------------------------------------------------------------------------
+
+    def kill(self, delay_s: float) -> None:
+        """End the exchange's process now; start another on its disk after a while. Market time
+        stands still meanwhile."""
+        life = self._life
+        if life is None:
+            return
+        self._count("exchange.kill")
+        life.graveyard.append(self.exchange)
+        self._loop.kill(life)
+        self.dead.append(life)
+        self._life = None
+        self._loop.call_later(delay_s, self.start_now, context=self._outside.copy())
+
+    def start_now(self) -> None:
+        """Start it unless it runs."""
+        if self._life is None:
+            self.exchange = self._assemble()
+            self._start()
+
+    def let_go(self) -> None:
+        """Forget every process that was."""
+        for life in (*self.dead, *([self._life] if self._life else [])):
+            life.is_dead = True
+            life.graveyard.clear()
+        self.dead.clear()
+
+    # --- others -------------------------------------------------------------------------------
+
+    def order_by_another(self, symbol: Symbol, side: Side, shares: Decimal) -> None:
+        """Trade on the account as somebody else would, at market; a refusal changes nothing."""
+        if self._life is None:
+            return
+        request = OrderRequest(
+            symbol=symbol,
+            side=side,
+            type=OrderType.MARKET,
+            time_in_force=TimeInForce.DAY,
+            qty=shares,
+        )
+        self.exchange.step()
+        try:
+            self.venue.submit(request)
+        except Refusal:
+            return
+        self._count(Kind.BY_HAND)
+        self.exchange.settle()
+
+    def cancel_of_others(self, is_ours: Callable[[str], bool]) -> None:
+        """Cancel what somebody else has working."""
+        self.exchange.step()
+        for order in self.venue.book.open_orders():
+            if not is_ours(order.client_order_id):
+                self.venue.cancel(order.id)
+        self.exchange.settle()
+
+    # --- what is known of it ------------------------------------------------------------------
+
+    def _tell(self, events: list[VenueEvent]) -> None:
+        for watcher in self.watchers:
+            watcher(events)
 
     def _note(self, events: list[VenueEvent]) -> None:
         self.days_closed += sum(e.kind is EventKind.DAY_CLOSED for e in events)
@@ -129,140 +246,3 @@ class SimulatedVenue:
         now = self.exchange.time.clock.market_time(self._loop.wall())
         session = self.venue.market.calendar.session_at(now)
         return None if session is None else session.closes_at - now
-
-
-class Gateway:
-    """What stands between the client and the exchange's handlers and stream."""
-
-    def __init__(self, exchange: Exchange, chance: Chance) -> None:
-        self.api: ApiFaults = CALM.api
-        self.news: StreamFaults = CALM.stream
-        self._exchange = exchange
-        self._chance = chance
-        self._count: Count = lambda what: None
-        self._loop: VirtualLoop
-        self._seen_at: dict[str, float] = {}
-        self._mute_until_s = 0.0
-
-    def heal(self) -> None:
-        """Let everything through from now on."""
-        self.api, self.news, self._mute_until_s = CALM.api, CALM.stream, 0.0
-
-    def stand_before(self, app: web.Application, count: Count, loop: VirtualLoop) -> None:
-        """Take every request of an application first."""
-        self._count, self._loop = count, loop
-        app.middlewares.insert(0, self._middleware())
-
-    # --- requests -----------------------------------------------------------------------------
-
-    def _middleware(self) -> Middleware:
-        @web.middleware
-        async def befall(request: web.Request, handler: Handler) -> web.StreamResponse:
-            if self.api is CALM.api or request.path == "/stream":
-                return await handler(request)
-            return await self._befall(request, handler)
-
-        return befall
-
-    async def _befall(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        api, hits = self.api, self._chance.hits
-        if hits(api.limited):
-            self._count(Kind.LIMITED)
-            return refuse(answers.limited(is_data=request.path.startswith(DATA_PREFIXES)))
-        if hits(api.failing):
-            self._count(Kind.FAILING)
-            return refuse(answers.failing(500))
-        if hits(api.late):
-            self._count(Kind.LATE)
-            # The client may be gone by then; the order is taken all the same.
-            return await asyncio.shield(self._late(request, handler))
-        return await self._answer(request, handler)
-
-    async def _late(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        await request.read()
-        await asyncio.sleep(self._chance.between(*LATE_S))
-        return await self._answer(request, handler)
-
-    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if self._is_blind(request):
-            self._count(Kind.BLIND)
-            return web.json_response({"code": 40410000, "message": "order not found"}, status=404)
-        is_order = request.method == "POST" and request.path == "/v2/orders"
-        response = await handler(request)
-        if is_order:
-            response = await self._judge_order(request, response)
-        if response.status < 300 and self._chance.hits(self.api.lost):
-            self._count(Kind.LOST)
-            return refuse(answers.failing(504))
-        if response.status < 300 and self._chance.hits(self.api.garbled):
-            self._count(Kind.GARBLED)
-            return _half(response)
-        return response
-
-    async def _judge_order(
-        self, request: web.Request, response: web.StreamResponse
-    ) -> web.StreamResponse:
-        body = await request.json()
-        identity = str(body.get("client_order_id"))
-        if response.status < 300:
-            self._seen_at[identity] = self._loop.time()
-            if self._chance.hits(self.api.blind):
-                self._seen_at[identity] += self._chance.between(*BLIND_S)
-        elif response.status == 422 and identity in self._seen_at:
-            self._count("api.repeated")
-            if self._chance.hits(self.api.refused):
-                self._count(Kind.REFUSED)
-                return refuse(answers.refused())
-        return response
-
-    def _is_blind(self, request: web.Request) -> bool:
-        if request.path != "/v2/orders:by_client_order_id":
-            return False
-        identity = request.query.get("client_order_id", "")
-        return self._seen_at.get(identity, 0.0) > self._loop.time()
-
-    # --- news ---------------------------------------------------------------------------------
-
-    def broadcaster(
-        self, broadcast: Callable[[list[VenueEvent]], None]
-    ) -> Callable[[list[VenueEvent]], None]:
-        """Return what hands events on, as far as the faults let it."""
-
-        def hand_on(events: list[VenueEvent]) -> None:
-            if self.news is CALM.stream:
-                broadcast(events)
-                return
-            for event in events:
-                self._hand_on(event, broadcast)
-
-        return hand_on
-
-    def _hand_on(self, event: VenueEvent, broadcast: Callable[[list[VenueEvent]], None]) -> None:
-        news, hits, now_s = self.news, self._chance.hits, self._loop.time()
-        if event.order is None:
-            return
-        if hits(news.muted):
-            self._count(Kind.NEWS_MUTED)
-            self._mute_until_s = now_s + self._chance.between(10.0, 400.0)
-        if now_s < self._mute_until_s:
-            return
-        if hits(news.lost):
-            self._count(Kind.NEWS_LOST)
-            return
-        if hits(news.doubled):
-            self._count(Kind.NEWS_DOUBLED)
-            broadcast([event])
-        if hits(news.delayed):
-            self._count(Kind.NEWS_DELAYED)
-            self._loop.call_later(self._chance.between(*news.delay_s), broadcast, [event])
-            return
-        broadcast([event])
-
-
-def _half(response: web.StreamResponse) -> web.StreamResponse:
-    assert isinstance(response, web.Response)
-    body = response.body
-    assert isinstance(body, bytes)
-    return web.Response(
-        body=body[: len(body) // 2], status=200, headers={"Content-Type": "application/json"}
-    )

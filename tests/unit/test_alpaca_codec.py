@@ -428,6 +428,23 @@ def test_a_bare_infinity_costs_its_bar_and_not_the_page() -> None:
     assert (len(bars), token) == (1, "x")
 
 
+@pytest.mark.parametrize("listed", ["7", "true", "NaN", '{"t":1}', '"\\ud800"'])
+def test_bars_that_are_no_list_cost_their_symbol_and_not_the_page(listed: str) -> None:
+    good, invalid = orjson.dumps(a_bar_row()).decode(), InvalidCounts()
+    body = f'{{"bars":{{"A":{listed},"B":[{good}]}},"next_page_token":null}}'.encode()
+    bars, _ = decode_bars(body, now=NOON, invalid=invalid)
+    assert [bar.symbol for bar in bars] == ["B"]
+    assert invalid.totals == {"unreadable": 1}
+
+
+def test_half_a_surrogate_pair_costs_its_quote_and_not_the_answer() -> None:
+    good, invalid = orjson.dumps(a_quote_row()).decode(), InvalidCounts()
+    bad = good.replace("100.1", '"\\ud800"')
+    body = f'{{"quotes":{{"A":{bad},"B":{good}}}}}'
+    assert list(decode_quotes(body.encode(), now=NOON, invalid=invalid)) == ["B"]
+    assert invalid.totals == {"unreadable": 1}
+
+
 # --- errors --------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ belongs to a dead one never runs again.
 """
 
 import asyncio
+import contextvars
 import errno
 import functools
 import heapq
@@ -17,6 +18,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar, cast
 
+from research.simulation.kernel.chance import Chance
 from research.simulation.kernel.network import (
     LATENCY_S,
     Address,
@@ -79,12 +81,42 @@ class VirtualLoop(base_events.BaseEventLoop):
         self.network = Network(self)
         self.steps = 0
         """Callbacks run so far."""
+        self.shuffle: Chance | None = None
+        """Has tasks that are woken in one turn run in any order; what arrives keeps its own."""
+        self.shuffled = 0
+        """Turns in which there was an order to change."""
         self._dialled: dict[int, Address] = {}
         self._signal_handlers: dict[tuple[int, int], Callable[[], object]] = {}
 
     def time(self) -> float:
         """Return virtual seconds since the start."""
         return self._now_s
+
+    # Like the loop's own, less what guards against other threads: there are none.
+
+    def call_soon(  # type: ignore[override]
+        self,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.Handle:
+        """Have something called in the next turn."""
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
+    def call_at(  # type: ignore[override]
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Have something called at an instant."""
+        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        heapq.heappush(self._scheduled, timer)
+        timer._scheduled = True  # type: ignore[attr-defined]
+        return timer
 
     def wall(self) -> float:
         """Return real time in epoch seconds."""
@@ -103,10 +135,24 @@ class VirtualLoop(base_events.BaseEventLoop):
             timer = heapq.heappop(scheduled)
             timer._scheduled = False  # type: ignore[attr-defined]
             ready.append(timer)
+        if self.shuffle is not None and len(ready) > 1:
+            self._shuffle(self.shuffle)
         for _ in range(len(ready)):
             handle = ready.popleft()
             if not handle._cancelled:
                 self._run_handle(handle)
+
+    def _shuffle(self, chance: Chance) -> None:
+        ready = self._ready
+        places = [
+            place
+            for place, handle in enumerate(ready)
+            if isinstance(getattr(handle._callback, "__self__", None), asyncio.Task)  # type: ignore[attr-defined]
+        ]
+        self.shuffled += len(places) > 1
+        for last in range(len(places) - 1, 0, -1):
+            one, other = places[last], places[chance.below(last + 1)]
+            ready[one], ready[other] = ready[other], ready[one]
 
     def _run_handle(self, handle: asyncio.Handle) -> None:
         life = handle._context.get(NODE)  # type: ignore[attr-defined]
