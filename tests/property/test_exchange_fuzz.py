@@ -121,6 +121,7 @@ def test_no_mutated_request_or_frame_makes_it_fail_or_moves_money() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1_800)
 def test_two_hundred_thousand_mutated_requests_and_frames_change_nothing() -> None:
     for seed in range(40):
         findings = asyncio.run(fuzz(5_000, seed))
