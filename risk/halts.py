@@ -16,6 +16,8 @@ LOSS_WINDOW_SESSIONS = 5
 """A second daily loss within so many sessions, today's among them, needs a person."""
 QUARANTINE = "quarantine"
 """What a resume names to have symbols traded again that were left alone."""
+OPERATOR = "operator"
+"""What a resume may name for what a person asked for; it is lifted without, too."""
 _BETWEEN_CAUSES = ", "
 _BETWEEN_EVIDENCE = " | "
 
@@ -221,7 +223,7 @@ def resume_refusal(status: TradingStatus, subject: str) -> str:
 
 def unknown_names(subject: str) -> tuple[str, ...]:
     """Return what of a resume's subject is the name of nothing that holds trading back."""
-    return tuple(sorted(_named(subject) - set(Cause) - {QUARANTINE}))
+    return tuple(sorted(_named(subject) - set(Cause) - {QUARANTINE, OPERATOR}))
 
 
 def bases_after_resume(
