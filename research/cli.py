@@ -1,6 +1,5 @@
 """The research commands of `tradewind`; heavy imports wait until a command runs."""
 
-from datetime import date
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +8,8 @@ import typer
 from daemon.commands.options import EnvFile
 from daemon.commands.printing import AsJson
 from research.evaluation.cli import walk_forward_command
+from research.extras import REPORT, require_research
+from research.options import day_of
 
 
 def add_to(app: typer.Typer) -> None:
@@ -27,15 +28,6 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(data, name="data")
     app.command("replay")(replay_command)
     app.command("parity")(parity_command)
-
-
-def _day(text: str | None) -> date | None:
-    if text is None:
-        return None
-    try:
-        return date.fromisoformat(text)
-    except ValueError as fault:
-        raise typer.BadParameter(f"{text!r} is no day; write YYYY-MM-DD") from fault
 
 
 def backtest_command(  # noqa: PLR0913 - one parameter for each option
@@ -93,8 +85,8 @@ def backtest_command(  # noqa: PLR0913 - one parameter for each option
         Options(
             data=data,
             strategies=strategies,
-            first=_day(first),
-            last=_day(last),
+            first=day_of(first),
+            last=day_of(last),
             out=out,
             symbols=symbols,
             universe=universe,
@@ -123,6 +115,7 @@ def report_command(
     as_json: AsJson = False,
 ) -> None:
     """Make one self-contained page of a backtest, or print its figures as JSON."""
+    require_research("report", REPORT)
     from research.reports.command import run_report
 
     run_report(folder, out, as_json=as_json)
@@ -155,8 +148,8 @@ def audit_lookahead_command(  # noqa: PLR0913 - one parameter for each option
         Options(
             names=tuple(names or ()),
             data=data,
-            first=_day(first),
-            last=_day(last),
+            first=day_of(first),
+            last=day_of(last),
             seed=seed,
             env_file=env_file,
             as_json=as_json,
@@ -185,7 +178,7 @@ def data_download_command(  # noqa: PLR0913 - one parameter for each option
     """Download bars into Parquet files; what is there already is not asked for again."""
     from research.catalogue.command import DownloadOptions, run_download
 
-    begin = _day(first)
+    begin = day_of(first)
     if begin is None:
         raise typer.BadParameter("--from is missing")
     run_download(
@@ -194,7 +187,7 @@ def data_download_command(  # noqa: PLR0913 - one parameter for each option
             symbols=symbols,
             timeframe=timeframe,
             first=begin,
-            last=_day(last),
+            last=day_of(last),
             adjustment=adjustment,
             url=url,
             env_file=env_file,

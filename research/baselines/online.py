@@ -6,7 +6,6 @@ Computing Surveys 46(3), 2014.
 """
 
 import numpy as np
-from scipy.optimize import minimize
 
 from domain.market import Floats
 
@@ -36,6 +35,9 @@ def best_constant(relatives: Floats) -> Floats:
     Maximises Σ log(b·x) on the simplex. Source: T. Cover, Universal Portfolios, Mathematical
     Finance 1(1), 1991.
     """
+    # Takes a second to import, and only this needs it.
+    from scipy.optimize import minimize
+
     count = relatives.shape[1]
 
     def loss(weights: Floats) -> tuple[float, Floats]:

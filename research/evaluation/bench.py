@@ -4,8 +4,6 @@ Loaded once a process. Each play is a backtest of its own: a fresh account, pane
 bars before its first session, the whole engine, fills at the next open.
 """
 
-import hashlib
-import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -16,6 +14,7 @@ import numpy as np
 
 from daemon import wiring
 from daemon.engine.rules import StrategyEntry
+from daemon.fingerprint import settings_hash
 from daemon.registry import Discovery, enlist
 from daemon.settings import Settings
 from daemon.strategy_specs import StrategySpec
@@ -24,10 +23,12 @@ from domain.market import Floats
 from domain.signals import StrategyName
 from research import metrics
 from research.backtest.costs import Spread
-from research.backtest.history import History
+from research.backtest.history import Frame, History
 from research.backtest.playing import Player
 from research.backtest.preparing import Prepared, Request, prepare
+from research.backtest.stored import StoredHistory
 from research.baselines import next_open
+from research.baselines.holding import held_frame
 from research.baselines.naive import AlwaysLong
 from research.baselines.weights import Schedule, equal_weight
 from research.evaluation.curves import Curve
@@ -45,7 +46,8 @@ class Subject:
 
     def bench(self) -> "Bench":
         """Return the bench, loaded at the first call in a process and kept for the next."""
-        key = hashlib.sha256(pickle.dumps((self.request, self.settings.model_dump()))).hexdigest()
+        # By what is written, not by how it lies in memory: every job brings a copy of its own.
+        key = f"{self.request!r} {settings_hash(self.settings)}"
         if key not in _LOADED:
             _LOADED.clear()
             _LOADED[key] = Bench(self)
@@ -96,8 +98,12 @@ class Bench:
 
     @cached_property
     def closes(self) -> Floats:
-        """Daily closes `[t, n]`, one row a session of the history."""
-        return self.history.frames[Timeframe.DAY].close
+        """Daily closes `[t, n]` as a holder lives them, one row a session of the history."""
+        return self._held.close
+
+    @cached_property
+    def _held(self) -> Frame:
+        return held_frame(self.history)
 
     def days(self, rows: range) -> list[date]:
         """Return the days of sessions."""
@@ -108,7 +114,7 @@ class Bench:
         parts = self.prepared.parts
         rules = replace(parts.rules, strategies=self._entries_of(specs))
         plan = replace(self.prepared.plan, sessions=rows)
-        player = Player(self.history, replace(parts, rules=rules), plan)
+        player = Player(self.history, replace(parts, rules=rules), plan, self._stored)
         result = player.run(progress=lambda _done, _total: None, stop=lambda: False)
         capital = float(plan.capital_usd)
         equity = np.array([capital, *(float(d.equity_usd) for d in result.recording.days)])
@@ -120,6 +126,11 @@ class Bench:
             traded_usd=sum(float(f.quantity_shares) * float(f.price_usd) for f in fills),
             capital_usd=capital,
         )
+
+    @cached_property
+    def _stored(self) -> StoredHistory:
+        # What runs over the same bars share: settled and measured once.
+        return StoredHistory(self.history)
 
     def _entries_of(self, specs: Sequence[StrategySpec]) -> Mapping[StrategyName, StrategyEntry]:
         naive = {
@@ -137,10 +148,9 @@ class Bench:
     def play_weights(self, schedule: Schedule, rows: range) -> Curve:
         """Return the curve of target weights over sessions, filled at the next open."""
         plan = self.prepared.plan
-        frame = self.history.frames[Timeframe.DAY]
         capital = float(plan.capital_usd)
         played = next_open.play(
-            frame, schedule, rows, costs=plan.costs, spread=self._spread, capital_usd=capital
+            self._held, schedule, rows, costs=plan.costs, spread=self._spread, capital_usd=capital
         )
         days = self.days(rows)
         return Curve(
@@ -154,8 +164,7 @@ class Bench:
     @cached_property
     def _spread(self) -> Spread:
         rules = self.prepared.parts.rules
-        frame = self.history.frames[Timeframe.DAY]
-        return Spread(frame, self.prepared.plan.costs, open_delay_s=rules.open_delay_s)
+        return Spread(self._held, self.prepared.plan.costs, open_delay_s=rules.open_delay_s)
 
     @cached_property
     def _equal(self) -> Floats:

@@ -1,6 +1,5 @@
 """The options of `tradewind walk-forward`; heavy imports wait until it runs."""
 
-from datetime import date
 from pathlib import Path
 from typing import Annotated
 
@@ -8,15 +7,8 @@ import typer
 
 from daemon.commands.options import EnvFile
 from daemon.commands.printing import AsJson
-
-
-def _day(text: str | None) -> date | None:
-    if text is None:
-        return None
-    try:
-        return date.fromisoformat(text)
-    except ValueError as fault:
-        raise typer.BadParameter(f"{text!r} is no day; write YYYY-MM-DD") from fault
+from research.extras import SEARCH, require_research
+from research.options import day_of
 
 
 def walk_forward_command(  # noqa: PLR0913 - one parameter for each option
@@ -68,14 +60,15 @@ def walk_forward_command(  # noqa: PLR0913 - one parameter for each option
     as_json: AsJson = False,
 ) -> None:
     """Search on one span, judge on the next, again and again; Ctrl-C keeps the whole folds."""
+    require_research("walk-forward", SEARCH)
     from research.evaluation.command import Options, run_walk_forward
 
     run_walk_forward(
         Options(
             data=data,
             strategies=strategies,
-            first=_day(first),
-            last=_day(last),
+            first=day_of(first),
+            last=day_of(last),
             out=out,
             symbols=symbols,
             universe=universe,

@@ -307,5 +307,5 @@ def _saved(  # noqa: PLR0913 - everything a manifest is made of
         **document_of(judged, evaluation, outcome),
     }
     results.save(folder, document, judged.days, judged.series, trials)
-    document["settings"] = None
+    del document["settings"]
     return document

@@ -8,13 +8,13 @@ import numpy as np
 
 from daemon.settings import Settings
 from daemon.strategy_specs import StrategySpec
-from domain.calendar import Timeframe
 from domain.market import Floats
 from research import metrics
 from research.backtest.costs import Spread
 from research.backtest.preparing import Prepared, Request
 from research.backtest.record import BacktestResult
 from research.baselines import next_open
+from research.baselines.holding import held_frame
 from research.baselines.weights import equal_weight
 from research.evaluation.curves import Curve, played
 from research.evaluation.ledger import FILE, Ledger, conditions_hash, trial_line
@@ -66,7 +66,7 @@ def together(specs: Sequence[StrategySpec]) -> StrategySpec:
 
 
 def _equal_weight(prepared: Prepared, count: int) -> Floats:
-    frame, plan = prepared.history.frames[Timeframe.DAY], prepared.plan
+    frame, plan = held_frame(prepared.history), prepared.plan
     rows = range(plan.sessions.start, plan.sessions.start + count)
     before = range(max(0, rows.start - 1), rows.stop - 1)
     played = next_open.play(

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from skfolio.model_selection import CombinatorialPurgedCV
-from skfolio.model_selection import WalkForward as SkfolioWalkForward
 
 from domain.errors import ConfigurationFault
 from domain.market import Floats
@@ -61,7 +59,10 @@ class WalkForward:
                 f"{len(sessions)} sessions hold no fold: training on {self.train}, leaving out "
                 f"{self.purge} and testing takes more than {needed - 1}"
             )
-        splitter = SkfolioWalkForward(
+        # Takes seconds to import: workers, who are given their folds, do without it.
+        from skfolio.model_selection import WalkForward as Splitter
+
+        splitter = Splitter(
             test_size=min(self.test, len(sessions) - self.train - self.purge),
             train_size=self.train,
             purged_size=self.purge,
@@ -125,6 +126,8 @@ def combinations(
             f"{rows} sessions in {groups} groups leave {rows // groups} each, no more than purge "
             f"and embargo take ({purge} + {embargo})"
         )
+    from skfolio.model_selection import CombinatorialPurgedCV
+
     splitter = CombinatorialPurgedCV(
         n_folds=groups, n_test_folds=tested, purged_size=purge, embargo_size=embargo
     )

@@ -13,10 +13,12 @@ from domain.calendar import Timeframe
 from domain.errors import ConfigurationFault
 from domain.market import Floats
 from research import metrics
+from research.backtest.actions import with_actions
 from research.backtest.costs import Costs, FillAt, Spread
 from research.backtest.history import History, load_history
 from research.backtest.results import SavedBacktest
 from research.baselines import next_open, weights
+from research.baselines.holding import held_frame
 from research.evaluation.ledger import Ledger
 from research.evaluation.results import verdicts_document
 from research.evaluation.verdicts import SESSIONS_MIN, judge
@@ -57,7 +59,7 @@ def _history(saved: SavedBacktest) -> History:
     path = Path(data["source"])
     if not path.exists():
         raise ConfigurationFault(f"{path} is not there any more, so nothing can be set beside it")
-    history = load_history(path, data["symbols"], {base, Timeframe.DAY})
+    history = with_actions(load_history(path, data["symbols"], {base, Timeframe.DAY}), path)
     if history.content_hash != data["sha256"]:
         raise ConfigurationFault(f"{path} holds other bars than the backtest was made of")
     return history
@@ -74,7 +76,7 @@ def _rows(saved: SavedBacktest, history: History) -> range | None:
 
 
 def _played(saved: SavedBacktest, history: History, name: str, rows: range) -> Floats:
-    frame = history.frames[Timeframe.DAY]
+    frame = held_frame(history)
     costs = costs_of(saved.manifest["costs"])
     # Decided at the close before the first session, when there is one.
     before = range(max(0, rows.start - 1), rows.stop - 1)

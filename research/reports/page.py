@@ -12,7 +12,7 @@ from research import metrics
 from research.reports import charts
 from research.reports.embedding import chart, whole_page
 from research.reports.figures import ROLLING_DAYS, Figures
-from research.reports.verdict_table import plain_table, verdict_tables
+from research.reports.verdict_table import plain_table, told, verdict_tables
 
 NOTICES_SHOWN_MAX = 40
 SYMBOLS_SHOWN = 15
@@ -250,7 +250,7 @@ def _refusals(figures: Figures) -> str:
 
 def _run(run: Mapping[str, Any]) -> str:
     rows = "".join(
-        f'<tr><td>{_words(key)}</td><td class="words">{escape(str(value))}</td></tr>'
+        f'<tr><td>{_words(key)}</td><td class="words">{escape(told(value))}</td></tr>'
         for key, value in run.items()
     )
     return f'<h2>The run</h2><div class="scroll"><table>{rows}</table></div>'

@@ -95,3 +95,14 @@ def percent(value: float | None) -> str:
 def years(sessions: float | None) -> str:
     """Return a length in years; never when no record is long enough."""
     return "never" if sessions is None else f"{sessions / YEAR:,.1f}"
+
+
+def told(value: Any) -> str:
+    """Return plain data in words: names and values, not brackets and quotes."""
+    if isinstance(value, Mapping):
+        return "; ".join(f"{str(k).replace('_', ' ')} {told(v)}" for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(told(v) for v in value) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "–" if value is None else str(value)

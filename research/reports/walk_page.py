@@ -10,7 +10,7 @@ from research import metrics
 from research.evaluation.results import SavedEvaluation
 from research.reports import charts
 from research.reports.embedding import chart, whole_page
-from research.reports.verdict_table import number, percent, plain_table, verdict_tables
+from research.reports.verdict_table import number, percent, plain_table, told, verdict_tables
 
 ROLLING_DAYS = 126
 BESIDE = ("equal_weight", "always_long")
@@ -153,7 +153,7 @@ def _folds(manifest: Mapping[str, Any]) -> str:
 def _run(manifest: Mapping[str, Any]) -> str:
     kept = ("code_version", "complete", "data", "search", "split", "trials", "resumes_after")
     rows = [
-        [escape(k.replace("_", " ")), f'<td class="words">{escape(str(manifest[k]))}</td>']
+        [escape(k.replace("_", " ")), f'<td class="words">{escape(told(manifest[k]))}</td>']
         for k in kept
     ]
     return f"<h2>The run</h2>{plain_table(['', ''], rows)}"

@@ -9,10 +9,9 @@ Fast and Elitist Multiobjective Genetic Algorithm: NSGA-II, IEEE TEC 6(2), 2002.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
-import optuna
-from optuna.distributions import CategoricalDistribution, IntDistribution
 
 from daemon.registry import Discovery
 from daemon.strategy_specs import StrategySpec
@@ -112,6 +111,10 @@ def _adaptive(
     discovery: Discovery,
     base: Timeframe,
 ) -> list[Scored]:
+    # Takes a second to import, and a grid needs none of it.
+    import optuna
+    from optuna.distributions import CategoricalDistribution, IntDistribution
+
     possible(space, space.points(), discovery, base)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     many = search.method is Method.NSGA2
@@ -144,7 +147,9 @@ def _adaptive(
     return list(played.values())
 
 
-def _sampler(search: Search) -> optuna.samplers.BaseSampler:
+def _sampler(search: Search) -> Any:
+    import optuna
+
     if search.method is Method.NSGA2:
         return optuna.samplers.NSGAIISampler(
             population_size=min(GENERATION, search.trials), seed=search.seed

@@ -1,6 +1,7 @@
 """`tradewind walk-forward` over drawn bars: the whole path, and what it refuses."""
 
 import json
+import multiprocessing
 import re
 import shutil
 import signal
@@ -108,8 +109,9 @@ def test_the_test_span_cannot_change_what_was_chosen(tmp_path: Path, whole: Whol
     assert chosen[0] == chosen[1]
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
 def test_an_interrupt_leaves_the_whole_folds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: str
 ) -> None:
     counted = command.trials_of
     folds = 0
@@ -122,12 +124,13 @@ def test_an_interrupt_leaves_the_whole_folds(
         return counted(answer, *more, **words)
 
     monkeypatch.setattr(command, "trials_of", interrupting)
-    found = run(tmp_path)
+    found = run(tmp_path, "--workers", workers)
 
     # Three jobs a fold: the fifth belongs to the second.
     assert found["complete"] is False
     assert [f["number"] for f in found["folds"]] == [0]
     assert load(tmp_path / "result").manifest["verdicts"] is None
+    assert multiprocessing.active_children() == []
 
 
 def test_processes_find_what_one_does(tmp_path: Path, whole: Whole) -> None:
@@ -135,6 +138,8 @@ def test_processes_find_what_one_does(tmp_path: Path, whole: Whole) -> None:
 
     for name in ("verdicts", "baselines", "cross_validation", "folds", "paths"):
         assert shared[name] == whole[1][name]
+    alone, together = (folder / "returns.parquet" for folder in (whole[0], tmp_path / "result"))
+    assert alone.read_bytes() == together.read_bytes()
 
 
 def fold(*rows: int) -> str:

@@ -1,13 +1,18 @@
 """Baselines filled at the next open, worked out by hand."""
 
+from dataclasses import replace
+from decimal import Decimal
+
 import numpy as np
 import pytest
 
 from domain.calendar import Timeframe
 from domain.market import Floats
+from exchange.corporate_actions import ActionKind, ActionTable, CorporateAction
 from research.backtest.costs import FREE, Costs, Spread
-from research.backtest.history import Frame
+from research.backtest.history import Frame, History
 from research.baselines import next_open, weights
+from research.baselines.holding import held_frame
 from tests.support.backtests import drawn_bars, flat_bars, history_of
 
 
@@ -57,6 +62,38 @@ def test_half_the_spread_is_paid_on_what_is_traded() -> None:
 
     assert found.cost_usd == pytest.approx(10.0, rel=0.01)
     assert found.equity[-1] == pytest.approx(990.0, rel=1e-3)
+
+
+def acting(day_row: int, **what: object) -> History:
+    """A symbol that splits two for one or pays, at the open of a day."""
+    raw = [[100.0], [100.0], [50.0], [50.0]] if "new_rate" in what else [[100.0]] * 4
+    history = history_of(flat_bars(raw))
+    ex = history.sessions[day_row].day
+    action = CorporateAction(
+        symbol="S0", ex_date=ex, declared_on=ex, record_date=ex, payable_date=ex,
+        **what,  # type: ignore[arg-type]
+    )  # fmt: skip
+    return replace(history, actions=ActionTable([action]))
+
+
+def test_a_split_makes_nobody_poorer() -> None:
+    split = {"kind": ActionKind.FORWARD_SPLIT, "new_rate": Decimal(2)}
+    frame = held_frame(acting(2, **split))
+
+    np.testing.assert_allclose(frame.close[:, 0], 100.0)
+
+
+def test_a_dividend_is_put_back_from_its_ex_date_on() -> None:
+    paid = {"kind": ActionKind.CASH_DIVIDEND, "cash_usd": Decimal(20)}
+    frame = held_frame(acting(2, **paid))
+
+    np.testing.assert_allclose(frame.close[:, 0], [100.0, 100.0, 125.0, 125.0])
+
+
+def test_without_actions_a_holder_lives_the_bars() -> None:
+    history = history_of(flat_bars([[10.0], [11.0]]))
+
+    assert held_frame(history) is history.frames[Timeframe.DAY]
 
 
 def test_nothing_is_bought_with_what_it_costs() -> None:

@@ -58,6 +58,18 @@ def test_noise_beside_noise_is_no_evidence() -> None:
     assert found.p_none_better["other"] > 0.05
 
 
+@pytest.mark.long
+def test_noise_is_almost_never_said_to_beat() -> None:
+    # 60 families of 5 strategies without skill, each judged as if nothing else had been tried.
+    promoted = 0
+    for seed in range(60):
+        family = {f"s{i}": drawn(1000 + 10 * seed + i, mean=0.0004) for i in range(5)}
+        found = judge(family, {"market": drawn(9000 + seed, mean=0.0004)}, counted(5))
+        promoted += any(j.verdict is Verdict.BEATS for j in found.judged)
+
+    assert promoted <= 3
+
+
 def test_holding_more_cash_is_neither_merit_nor_fault() -> None:
     found = judge({"half": 0.5 * MARKET}, {"market": MARKET}, counted(1)).judged[0]
 
