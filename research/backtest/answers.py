@@ -4,7 +4,7 @@ A bars-only strategy whose columns are independent gives the same bits whether i
 one instant or about many side by side (design §2), so a backtest asks it once for a block of them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -42,6 +42,8 @@ class _Stack:
     answers: list[Signals] | None = None
     strengths: Floats | None = None
     """All of the block `[t, n]`, None when the engine would object to one of them."""
+    turns: list[bool] = field(default_factory=list)
+    """Where in the block a strength comes to or leaves the levels of entering and leaving."""
 
 
 class Answers:
@@ -53,8 +55,10 @@ class Answers:
         stored: StoredHistory,
         *,
         stacks: bool = True,
+        levels: tuple[float, float] = (0.5, 0.1),
     ) -> None:
-        """Prepare for a run over a history."""
+        """Prepare for a run over a history; `levels` are those of entering and of leaving."""
+        self._levels = levels
         self._entries = rules.strategies
         self.asked_singly: dict[StrategyName, str] = {}
         """Strategies whose answers about many instants were not those about each, and when."""
@@ -81,12 +85,17 @@ class Answers:
         return attempt(lambda: strategy.decide(ask.market))
 
     def strengths_ahead(self, name: StrategyName, row: int, count: int) -> Floats | None:
-        """Return what a strategy will say at rows of its frame, up to `count` of them `[t, n]`:
-        as many as its block holds. None when that is not known before it is asked."""
+        """Return what a strategy will say at rows of its frame, up to `count` of them `[t, n]`: as
+        many as its block holds, none from the first on at which it turns, which is one to look at
+        by itself. None when that is not known before it is asked."""
         stack = self._stacks.get(name)
         if stack is None or self._block(name, stack, row) is None or stack.strengths is None:
             return None
-        return stack.strengths[row - stack.first : row - stack.first + count]
+        index = row - stack.first
+        stop = min(index + count, len(stack.turns))
+        if True in stack.turns[index:stop]:
+            stop = stack.turns.index(True, index)
+        return stack.strengths[index:stop]
 
     def _block(self, name: StrategyName, stack: _Stack, row: int) -> list[Signals] | None:
         """Return the block that holds a row, evaluated if need be; None when the strategy has to
@@ -113,8 +122,15 @@ class Answers:
                 key: np.array([a.evidence[key] for a in answers]) for key in answers[0].evidence
             },
         )
-        fault = fault_of(whole, (len(answers), width), stack.symbols)
-        return None if fault else whole.strength
+        if fault_of(whole, (len(answers), width), stack.symbols):
+            return None
+        enter, leave = self._levels
+        strength = np.abs(whole.strength)
+        sides = (strength >= enter) * 2 + (strength <= leave)
+        sides *= np.where(whole.strength < 0, -1, 1)
+        moved = np.logical_or.reduce(sides[1:] != sides[:-1], -1)
+        stack.turns = [False, *moved.tolist()]
+        return whole.strength
 
 
 def strengths_of(

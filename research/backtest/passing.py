@@ -92,21 +92,23 @@ class Passing:
         """Return what is known of the next slots, as far as all of it is, and the equity there in
         ten-thousandths of a dollar."""
         base, portfolio = self._prices.base, self._engine.memory.portfolio
-        bid, ask, cents = self._prices.at_close.ahead(row, count)
-        rows = slice(row, row + bid.shape[0])
-        untouched = self._prices.triggers.untouched(
-            portfolio, (bid, ask), (base.low[rows], base.high[rows])
-        )
         strengths: dict[StrategyName, Floats] = {}
         benched = self._engine.memory.benched
         for name in self._names:
             if name in benched:
                 continue
-            said = self._answers.strengths_ahead(name, row, untouched)
+            said = self._answers.strengths_ahead(name, row, count)
             if said is None:
                 return None, _NOTHING
             strengths[name] = said
-            untouched = min(untouched, said.shape[0])
+            count = min(count, said.shape[0])
+        if not count:
+            return None, _NOTHING
+        bid, ask, cents = self._prices.at_close.ahead(row, count)
+        rows = slice(row, row + bid.shape[0])
+        untouched = self._prices.triggers.untouched(
+            portfolio, (bid, ask), (base.low[rows], base.high[rows])
+        )
         worth = self._prices.board.equity_ahead(portfolio, cents[:untouched])
         if worth is None or not untouched or not worth.min() > 0:
             return None, _NOTHING

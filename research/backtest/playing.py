@@ -121,7 +121,8 @@ class Player:
         self._at_close = QuoteRows(self._base.close, self._spread)
         self._at_open = QuoteRows(self._base.open, self._spread, near_open=True)
         self._triggers = Triggers(parts.limits, parts.rules, parts.universe)
-        self._answers = Answers(parts.rules, stored, stacks=plan.stacks)
+        levels = parts.allocation.enter, parts.allocation.exit
+        self._answers = Answers(parts.rules, stored, stacks=plan.stacks, levels=levels)
         self._runner = Runner(
             self.engine,
             self.venue,
