@@ -87,10 +87,11 @@ def main() -> None:
     parser.add_argument("--venvs", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peers", default=",".join(PEERS), help="of those, in this order")
-    parser.add_argument("--rss-of", help=argparse.SUPPRESS)
+    parser.add_argument("--rss-of", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--weight", type=float, default=0.0, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.rss_of:
-        sys.stdout.write(json.dumps(_rss_of(options.rss_of)) + "\n")
+        sys.stdout.write(json.dumps(_rss_of(options.rss_of, options.weight)) + "\n")
         return
     found: dict[str, Any] = {"load_average": os.getloadavg()}
     with tempfile.TemporaryDirectory() as folder:
@@ -257,30 +258,39 @@ def _quiet_session_us(count: int, width: int) -> float:
     return min(_run(history, 0.0).cpu_s for _ in range(3)) / count * 1e6
 
 
-def memory(_options: argparse.Namespace) -> dict[str, Any]:
+def memory(options: argparse.Namespace) -> dict[str, Any]:
     """Peak memory above an idle process, in multiples of the raw arrays."""
     found = {}
-    for kind in ("daily", "minute"):
-        run = subprocess.run(
-            [sys.executable, "-m", "tests.benchmarks.bench_backtest", "--rss-of", kind],
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        found[kind] = json.loads(run.stdout)
+    for kind, count, width in (("daily", 2_500, 66), ("minute", 100_000, 10)):
+        file = options.data / f"memory_{kind}.npz"
+        np.savez(file, **drawn_bars(count, width, seed=1, sigma=0.02 if width > 10 else 0.0005))
+        for weight in ("0.0", "1.0"):
+            run = subprocess.run(
+                [
+                    *(sys.executable, "-m", "tests.benchmarks.bench_backtest"),
+                    "--rss-of",
+                    str(file),
+                    f"--weight={weight}",
+                ],
+                check=True,
+                capture_output=True,
+                text=True,
+            )
+            name = kind if weight == "0.0" else f"{kind}_with_orders"
+            found[name] = json.loads(run.stdout)
     return found
 
 
-def _rss_of(kind: str) -> dict[str, float]:
-    count, width = (2_500, 66) if kind == "daily" else (100_000, 10)
+def _rss_of(file: Path, weight: float) -> dict[str, float]:
     idle = _peak_mb()
-    bars = drawn_bars(count, width, seed=1, sigma=0.02 if kind == "daily" else 0.0005)
-    names = [f"S{n}" for n in range(width)]
-    history = daily_of(bars, names) if kind == "daily" else minutes_of(bars, names)
+    arrays = np.load(file)
+    bars = {name: arrays[name] for name in FIELDS}
     raw = sum(v.nbytes for v in bars.values()) / 2**20
+    names = [f"S{n}" for n in range(bars["close"].shape[1])]
+    history = daily_of(bars, names) if "daily" in file.name else minutes_of(bars, names)
     del bars
     loaded = _peak_mb()
-    orders = len(_run(history, 1.0).recording.orders)
+    orders = len(_run(history, weight).recording.orders)
     peak = _peak_mb()
     return {
         "raw_arrays_mb": round(raw, 1),
