@@ -147,7 +147,7 @@ def daily_history(
     frame = _frame(
         Timeframe.DAY,
         [[session.closes_at] for session in sessions],
-        {name: np.array(bars[name], dtype=np.float64) for name in bars},
+        {name: _taken(bars[name]) for name in bars},
     )
     return History(
         source=source,
@@ -170,7 +170,7 @@ def minute_history(
     """Return a history of one-minute bars given as arrays `[minutes, n]`, all sessions' minutes one
     after the other without a gap, and the daily bars they make."""
     slots = [session.slots(Timeframe.MINUTE) for session in sessions]
-    minutes = {name: np.array(bars[name], dtype=np.float64) for name in bars}
+    minutes = {name: _taken(bars[name]) for name in bars}
     shape = (sum(map(len, slots)), len(symbols))
     if any(minutes[name].shape != shape for name in ("open", "high", "low", "close", "volume")):
         raise ValueError(f"minute bars of {source} are not all of shape {shape}")
@@ -195,6 +195,12 @@ def minute_history(
             Timeframe.DAY: _frame(Timeframe.DAY, closes, days),
         },
     )
+
+
+def _taken(values: Floats) -> Floats:
+    """Return a view that may be made read-only, without a copy: whoever gave the array must not
+    write to it any more."""
+    return np.asarray(values, dtype=np.float64).view()
 
 
 def _frame(

@@ -268,9 +268,7 @@ def memory(options: argparse.Namespace) -> dict[str, Any]:
             run = subprocess.run(
                 [
                     *(sys.executable, "-m", "tests.benchmarks.bench_backtest"),
-                    "--rss-of",
-                    str(file),
-                    f"--weight={weight}",
+                    *("--rss-of", str(file), f"--weight={weight}"),
                 ],
                 check=True,
                 capture_output=True,
