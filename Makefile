@@ -60,17 +60,20 @@ imports: setup-dev
 
 # Resumable: worlds that are in the results file are not played again, and count.
 simulate: setup-dev       ## daemon and exchange under faults in virtual time (up to 20 min)
-	@$(BIN)/python -m research.simulation --worlds 120 --days 3 --jobs 2 --minutes 11
+	@$(BIN)/python -m research.simulation --worlds 120 --days 3 --jobs 2 --minutes 7
 	@$(BIN)/python -m research.simulation --crash-points 1000 --jobs 2
 	@$(BIN)/python -m research.simulation --same 20
-	@$(BIN)/python -m research.simulation --mutants
+	@$(BIN)/python -m research.simulation --mutants --jobs 2
+	@$(BIN)/python -m research.simulation --state-fuzz 4096 --wire-fuzz 100000 --real-kills 50 --soak 60
 
 simulate-release: setup-dev ## the same for MINUTES (90), added to var/simulation.jsonl
 	@mkdir -p var
 	@$(BIN)/python -m research.simulation --worlds 100000 --days 3 --jobs 2 --minutes $(or $(MINUTES),90) --results var/simulation.jsonl
 	@$(BIN)/python -m research.simulation --crash-points 20000 --jobs 2
 	@$(BIN)/python -m research.simulation --same 100
-	@$(BIN)/python -m research.simulation --mutants
+	@$(BIN)/python -m research.simulation --mutants --jobs 2
+	@$(BIN)/python -m research.simulation --state-fuzz 65536 --soak 250
+	@$(BIN)/python -m research.simulation --wire-fuzz 5000000 --real-kills 1000 --results var/tiers.jsonl
 
 fuzz: setup-dev           ## throw 200,000 mutated requests and frames at the exchange (3 min)
 	@$(BIN)/python -m tests.support.wire_fuzz 200000

@@ -35,12 +35,26 @@ def simulate_command(  # noqa: PLR0913 - one parameter for each option
     same: Annotated[
         int, typer.Option(min=0, help="Instead: play so many seeds in 3 processes, and compare.")
     ] = 0,
+    state_fuzz: Annotated[
+        int, typer.Option(min=0, help="Instead: spoil every byte of saved state of this size.")
+    ] = 0,
+    wire_fuzz: Annotated[
+        int, typer.Option(min=0, help="Instead: have so many spoilt answers read.")
+    ] = 0,
+    real_kills: Annotated[
+        int, typer.Option(min=0, help="Instead: kill a real process so many times.")
+    ] = 0,
+    soak: Annotated[
+        int, typer.Option(min=0, help="Instead: live through so many days in one process.")
+    ] = 0,
 ) -> None:
     """Run daemon and exchange under seeded faults in virtual time; exit 1 when a promise breaks."""
-    if crash_points:
+    if state_fuzz or wire_fuzz or real_kills or soak:
+        _other_tiers(state_fuzz, wire_fuzz, real_kills, soak, results)
+    elif crash_points:
         _crash(crash_points, jobs)
     elif mutants:
-        _hunt()
+        _hunt(jobs)
     elif same:
         _compare(same, days)
     elif worlds > 1:
@@ -87,12 +101,11 @@ def _play_many(seeds: range, days: int, jobs: int, minutes: float, results: Path
         raise typer.Exit(1)
 
 
-def _hunt() -> None:
-    from research.simulation.mutants import MUTANTS, hunt
+def _hunt(jobs: int) -> None:
+    from research.simulation.mutants import MUTANTS, hunt_all
 
     survived = 0
-    for name in MUTANTS:
-        caught = hunt(name)
+    for name, caught in hunt_all(jobs):
         survived += caught is None
         _say(f"{name:46} {caught or 'SURVIVED'}")
     _say(f"{len(MUTANTS) - survived} of {len(MUTANTS)} mutants caught")
@@ -106,6 +119,24 @@ def _compare(seeds: int, days: int) -> None:
     differing = differing_traces(range(1, seeds + 1), days=days)
     _say(f"{seeds} seeds in 3 processes with 3 hash seeds; {len(differing)} differ {differing}")
     if differing:
+        raise typer.Exit(1)
+
+
+def _other_tiers(
+    state_bytes: int, payloads: int, kills: int, days: int, results: Path | None
+) -> None:
+    from research.simulation import tiers
+
+    is_good = True
+    if state_bytes:
+        is_good &= tiers.spoil_state(state_bytes, say=_say)
+    if payloads:
+        is_good &= tiers.spoil_answers(payloads, results=results, say=_say)
+    if kills:
+        is_good &= tiers.kill_really(kills, results=results, say=_say)
+    if days:
+        is_good &= tiers.live_long(days, say=_say)
+    if not is_good:
         raise typer.Exit(1)
 
 

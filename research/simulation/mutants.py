@@ -10,14 +10,17 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-from daemon import settling, submitting, wiring
+from daemon import comparing, settling, submitting, wiring
 from daemon.alpaca import trading as alpaca_trading
 from daemon.alpaca.codec import encode_order
-from daemon.comparing import Comparing
+from daemon.comparing import FILLS_OVERLAP, Comparing
+from daemon.engine import reconciling
 from daemon.engine.commands import RecordDurably, SubmitOrder
 from daemon.engine.core import Core
 from daemon.engine.engine import Engine
+from daemon.engine.ordering import Ordering
 from daemon.memory import Memory
+from daemon.program import _Program
 from daemon.recording import Recorder
 from daemon.runner import Runner
 from daemon.submitting import Submitter
@@ -25,14 +28,18 @@ from domain.errors import VenueRejected, VenueUnavailable
 from execution.identity import client_order_id
 from research.simulation.world import Violation, Wish, World
 from risk.gate import RiskGate
+from state import recovery
 from state.journal import JsonLinesJournal
+from state.json_store import JsonStateStore
 from state.recovery import _Folded
 
 Mutate = Callable[[], contextlib.AbstractContextManager[Any]]
 DAYS = 2
 SPEEDS = {"a refusal on a retry is final": 2.0, "an approval holds for ever": 60.0}
 """Where what a mutant gets wrong comes about; other worlds draw their speed."""
-SEEDS_MAX = 10
+SEEDS_MAX = 12
+SEEDS = {"fills are asked for by our own clock": (15, 49), "comparisons overlap": (24, 49)}
+"""Where one comes about, tried first."""
 TOLD_MAX = 160
 
 
@@ -182,6 +189,61 @@ def _compares_once() -> Iterator[None]:
         yield
 
 
+class _Forgetful(set[str]):
+    """Holds nothing that is put into it."""
+
+    def __contains__(self, item: object) -> bool:
+        return False
+
+
+_made = Submitter.__init__
+
+
+def _without_single_flight(self: Submitter, *args: Any, **kwargs: Any) -> None:
+    _made(self, *args, **kwargs)
+    self._in_flight = _Forgetful()
+
+
+async def _unanswered_is_unsent(self: Submitter, order: Any) -> Any:
+    identity = order.intent.client_order_id
+    try:
+        self._landed(await self._post_order(order))
+    except VenueRejected as refusal:
+        self._reject(identity, refusal)
+    except VenueUnavailable as fault:
+        self._withhold(identity, str(fault))
+
+
+_filled = Ordering.filled
+
+
+def _late_fills_dropped(self: Ordering, event: Any) -> list[Any]:
+    order = self._core.memory.orders.get(event.fill.client_order_id)
+    if order is not None and order.status.is_terminal:
+        return []
+    return _filled(self, event)
+
+
+def _saved_unsynced(self: JsonStateStore, snapshot: Any) -> None:
+    temporary = self._directory / "portfolio.json.tmp"
+    self._fs.create(temporary).write(self._encoder.encode(snapshot))
+    self._shift()
+    self._fs.rename(temporary, self._path(0))
+    self._fs.sync_directory(self._directory)
+
+
+async def _not_compared_first(self: Any, assembly: Any, feeds: Any) -> None:
+    assembly.engine.memory.is_reconciled = True
+
+
+def _uncertain_of_nothing(snapshot: Any) -> Any:
+    return snapshot
+
+
+def _cancels_unheard(self: Submitter, command: Any) -> Any:
+    return _nothing_settled()
+
+
 MUTANTS: Mapping[str, Mutate] = {
     "the fsync is not waited for": _put(Submitter, "submit", _not_waiting),
     "sent before it is in the journal": _put(Core, "commit", _sent_first),
@@ -206,6 +268,28 @@ MUTANTS: Mapping[str, Mutate] = {
     ),
     "the snapshot covers what is not written": _put(Recorder, "_save", _snapshot_before_journal),
     "a torn tail is left": _keeps_torn_tail,
+    "the gate has lost its rule on short sales": _put(
+        wiring, "risk_gate", _without_rule("short_sale")
+    ),
+    "the gate lets in right after the open": _put(
+        wiring, "risk_gate", _without_rule("session_open")
+    ),
+    "the gate lets in right before the close": _put(
+        wiring, "risk_gate", _without_rule("session_close")
+    ),
+    "one id is sent and looked up several times at once": _put(
+        Submitter, "__init__", _without_single_flight
+    ),
+    "no answer means not sent": _put(Submitter, "_send", _unanswered_is_unsent),
+    "fills after the end are dropped": _put(Ordering, "filled", _late_fills_dropped),
+    "a snapshot takes its name unsynced": _put(JsonStateStore, "save", _saved_unsynced),
+    "fills are asked for by our own clock": _put(comparing, "FILLS_LOOK_BACK_MAX", FILLS_OVERLAP),
+    "what is not found once is gone": _put(comparing, "ABSENT_S", 0.0),
+    "comparisons overlap": _put(Comparing, "compare", Comparing._compare),
+    "one difference is believed": _put(reconciling, "MISMATCHES_MAX", 1),
+    "trading begins before the first comparison": _put(_Program, "_recover", _not_compared_first),
+    "recovery is in doubt of nothing": _put(recovery, "unsettled", _uncertain_of_nothing),
+    "cancels are not sent": _put(Submitter, "cancel", _cancels_unheard),
 }
 
 
@@ -223,18 +307,28 @@ def caught_by(name: str, seeds: Iterable[int], *, days: int = DAYS) -> tuple[int
     return None
 
 
-def hunt(name: str) -> str | None:
-    """Return what caught a mutant, in one line, played in a process of its own; None: survived."""
+def hunt_all(jobs: int) -> Iterator[tuple[str, str | None]]:
+    """Yield every mutant with what caught it, in one line, or None; each is played in a process of
+    its own, so many at once."""
+    waiting, running = list(MUTANTS), list[tuple[str, int, int]]()
+    while waiting or running:
+        while waiting and len(running) < jobs:
+            running.append(_begin(waiting.pop(0)))
+        name, child, reading = running.pop(0)
+        with os.fdopen(reading, "rb") as told:
+            text = told.read().decode()
+        os.waitpid(child, 0)
+        yield name, text or None
+
+
+def _begin(name: str) -> tuple[str, int, int]:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reading)
-        caught = caught_by(name, range(1, SEEDS_MAX + 1))
+        caught = caught_by(name, (*SEEDS.get(name, ()), *range(1, SEEDS_MAX + 1)))
         text = f"seed {caught[0]}: {caught[1]}"[:TOLD_MAX] if caught else ""
         os.write(writing, text.encode())
         os._exit(0)
     os.close(writing)
-    with os.fdopen(reading, "rb") as told:
-        text = told.read().decode()
-    os.waitpid(child, 0)
-    return text or None
+    return name, child, reading

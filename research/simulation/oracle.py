@@ -1,50 +1,27 @@
 """What must hold at every instant of a world, judged by the exchange's own books and the disk."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
-from pathlib import Path
-from typing import Any
-
-import orjson
 
 from daemon.assembly import Assembly
 from domain.money import ZERO
-from domain.orders import OrderStatus, Side
+from domain.orders import OrderStatus
 from domain.snapshot import TradingState
 from exchange.orders import Status, VenueOrder
 from exchange.records import VenueEvent
 from exchange.venue import Venue
 from execution.identity import PREFIX
+from research.simulation.journaled import Journaled, Meant, Report
 from research.simulation.kernel.network import Wire
 
 CENT = Decimal("0.01")
 DRIFT = Decimal("1.25")
 """How far above its limit a position may stand by prices alone, and the gate's by late news."""
+NO_ENTRY_FIRST, NO_ENTRY_LAST = timedelta(minutes=5), timedelta(minutes=10)
+"""What the daemon's settings say by default."""
 WIRE_DELAY = timedelta(minutes=3)
 """Market time between the last check and the first byte: waiting for budget and a connection."""
-_KINDS = (b'"t":"DECISION"', b'"t":"ORDERED"')
-Report = Callable[[str, str], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Meant:
-    """An order as it stands in the journal."""
-
-    identity: str
-    symbol: str
-    side: Side
-    quantity_shares: Decimal
-    leg: str
-    slot_at: str
-    expires_at: datetime
-    epoch: int
-
-    @property
-    def slot_and_leg(self) -> tuple[str, str, str]:
-        """What all repetitions of one wish share."""
-        return self.symbol, self.slot_at, self.leg
 
 
 class Oracle:
@@ -59,59 +36,13 @@ class Oracle:
         self._report = report
         self._position_max = position_max
         self.assembly_of: Callable[[], Assembly | None] = lambda: None
-        self.journaled: dict[str, Meant] = {}
-        """Every order whose record is durable."""
-        self._alike: dict[tuple[str, str, str], list[str]] = {}
-        self._first_of: dict[tuple[str, str, str], Decimal] = {}
-        self._decided: dict[tuple[str, str], str] = {}
+        self.durable = Journaled(report)
         self._seen: dict[str, None] = {}
         self._adoptions = 0
 
     @property
     def _venue(self) -> Venue:
         return self._venue_now()
-
-    # --- the disk -----------------------------------------------------------------------------
-
-    def synced(self, path: Path, data: bytes) -> None:
-        """Learn what orders have become durable."""
-        if path.suffix != ".jsonl":
-            return
-        for line in data.split(b"\n"):
-            if any(kind in line[:80] for kind in _KINDS):
-                self._learn(orjson.loads(line[9:]))
-
-    def _learn(self, record: dict[str, Any]) -> None:
-        decision = record.get("decision")
-        if decision:
-            for timeframe in decision["timeframes"]:
-                self._learn_slot(timeframe, decision["slot_at"], record["n"])
-        for approved in record["orders"]:
-            intent = approved["intent"]
-            meant = Meant(
-                identity=intent["client_order_id"],
-                symbol=intent["symbol"],
-                side=Side(intent["side"]),
-                quantity_shares=Decimal(intent["quantity_shares"]),
-                leg=intent["leg"],
-                slot_at=intent["slot_at"],
-                expires_at=_instant(approved["expires_at"]),
-                epoch=approved["epoch"],
-            )
-            known = self.journaled.setdefault(meant.identity, meant)
-            if known != meant:
-                self._report("one id, two orders", f"{known} and {meant}")
-            if known is meant:
-                self._alike.setdefault(meant.slot_and_leg, []).append(meant.identity)
-            # A wish is as large as its first order; re-pricings are for what that left.
-            self._first_of.setdefault(meant.slot_and_leg, meant.quantity_shares)
-
-    def _learn_slot(self, timeframe: str, slot_at: str, number: int) -> None:
-        earlier = self._decided.setdefault((timeframe, slot_at), str(number))
-        if earlier != str(number):
-            self._report(
-                "a slot decided twice", f"{timeframe} {slot_at}: records {earlier} and {number}"
-            )
 
     # --- the wire -----------------------------------------------------------------------------
 
@@ -123,7 +54,7 @@ class Oracle:
         if not found:
             return
         identity = rest.partition(b'"')[0].decode()
-        meant = self.journaled.get(identity)
+        meant = self.durable.journaled.get(identity)
         if meant is None:
             self._report("sent before its record was durable", identity)
             return
@@ -156,7 +87,7 @@ class Oracle:
                 self._judge_fill(order)
 
     def _judge_new(self, order: VenueOrder) -> None:
-        meant = self.journaled.get(order.client_order_id)
+        meant = self.durable.journaled.get(order.client_order_id)
         if meant is None:
             self._report("an order without a decision", f"{order.client_order_id} {order.symbol}")
             return
@@ -168,6 +99,7 @@ class Oracle:
             self._report("not the order that was decided", f"{order} is not {meant}")
         if meant.leg == "open":
             self._judge_size(order)
+            self._judge_hours(meant)
 
     def _judge_size(self, order: VenueOrder) -> None:
         """Held and working shares of a symbol, with this order, stay inside the position limit."""
@@ -186,16 +118,30 @@ class Oracle:
                 f"{order.symbol}: {shares} × {price_usd} of {equity_usd} USD",
             )
 
+    def _judge_hours(self, meant: Meant) -> None:
+        """Opening orders are decided inside the session, less its first and last minutes."""
+        session = self._venue.market.calendar.session_at(meant.intended_at)
+        if (
+            session is None
+            or meant.intended_at < session.opens_at + NO_ENTRY_FIRST
+            or meant.intended_at >= session.closes_at - NO_ENTRY_LAST
+        ):
+            self._report(
+                "entered outside the hours for it", f"{meant.identity} {meant.intended_at}"
+            )
+
     def _judge_fill(self, order: VenueOrder) -> None:
-        meant = self.journaled.get(order.client_order_id)
+        meant = self.durable.journaled.get(order.client_order_id)
+        if self.is_alone and self._venue.account.qty(order.symbol) < 0:
+            self._report("sold what is not held", f"{order.client_order_id} {order.symbol}")
         if meant is None:
             return
-        alike = [self._venue.book.by_client(i) for i in self._alike[meant.slot_and_leg]]
+        alike = [self._venue.book.by_client(i) for i in self.durable.alike[meant.slot_and_leg]]
         filled = sum((o.filled_qty for o in alike if o is not None), ZERO)
-        if filled > self._first_of[meant.slot_and_leg]:
+        if filled > self.durable.first_of[meant.slot_and_leg]:
             self._report(
                 "more executed than intended",
-                f"{meant.slot_and_leg}: {filled} of {self._first_of[meant.slot_and_leg]}",
+                f"{meant.slot_and_leg}: {filled} of {self.durable.first_of[meant.slot_and_leg]}",
             )
 
     # --- the daemon ---------------------------------------------------------------------------
@@ -247,7 +193,7 @@ class Oracle:
     def _ends_differently(self, assembly: Assembly) -> list[str]:
         orders = assembly.engine.memory.orders
         found = []
-        for identity in self.journaled:
+        for identity in self.durable.journaled:
             ours, theirs = orders.get(identity), self._venue.book.by_client(identity)
             if ours is None:
                 continue
@@ -267,10 +213,6 @@ class Oracle:
         )
         if self._venue.account.cash != self._venue.config.cash_usd - spent:
             self._report("cash is not what was traded", f"{self._venue.account.cash} after {spent}")
-
-
-def _instant(text: str) -> datetime:
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
 _END_OF = {

@@ -11,9 +11,9 @@ from domain.instruments import Symbol
 from domain.orders import Side
 from domain.snapshot import TradingState
 from exchange.faults.kinds import Kind
+from research.simulation.journaled import Report
 from research.simulation.kernel.chance import Chance
 from research.simulation.kernel.loop import VirtualLoop
-from research.simulation.oracle import Report
 from research.simulation.process import Count, Say, SimulatedDaemon
 from research.simulation.swarm import OtherFaults
 from research.simulation.venue import SimulatedVenue

@@ -4,9 +4,12 @@ The payloads are those of a simulated day, mutated in their bytes and in their v
 `VenueError` may come out of reading one, and no number that is not one may come through.
 """
 
+import contextlib
+import gzip
 import json
 import logging
 import math
+import zlib
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -309,7 +312,7 @@ def _corpus() -> dict[str, list[bytes]]:
                 asked[id(wire._peer)] = data.split(b" ", 2)[1].partition(b"?")[0].decode()
             return
         kind = asked.get(id(wire), "")
-        body = data.partition(b"\r\n\r\n")[2] if data[:4] == b"HTTP" else _of_frame(data)
+        body = _of_reply(data) if data[:4] == b"HTTP" else _of_frame(data)
         if body and kind in found and len(found[kind]) < KEPT_OF_A_KIND:
             known = [*found[kind], body]
             # The shortest say as much, and are read faster.
@@ -327,6 +330,16 @@ def _corpus() -> dict[str, list[bytes]]:
     found["/v2/iex"] = _stream_frames(found["/v2/stocks/bars"])
     found["refusals"] = [b'{"code":40310000,"message":"insufficient buying power"}', b"<html>"]
     return found
+
+
+def _of_reply(data: bytes) -> bytes:
+    """Return the body of a whole reply, unpacked."""
+    body = data.partition(b"\r\n\r\n")[2]
+    with contextlib.suppress(OSError, EOFError, zlib.error):
+        return gzip.decompress(body)
+    with contextlib.suppress(zlib.error):
+        return zlib.decompress(body)
+    return body
 
 
 def _of_frame(data: bytes) -> bytes:

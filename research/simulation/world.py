@@ -164,7 +164,7 @@ class World:
         self._connect()
 
     def _connect(self) -> None:
-        self.daemon.disk.on_synced = self.oracle.synced
+        self.daemon.disk.on_synced = self.oracle.durable.synced
         self.daemon.on_assembled = self._assembled
         self.venue.watchers.append(self._happened)
         self.loop.set_exception_handler(self._unhandled)

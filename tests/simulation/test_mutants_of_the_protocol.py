@@ -11,7 +11,6 @@ QUICK = {
     "another id at each attempt": (3,),
     "sent again under another id": (4,),
     "a fill counts as often as it is told": (3,),
-    "404 means dead": (5,),
 }
 """Each with seeds that catch it; `make simulate` searches for all of them."""
 
