@@ -12,6 +12,7 @@ import orjson
 from aiohttp import WSMsgType, web
 
 from exchange.auth import Credentials
+from exchange.data_errors import CLOSING, DATA_ERRORS
 from exchange.data_feed import Channel, DataFeed, Message, Wanted, status_message
 from exchange.instants import MINUTE_NS, SECOND_NS, rfc3339_short
 from exchange.paca import TEST_SYMBOL, PacaFeed
@@ -39,21 +40,6 @@ FIELDS: dict[str, Channel] = {
     "lulds": Channel.LULDS,
 }
 """What may be subscribed to, and the channel that feeds it."""
-ERRORS = {
-    400: "invalid syntax",
-    401: "not authenticated",
-    402: "auth failed",
-    403: "already authenticated",
-    404: "auth timeout",
-    405: "symbol limit exceeded",
-    406: "connection limit exceeded",
-    407: "slow client",
-    409: "insufficient subscription",
-    410: "invalid subscribe action for this feed",
-    411: "insufficient scope",
-    500: "internal error",
-}
-CLOSING = frozenset({402, 404, 406, 407})
 CONNECTED: Json = {"T": "success", "msg": "connected"}
 AUTHENTICATED: Json = {"T": "success", "msg": "authenticated"}
 
@@ -93,7 +79,7 @@ class DataSocket:
 
     def refuse(self, code: int) -> bool:
         """Tell an error; return whether the connection goes on."""
-        self.send({"T": "error", "code": code, "msg": ERRORS[code]})
+        self.send({"T": "error", "code": code, "msg": DATA_ERRORS[code]})
         return code not in CLOSING
 
     def listens(self, message: Message) -> bool:
@@ -153,6 +139,8 @@ class DataStream:
         self._late: deque[Message] = deque(maxlen=LATE_STATUSES_MAX)
         self.spoil: Callable[[list[Message]], list[Message]] = list
         """What is let through of a batch; a fault script puts itself here."""
+        self.refused: Callable[[str], int | None] = lambda action: None
+        """The code that a command is refused with, whatever it says; a fault script's too."""
 
     @property
     def is_heard(self) -> bool:
@@ -255,9 +243,9 @@ class DataStream:
         self._sockets[socket] = websocket
         try:
             socket.send(CONNECTED)
-            if self._exchange.credentials.admits_headers(request.headers):
-                self._authenticate(socket, is_admitted=True)
-            await self._read(socket, websocket)
+            by_headers = self._exchange.credentials.admits_headers(request.headers)
+            if not by_headers or self._authenticate(socket, is_admitted=True):
+                await self._read(socket, websocket)
             await socket.queue.join()
             await websocket.close()
         finally:
@@ -284,7 +272,7 @@ class DataStream:
         command = _decode(raw)
         if command is None:
             return socket.refuse(400)
-        action = command.get("action")
+        action = str(command.get("action"))
         if action == "auth":
             if socket.is_authenticated:
                 return socket.refuse(403)
@@ -293,14 +281,18 @@ class DataStream:
             return self._authenticate(socket, is_admitted=is_admitted)
         if not socket.is_authenticated:
             return socket.refuse(401)
-        if action not in ("subscribe", "unsubscribe"):
-            return socket.refuse(400)
+        code = self.refused(action) if action in ("subscribe", "unsubscribe") else 400
+        if code is not None:
+            return socket.refuse(code)
         return self._subscribe(socket, command, adds=action == "subscribe")
 
     def _authenticate(self, socket: DataSocket, *, is_admitted: bool) -> bool:
         limits = self._exchange.limits
         if not is_admitted:
             return socket.refuse(402)
+        code = self.refused("auth")
+        if code is not None:
+            return socket.refuse(code)
         if socket.feed == "sip" and not limits.sip_realtime:
             return socket.refuse(409)
         others = [s for s in self._sockets if s.is_authenticated and s.feed == socket.feed]
@@ -380,7 +372,7 @@ async def _write_one(socket: DataSocket, websocket: web.WebSocketResponse) -> No
 
 
 async def _cut_off(socket: DataSocket, websocket: web.WebSocketResponse) -> None:
-    slow = encode([{"T": "error", "code": 407, "msg": ERRORS[407]}], packs=socket.packs)
+    slow = encode([{"T": "error", "code": 407, "msg": DATA_ERRORS[407]}], packs=socket.packs)
     await (websocket.send_bytes(slow) if socket.packs else websocket.send_str(slow.decode()))
     await websocket.close()
 

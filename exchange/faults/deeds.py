@@ -27,6 +27,11 @@ class Deeds:
         self._agenda: list[tuple[int, int, Act]] = []
         self._made = 0
 
+    @property
+    def now_ns(self) -> int:
+        """Market time now."""
+        return self._exchange.venue.now_ns
+
     def begin(self) -> None:
         """Put every rule of the plan that the clock brings about on the agenda."""
         for rule in self._plan.rules:

@@ -58,6 +58,7 @@ class Gateway:
         place = exchange.listeners.index(trading.broadcast)
         exchange.listeners[place] = self._news.hand_on
         data.spoil = self._data_news.let_through
+        data.refused = self._data_news.refused
         exchange.interrupts.append(self.deeds.run)
         exchange.alarms.append(self.deeds.next_ns)
         self.deeds.begin()

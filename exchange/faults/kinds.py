@@ -28,6 +28,7 @@ class Kind(StrEnum):
     NEWS_MUTED = "stream.muted"
     NEWS_STALLED = "stream.stalled"
     STREAM_DROPPED = "stream.dropped"
+    COMMAND_REFUSED = "stream.refused"
     PRICE_SCALED = "price.scaled"
     PRICE_NULL = "price.null"
     PRICE_CROSSED = "price.crossed"
@@ -110,6 +111,11 @@ TAKES: dict[Kind, Takes] = {
         "delay_market_s",
     ),
     Kind.STREAM_DROPPED: _news("the stream's connections end without a closing frame"),
+    Kind.COMMAND_REFUSED: Takes(
+        meaning="a command to the data stream (`event`: `auth`, `subscribe` …) is answered with "
+        "the error `code` (500) and not obeyed",
+        keys=frozenset({"event", "code"}),
+    ),
     Kind.PRICE_SCALED: _price("prices times `factor`: 10 a spike, 0 nothing, −1 absurd", "factor"),
     Kind.PRICE_NULL: _price("prices are null"),
     Kind.PRICE_CROSSED: _price("bid and ask of a quote exchanged"),
@@ -140,7 +146,7 @@ ANSWERED_INSTEAD = frozenset({Kind.LIMITED, Kind.FAILING, Kind.HUNG, Kind.DROPPE
 SPOILT = frozenset({Kind.LOST, Kind.RESET, Kind.GARBLED})
 """Kinds that spoil the answer to what was done."""
 REQUEST_KINDS = frozenset(k for k in Kind if k.value.startswith("api."))
-NEWS_KINDS = frozenset(k for k in Kind if k.value.startswith("stream."))
+NEWS_KINDS = frozenset(k for k in Kind if k.value.startswith("stream.")) - {Kind.COMMAND_REFUSED}
 PRICE_KINDS = frozenset(k for k in Kind if k.value.startswith("price."))
 DEEDS = frozenset({Kind.HALTED, Kind.BLOCKED, Kind.BY_HAND, Kind.STREAM_DROPPED})
 """Kinds that happen at an instant when nothing else brings them about."""

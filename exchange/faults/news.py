@@ -129,6 +129,12 @@ class DataNews(_News[Message]):
         passed, self._batch = self._batch, None
         return passed
 
+    def refused(self, action: str) -> int | None:
+        """Return the code that a client's command is refused with, None to let it be obeyed."""
+        occasion = Occasion(at_ns=self._deeds.now_ns, event=action)
+        hits = self._plan.meet(occasion, {Kind.COMMAND_REFUSED}, f"command {action}")
+        return hits[0].rule.code if hits else None
+
     def _meet(self, message: Message) -> None:
         # A bar is stamped with its start and told after its end: what was told before is a clock.
         self._now_ns = max(self._now_ns, message.at_ns)

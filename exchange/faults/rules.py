@@ -104,6 +104,7 @@ class Rule:
     delay: Spread | None = None
     delay_market: Spread | None = None
     status: int = 500
+    code: int = 500
     how: str = ""
     factor: float = 1.0
     offset_s: float = 0.0

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from domain.errors import ConfigurationFault
+from exchange.data_errors import DATA_ERRORS
 from exchange.faults.kinds import COMMON_KEYS, DEEDS, TAKES, TRIGGERS, Kind, Takes
 from exchange.faults.rules import End, Rule, Spread, Window, window_of
 from exchange.instants import NEW_YORK, to_ns
@@ -254,6 +255,12 @@ def _status(value: object, kind: Kind) -> int:
     return int(_number(value, 500, 599, "a status from 500 to 599"))
 
 
+def _code(value: object, kind: Kind) -> int:
+    if type(value) is not int or value not in DATA_ERRORS:
+        raise ValueError(f"{value!r}; write one of {', '.join(map(str, DATA_ERRORS))}")
+    return value
+
+
 def _factor(value: object, kind: Kind) -> float:
     return _number(value, -1e9, 1e9, "a number, as 10.0")
 
@@ -328,6 +335,7 @@ _READERS: dict[str, Callable[[object, Kind], Any]] = {
     "delay_s": _spread,
     "delay_market_s": _spread,
     "status": _status,
+    "code": _code,
     "how": _how,
     "factor": _factor,
     "offset_s": _offset,

@@ -13,6 +13,7 @@ from tests.support.wire_client import (
     RestClient,
     TradeUpdates,
     listening,
+    market_updates,
     subscribed,
 )
 
@@ -176,3 +177,23 @@ def test_the_data_stream_tells_absurd_prices(watch: Watch) -> None:
     trade, quote, other = updates.messages(3)
     assert (trade["p"], quote["bp"], quote["ap"]) == (1000.0, 999.9, 1000.1)
     assert (other["bp"], other["t"][11:16]) == (99.99, "15:30")
+
+
+@pytest.mark.wire("code.500")
+def test_a_subscription_fails_inside_the_server_and_the_next_one_does_not(watch: Watch) -> None:
+    exchange, updates = watch(fault("stream.refused", 'event = "subscribe"', "nth = 2"))
+    error = {"T": "error", "code": 500, "msg": "internal error"}
+    assert updates.subscribe(trades=["BBB"]) == error
+    assert updates.subscribe(trades=["BBB"])["trades"] == ["AAA", "BBB"]
+    assert exchange.happened() == ["stream.refused#1"]
+
+
+@pytest.mark.wire("code.411")
+def test_keys_without_the_scope_stay_connected_and_unauthenticated(watch: Watch) -> None:
+    script = fault("stream.refused", 'event = "auth"', "code = 411", "nth = 2")
+    exchange, _ = watch(script)
+    with market_updates(exchange.data_stream_url) as updates:
+        updates.greeting()
+        error = {"T": "error", "code": 411, "msg": "insufficient scope"}
+        assert updates.authenticate() == [error]
+        assert updates.subscribe(trades=["AAA"])["code"] == 401
