@@ -43,8 +43,9 @@ class BarTable:
     outside_session_count: int
 
 
-def load_bars(path: Path, wanted: Sequence[str]) -> BarTable:
-    """Return the bars at `path`, a file or a folder, of the symbols in `wanted` that it holds.
+def load_bars(path: Path, wanted: Sequence[str] | None = None) -> BarTable:
+    """Return the bars at `path`, a file or a folder, of the symbols in `wanted` that it holds, or
+    of all that it holds.
 
     Raises ConfigurationFault for what cannot be played (see `read_bar_file`), for a day that is no
     session, for two files that hold the same bar, and when no wanted symbol is there.
@@ -58,10 +59,11 @@ def load_bars(path: Path, wanted: Sequence[str]) -> BarTable:
                 f" {files[0].path}; accepted: one kind in a folder"
             )
     present = {s for file in files for s in file.symbols}
-    symbols = tuple(s for s in wanted if s in present)
+    asked = sorted(present) if wanted is None else wanted
+    symbols = tuple(s for s in asked if s in present)
     if not symbols:
         raise ConfigurationFault(
-            f"{path}: none of the {len(wanted)} symbols of the universe is in it;"
+            f"{path}: none of the {len(asked)} symbols of the universe is in it;"
             f" it holds {', '.join(sorted(present)[:10])}"
         )
     last_day = _day(max(int(f.day.max()) for f in files))

@@ -15,16 +15,15 @@ def open_market(
 ) -> SyntheticMarket | FileMarket:
     """Return the market of `synthetic`, `synthetic:SEED`, or the path of a file or folder of bars.
 
-    A seed in `spec` goes before `seed`. On a file the market's symbols are the universe's that the
-    file holds, in the universe's order; its `symbols_all` are all it holds. `with_actions`
-    None: a synthetic market without splits and dividends, files with those that lie beside them.
+    A seed in `spec` goes before `seed`. The synthetic market's symbols are the universe's, a
+    file's all that it holds, whoever knows them. `with_actions` None: a synthetic market without
+    splits and dividends, files with those that lie beside them.
     Raises ConfigurationFault for what cannot be opened.
     """
     kind, colon, rest = spec.strip().partition(":")
     if kind != SYNTHETIC:
         return FileMarket(
             Path(spec.strip()).expanduser(),
-            wanted=universe.symbols,
             seed=seed,
             with_actions=with_actions is not False,
         )

@@ -26,14 +26,20 @@ TRADED_SHARE_MIN = 0.25
 class FileMarket:
     """The sessions of the bars at a path, from the first to the last of any symbol.
 
-    `symbols` are the wanted symbols that the files hold, `symbols_all` every one they hold.
+    `symbols` are the wanted symbols that the files hold, or all of them where none are named;
+    `symbols_all` every one they hold.
     `seed` decides what files do not say: how prices move inside a bar. A symbol's price on a
     day without its bar is its last one. Splits and dividends come from a file of their own beside
     the bars (`action_files`), if there is one and `with_actions`.
     """
 
     def __init__(
-        self, path: Path, *, wanted: Sequence[str], seed: int, with_actions: bool = True
+        self,
+        path: Path,
+        *,
+        seed: int,
+        wanted: Sequence[str] | None = None,
+        with_actions: bool = True,
     ) -> None:
         self._table: BarTable = load_bars(path, wanted)
         self._seed = seed

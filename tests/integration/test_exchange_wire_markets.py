@@ -1,10 +1,13 @@
-"""Clock and calendar by market, and the dates clients write."""
+"""Clock and calendar by market, the dates clients write, and markets made of anyone's bars."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from exchange.assembly import Wishes
 from exchange.instants import wall_ns
+from exchange.testing import UNHURRIED, serve_exchange
 from tests.support.exchanges import (
     DAYS,
     MONDAY,
@@ -15,6 +18,7 @@ from tests.support.exchanges import (
     open_ns,
     served,
 )
+from tests.support.tapes import bars_csv, minute_label, tolerates_calendar_library
 from tests.support.wire_client import RestClient, WireError
 
 
@@ -90,3 +94,23 @@ def test_a_day_is_the_date_that_is_written(client: RestClient, text: str) -> Non
     # The JavaScript client writes a date as its midnight in UTC, which in New York is the eve.
     days = client.calendar(start="2026-01-05T00:00:00.000Z", end=text)
     assert [d["date"] for d in days] == ["2026-01-05", "2026-01-06"]
+
+
+@tolerates_calendar_library
+def test_a_bot_trades_symbols_that_only_its_own_bars_know(tmp_path: Path) -> None:
+    names = [f"OWN{n:03d}" for n in range(120)]
+    rows = [
+        f"{name},{minute_label(MONDAY, minute)},10,11,9,10,60000"
+        for name in names
+        for minute in range(3)
+    ]
+    (tmp_path / "bars.csv").write_text(bars_csv(rows), encoding="utf-8")
+    wishes = Wishes(market=str(tmp_path), limits=UNHURRIED)
+    with serve_exchange(wishes) as own:
+        client = RestClient(own.url)
+        assert [asset["symbol"] for asset in client.assets()] == names
+        own.advance(wall_ns(MONDAY, 9, 31))
+        client.place("OWN119", "buy", qty="3")
+        assert client.position("OWN119")["qty"] == "3"
+        assert set(client.latest("quotes", names)) == set(names)
+        client.close()

@@ -213,14 +213,20 @@ def test_a_folder_is_one_market_of_all_its_files(tmp_path):
     assert_tape_is_sound(market.tape(DAY))
 
 
-def test_the_market_has_the_universes_symbols_that_the_file_holds(tmp_path):
+def test_the_market_has_every_symbol_that_the_file_holds(tmp_path):
     path = tmp_path / "bars.csv"
     rows = [minute(n, symbol=s) for s in ("ZZZ", "XOM", "KO") for n in range(2)]
     path.write_text(bars_csv(rows))
     market = open_market(str(path), seed=1, universe=universe_of("KO", "XOM", "SPY"))
     assert isinstance(market, FileMarket)
-    assert market.symbols == ("KO", "XOM")
-    assert market.symbols_all == ("KO", "XOM", "ZZZ")
+    assert market.symbols == market.symbols_all == ("KO", "XOM", "ZZZ")
+
+
+def test_of_wanted_symbols_the_market_has_those_that_the_file_holds(tmp_path):
+    path = tmp_path / "bars.csv"
+    path.write_text(bars_csv([minute(n, symbol=s) for s in ("ZZZ", "XOM") for n in range(2)]))
+    market = FileMarket(path, wanted=("SPY", "ZZZ"), seed=1)
+    assert market.symbols == ("ZZZ",)
 
 
 # --- days ----------------------------------------------------------------------------------------
