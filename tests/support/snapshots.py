@@ -6,6 +6,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from domain.calendar import Timeframe
+from domain.corporate import ActionDone, ActionKind
 from domain.instruments import Symbol
 from domain.orders import (
     AtLimit,
@@ -125,6 +126,16 @@ portfolios = st.builds(
     fees_usd=amounts,
     flows_usd=amounts,
 )
+actions = st.builds(
+    ActionDone,
+    action_id=texts,
+    symbol=symbols,
+    kind=st.sampled_from(ActionKind),
+    ex_day=days,
+    pay_day=days,
+    amount_usd=amounts,
+    is_paid=st.booleans(),
+)
 severities = st.sampled_from(Severity)
 statuses = st.builds(
     TradingStatus,
@@ -202,5 +213,6 @@ snapshots = st.builds(
     day_start=st.none() | day_starts,
     equity_peak_usd=st.none() | amounts,
     daily_loss_days=a_few(days),
+    actions=a_few(actions),
     counters=some(names, counts),
 )
