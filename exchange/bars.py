@@ -24,9 +24,12 @@ from exchange.instants import (
     new_york_day,
     rfc3339_short,
     to_ns,
+    wall_ns,
 )
 from exchange.markets.base import SessionTape
+from exchange.tape_view import Span
 from exchange.tape_views import TapeViews
+from exchange.windows import EARLY_HOUR, LATE_HOUR
 
 BAR_CELLS_MAX = 12_000_000
 """Numbers kept of aggregated sessions, 8 bytes each: of 66 symbols about 65 sessions of minutes
@@ -108,34 +111,38 @@ class BarHistory:
         self._market = views.market
         self._days = [s.day for s in self._market.calendar.sessions]
         self._opens = [s.opens_at for s in self._market.calendar.sessions]
-        self._kept = KeptBlocks()
+        self._kept, self._whole = KeptBlocks(), KeptBlocks()
         self.blocks_made = 0
         """How often a session had to be aggregated: work that takes a while."""
 
     def sessions(self, first: date, last: date, now_ns: int) -> list[Session]:
-        """Return the sessions in [first, last] the market knows that had opened by now."""
+        """Return the sessions in [first, last] the market knows that had opened by now, their
+        early hours among them where those are told."""
         highest = self._market.last_day or date.max
         start = bisect_left(self._days, max(first, self._market.first_day))
         end = bisect_right(self._days, min(last, highest))
         opened = bisect_right(self._opens, from_ns(now_ns))
+        if self._views.extended_seed is not None and opened < len(self._days):
+            opened += wall_ns(self._days[opened], EARLY_HOUR) <= now_ns
         return list(self._market.calendar.sessions[start : min(end, opened)])
 
     def blocks(
         self,
         length: BarLength,
-        days: tuple[date, date],
+        span: Span,
         now_ns: int,
         adjusted: Adjuster | None = None,
     ) -> "Blocks":
-        """Return the blocks of bars of the days in a span, one a session if intraday.
+        """Return the blocks of bars of the days in a span, one a session if intraday: of its
+        regular hours where the span asks for no others.
 
         `adjusted` is applied to days before they are summed up to longer bars; intraday blocks
         are raw.
         """
-        first, last = days
+        first, last = new_york_day(span[0]), new_york_day(span[1])
         if length.is_intraday:
             sessions = self.sessions(first, last, now_ns)
-            makers = [self._lazily(s, length.minutes, now_ns) for s in sessions]
+            makers = [self._lazily(s, length.minutes, span, now_ns) for s in sessions]
             return Blocks(makers)
         block = self.daily(first, last, now_ns)
         if adjusted is not None:
@@ -151,13 +158,29 @@ class BarHistory:
         if found is not None:
             return found
         self.blocks_made += 1
-        block = _aggregate(self._views.tape(session.day), minutes, now_ns)
+        block = _aggregate([self._views.tape(session.day)], minutes, now_ns)
         self._kept.keep(session.day, minutes, ended, block)
+        return block
+
+    def day_block(self, session: Session, minutes: int, now_ns: int) -> BarBlock:
+        """Return the bars of a session and of the hours beside it where those are told."""
+        if self._views.extended_seed is None:
+            return self.session_block(session, minutes, now_ns)
+        begins_ns = wall_ns(session.day, EARLY_HOUR)
+        ended = (min(now_ns, wall_ns(session.day, LATE_HOUR)) - begins_ns) // MINUTE_NS
+        found = self._whole.find(session.day, minutes, ended)
+        if found is not None:
+            return found
+        self.blocks_made += 1
+        views = self._views.over(session, (begins_ns, now_ns))
+        block = _aggregate([view.tape for view in views], minutes, now_ns)
+        self._whole.keep(session.day, minutes, ended, block)
         return block
 
     def daily(self, first: date, last: date, now_ns: int) -> BarBlock:
         """Return daily bars: the market's own of finished sessions, and the running one."""
-        running = [s for s in self.sessions(first, last, now_ns) if to_ns(s.closes_at) > now_ns]
+        opened = self.sessions(first, last, now_ns)
+        running = [s for s in opened if to_ns(s.opens_at) <= now_ns < to_ns(s.closes_at)]
         last_done = min(last, running[0].day - timedelta(days=1)) if running else last
         last_done = min(last_done, self._last_finished(now_ns))
         block = _daily_block(self._views, max(first, self._market.first_day), last_done)
@@ -192,8 +215,13 @@ class BarHistory:
         session = self._market.calendar.last_closed(from_ns(now_ns))
         return session.day if session else date.min
 
-    def _lazily(self, session: Session, minutes: int, now_ns: int) -> Callable[[], BarBlock]:
-        return lambda: self.session_block(session, minutes, now_ns)
+    def _lazily(
+        self, session: Session, minutes: int, span: Span, now_ns: int
+    ) -> Callable[[], BarBlock]:
+        opens_ns, closes_ns = to_ns(session.opens_at), to_ns(session.closes_at)
+        if opens_ns <= span[0] and span[1] < closes_ns:
+            return lambda: self.session_block(session, minutes, now_ns)
+        return lambda: self.day_block(session, minutes, now_ns)
 
 
 class KeptBlocks:
@@ -239,19 +267,27 @@ class Blocks:
         return (make() for make in reversed(self._makers))
 
 
-def _aggregate(tape: SessionTape, minutes: int, now_ns: int) -> BarBlock:
-    ended = int(np.searchsorted((tape.opened_at_s + 60) * SECOND_NS, now_ns, side="right"))
+def _aggregate(tapes: Sequence[SessionTape], minutes: int, now_ns: int) -> BarBlock:
+    """Return the bars of a day's tapes, which follow each other without a gap."""
+    opened_at_s = np.concatenate([tape.opened_at_s for tape in tapes])
+    ended = int(np.searchsorted((opened_at_s + 60) * SECOND_NS, now_ns, side="right"))
     part = slice(0, ended)
-    starts_s = tape.opened_at_s[part]
-    columns = (tape.open, tape.high, tape.low, tape.close, tape.volume, tape.trade_count, tape.vwap)
-    parts = [column[:, part] for column in columns]
+    starts_s = opened_at_s[part]
+    columns = [_minutes(tape) for tape in tapes]
+    whole = columns[0] if len(tapes) == 1 else [np.hstack(c) for c in zip(*columns, strict=True)]
+    parts = [column[:, part] for column in whole]
     if minutes == 1 or ended == 0:
         return _block(starts_s * SECOND_NS, parts)
-    midnight_s = midnight_ns(tape.session.day) // SECOND_NS
+    midnight_s = midnight_ns(tapes[0].session.day) // SECOND_NS
     bucket = (starts_s - midnight_s) // (60 * minutes)
     edges = np.flatnonzero(np.diff(bucket, prepend=-1))
     at_ns = (midnight_s + bucket[edges] * 60 * minutes) * SECOND_NS
     return _block(at_ns, _reduced(parts, edges))
+
+
+def _minutes(tape: SessionTape) -> list[Floats]:
+    volume, trades = tape.volume, tape.trade_count
+    return [tape.open, tape.high, tape.low, tape.close, volume, trades, tape.vwap]
 
 
 def _block(at_ns: Integers, columns: Sequence[Floats]) -> BarBlock:

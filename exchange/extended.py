@@ -6,6 +6,7 @@ volume, in few minutes, with a spread several times that of midday. A model, not
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from enum import IntEnum
 
@@ -19,7 +20,7 @@ from exchange.markets.paths import minute_starts, on_grid
 from exchange.markets.streams import stream
 from exchange.markets.tapes import SHARES_PER_TRADE, carried, frozen_tape
 from exchange.tape_view import TapeView, view_of
-from exchange.windows import LATE_HOUR
+from exchange.windows import EARLY_HOUR, LATE_HOUR
 
 TICKS_PER_MINUTE = 4
 DEVIATION = 0.003
@@ -40,7 +41,7 @@ class Part(IntEnum):
 def part_of(session: Session, at_ns: int) -> Part | None:
     """Return the part of a session's day an instant lies in, None for the regular one and the
     night."""
-    if wall_ns(session.day, 4) <= at_ns < to_ns(session.opens_at):
+    if wall_ns(session.day, EARLY_HOUR) <= at_ns < to_ns(session.opens_at):
         return Part.BEFORE
     if to_ns(session.closes_at) <= at_ns < wall_ns(session.day, LATE_HOUR):
         return Part.AFTER
@@ -69,12 +70,13 @@ def extended_view(tape: SessionTape, part: Part, seed: int) -> TapeView:
     usd = carried(np.where(shares > 0, usd, np.nan), first)
     middle = tape.half_spread_usd[:, tape.half_spread_usd.shape[1] // 2]
     spread = np.repeat((middle * SPREAD_MULTIPLE)[:, None], len(opened_at_s), axis=1)
-    return view_of(_tape(session, tape, (opened_at_s, usd, shares, spread), count))
+    view = view_of(_tape(session, tape, (opened_at_s, usd, shares, spread), count))
+    return replace(view, is_extended=True)
 
 
 def _span(session: Session, part: Part) -> Session:
     if part is Part.BEFORE:
-        opens_at = from_ns(wall_ns(session.day, 4))
+        opens_at = from_ns(wall_ns(session.day, EARLY_HOUR))
         return Session(day=session.day, opens_at=opens_at, closes_at=session.opens_at)
     late = session.closes_at.astimezone(NEW_YORK).replace(hour=0, minute=0)
     closes_at = (late + timedelta(hours=LATE_HOUR)).astimezone(session.closes_at.tzinfo)
@@ -103,20 +105,24 @@ def _tape(
 ) -> SessionTape:
     opened_at_s, usd, shares, spread = played
     ticks = usd.reshape(count, -1, TICKS_PER_MINUTE)
-    volume = shares.reshape(ticks.shape).sum(axis=2)
+    by_tick = shares.reshape(ticks.shape)
+    volume = by_tick.sum(axis=2)
+    traded = np.where(by_tick > 0, ticks, np.nan)
+    first = np.argmax(by_tick > 0, axis=2)[:, :, None]
+    value = np.where(by_tick > 0, ticks * by_tick, 0.0).sum(axis=2)
     assert SECONDS_PER_MINUTE % TICKS_PER_MINUTE == 0
     return frozen_tape(
         SessionTape(
             session=session,
             symbols=tape.symbols,
             opened_at_s=opened_at_s,
-            open=ticks[:, :, 0].copy(),
-            high=ticks.max(axis=2),
-            low=ticks.min(axis=2),
-            close=ticks[:, :, -1].copy(),
+            open=np.take_along_axis(traded, first, axis=2)[:, :, 0],
+            high=np.fmax.reduce(traded, axis=2),
+            low=np.fmin.reduce(traded, axis=2),
+            close=np.where(volume > 0, ticks[:, :, -1], np.nan),
             volume=volume,
             trade_count=np.ceil(volume / SHARES_PER_TRADE),
-            vwap=ticks.mean(axis=2),
+            vwap=np.divide(value, volume, out=np.full(volume.shape, np.nan), where=volume > 0),
             ticks_per_minute=TICKS_PER_MINUTE,
             tick_usd=usd,
             tick_shares=shares,

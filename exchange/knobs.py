@@ -63,6 +63,8 @@ class Knobs:
     """…and for the closing one until so many before the close; then not until 19:00."""
     extended_hours: bool = True
     """Limit orders that ask for it fill before the open and after the close, on thin tapes."""
+    extended_data: bool = True
+    """Bars, quotes and trades over REST know those hours too."""
     hard_to_borrow: tuple[str, ...] = ()
     """Symbols that are not easy to borrow: they cannot be sold short…"""
     shorts_hard_to_borrow: bool = False

@@ -7,6 +7,7 @@ from datetime import date
 
 import numpy as np
 
+from domain.calendar import Session
 from exchange.bars import BarBlock, BarHistory
 from exchange.instants import MINUTE_NS, SECOND_NS, rfc3339_short, to_ns
 from exchange.tape_view import Span, TapeView
@@ -49,7 +50,7 @@ class MarketData:
         moment = self._moment(now_ns)
         if moment is None:
             return {}
-        found = {s: self._trade(s, moment) for s in symbols}
+        found = {s: self._trade(s, moment, now_ns) for s in symbols}
         return {symbol: trade for symbol, trade in found.items() if trade is not None}
 
     def latest_bars(self, symbols: Iterable[str], now_ns: int) -> dict[str, Point]:
@@ -57,24 +58,24 @@ class MarketData:
         moment = self._moment(now_ns)
         if moment is None:
             return {}
-        block = self.bars.session_block(moment.view.session, 1, now_ns)
-        found = {s: self._last_of(s, block) for s in symbols}
+        minutes = self._minutes(moment, now_ns)
+        found = {s: self._last_of(s, *minutes) for s in symbols}
         return {symbol: bar for symbol, bar in found.items() if bar is not None}
 
     def snapshots(self, symbols: Iterable[str], now_ns: int) -> dict[str, Point]:
         """Return symbol → latest trade, quote, minute bar, daily bar and the one before."""
-        moment = self._moment(now_ns)
-        if moment is None:
+        moment, regular = self._moment(now_ns), self._regular(now_ns)
+        if moment is None or regular is None:
             return {}
-        session = moment.view.session
-        minutes = self.bars.session_block(session, 1, now_ns)
+        session = regular.view.session
+        minutes = self._minutes(moment, now_ns)
         today = self.bars.daily(session.day, session.day, now_ns)
         previous = self._day_before(session.day, now_ns)
         return {
             symbol: {
-                "latestTrade": self._trade(symbol, moment),
+                "latestTrade": self._trade(symbol, moment, now_ns),
                 "latestQuote": self._quote(symbol, moment, now_ns),
-                "minuteBar": self._last_of(symbol, minutes),
+                "minuteBar": self._last_of(symbol, *minutes),
                 "dailyBar": self._last_of(symbol, today),
                 "prevDailyBar": self._last_of(symbol, previous),
             }
@@ -82,25 +83,34 @@ class MarketData:
             if symbol in self._views.column_of
         }
 
-    def tick_trades(self, symbol: str, day: date, span: Span) -> list[tuple[int, Point]]:
-        """Return (instant, trade) of a session's ticks in a span that traded."""
-        view, row = self._views.of_day(day), self._views.column_of[symbol]
+    def tick_trades(self, symbol: str, session: Session, span: Span) -> list[tuple[int, Point]]:
+        """Return (instant, trade) of a session's day in a span, where there was one."""
+        row = self._views.column_of[symbol]
         return [
             (int(view.at_ns[tick]), _trade_point(view, row, tick))
+            for view in self._views.over(session, span)
             for tick in view.ticks_in(span)
             if view.shares[row, tick] > 0
         ]
 
-    def tick_quotes(self, symbol: str, day: date, span: Span) -> list[tuple[int, Point]]:
-        """Return (instant, quote) of a session's ticks in a span."""
-        view, row = self._views.of_day(day), self._views.column_of[symbol]
+    def tick_quotes(self, symbol: str, session: Session, span: Span) -> list[tuple[int, Point]]:
+        """Return (instant, quote) of a session's day in a span."""
+        row = self._views.column_of[symbol]
         return [
             (int(view.at_ns[tick]), _quote_point(view, row, tick, int(view.at_ns[tick])))
+            for view in self._views.over(session, span)
             for tick in view.ticks_in(span)
             if math.isfinite(view.bid[row, tick]) and not view.is_halted(row, tick)
         ]
 
     def _moment(self, now_ns: int) -> _Moment | None:
+        """Return the ticks to be seen now, those beside a session among them."""
+        beside = self._views.latest_beside(now_ns)
+        if beside is not None:
+            return _Moment(view=beside, tick=beside.tick_at(now_ns))
+        return self._regular(now_ns)
+
+    def _regular(self, now_ns: int) -> _Moment | None:
         """Return the session to be seen now; before its first tick, the one before it."""
         view = self._views.latest(now_ns)
         if view is None:
@@ -121,13 +131,16 @@ class MarketData:
             return _quote_before_halt(view, row, moment.tick)
         return _quote_point(view, row, moment.tick, _quoted_ns(view, row, moment.tick, now_ns))
 
-    def _trade(self, symbol: str, moment: _Moment) -> Point | None:
+    def _trade(self, symbol: str, moment: _Moment, now_ns: int) -> Point | None:
         view, row = moment.view, self._views.column_of.get(symbol)
         if row is None:
             return None
         tick = int(view.traded[row, moment.tick])
         if tick >= 0:
             return _trade_point(view, row, tick)
+        regular = self._regular(now_ns) if view.is_extended else None
+        if regular is not None:
+            return self._trade(symbol, regular, now_ns)
         price = float(view.tape.previous_close_usd[row])
         if not math.isfinite(price):
             return None
@@ -137,17 +150,28 @@ class MarketData:
         at = rfc3339_short(to_ns(closed.closes_at))
         return {"t": at, "x": VENUE_CODE, "p": price, "s": LOT_SHARES, **_TRADE_TAIL}
 
-    def _last_of(self, symbol: str, block: BarBlock) -> Point | None:
+    def _minutes(self, moment: _Moment, now_ns: int) -> list[BarBlock]:
+        """Return the blocks that hold the last minute bars, the newest first."""
+        days = [moment.view.session.day]
+        regular = self._regular(now_ns)
+        if regular is not None and regular.view.session.day != days[0]:
+            days.append(regular.view.session.day)
+        sessions = [self._views.market.calendar.session_of(day) for day in days]
+        return [self.bars.day_block(s, 1, now_ns) for s in sessions if s is not None]
+
+    def _last_of(self, symbol: str, *blocks: BarBlock) -> Point | None:
+        """Return a symbol's last bar of the first block that has one."""
         row = self._views.column_of.get(symbol)
         if row is None:
             return None
-        closes = block.close[row]
-        index = closes.shape[0] - 1
-        while index >= 0 and not math.isfinite(closes[index]):
-            index -= 1
-        if index < 0:
-            return None
-        return block.row_dict(row, index, rfc3339_short(int(block.at_ns[index])))
+        for block in blocks:
+            closes = block.close[row]
+            index = closes.shape[0] - 1
+            while index >= 0 and not math.isfinite(closes[index]):
+                index -= 1
+            if index >= 0:
+                return block.row_dict(row, index, rfc3339_short(int(block.at_ns[index])))
+        return None
 
     def _day_before(self, day: date, now_ns: int) -> BarBlock:
         if self._previous is None or self._previous[0] != day:
@@ -207,8 +231,8 @@ def trade_fields(view: TapeView, row: int, tick: int) -> Point:
         "x": VENUE_CODE,
         "p": round(float(view.last[row, tick]), 4),
         "s": max(1, min(LOT_SHARES, int(view.shares[row, tick]))),
-        "c": ["@"],
-        "i": tick + 1,
+        "c": ["@", "T"] if view.is_extended else ["@"],
+        "i": int(view.at_ns[tick] // SECOND_NS) if view.is_extended else tick + 1,
         "z": TAPE_CODE,
     }
 

@@ -4,12 +4,12 @@ import asyncio
 import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
 
 import numpy as np
 from aiohttp import web
 from numpy.typing import NDArray
 
+from domain.calendar import Session
 from exchange import errors
 from exchange.adjusting import BarAdjuster, read_adjustment
 from exchange.bar_lengths import parse_length
@@ -156,9 +156,9 @@ async def get_bars(request: web.Request) -> web.Response:
     except ValueError as fault:
         raise errors.bad_data_request(str(fault)) from fault
     window, now_ns = _window(request, exchange), exchange.venue.now_ns
-    days = new_york_day(window.start_ns), new_york_day(window.end_ns)
+    span = window.start_ns, window.end_ns
     adjuster = BarAdjuster(exchange.venue.market, adjustment, now_ns)
-    blocks = exchange.data.bars.blocks(length, days, now_ns, adjuster.whole)
+    blocks = exchange.data.bars.blocks(length, span, now_ns, adjuster.whole)
     columns, bars = exchange.venue.views.column_of, exchange.data.bars
     wanted = window.first_of(columns)
     if wanted is not None:
@@ -193,12 +193,12 @@ async def _ticks(
     window, views = _window(request, exchange), exchange.venue.views
     now_ns = exchange.venue.now_ns
 
-    def days_of(symbol: str) -> list[tuple[date, Span]]:
+    def days_of(symbol: str) -> list[tuple[Session, Span]]:
         span = window.span_of(symbol, now_ns)
         if span[0] > span[1]:
             return []
         first, last = new_york_day(span[0]), new_york_day(span[1])
-        days = [(s.day, span) for s in exchange.data.bars.sessions(first, last, now_ns)]
+        days = [(s, span) for s in exchange.data.bars.sessions(first, last, now_ns)]
         return days[::-1] if window.descending else days
 
     def points_of(symbol: str) -> Iterator[TimedPoint]:
@@ -212,7 +212,9 @@ async def _ticks(
     if wanted is not None:
         # More than are kept would push each other out before they are read.
         days = days_of(wanted)[:TAPE_VIEWS_MAX]
-        ticks = (len(views.of_day(day).ticks_in(span)) for day, span in days)
+        ticks = (
+            sum(len(view.ticks_in(span)) for view in views.over(day, span)) for day, span in days
+        )
         await _make_ready(ticks, lambda: views.views_made, window.limit)
     return _paged(request, root, window, points_of)
 

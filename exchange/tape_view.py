@@ -31,6 +31,8 @@ class TapeView:
     shares: Floats
     traded: NDArray[np.int64]
     halted: Flags | None = None
+    is_extended: bool = False
+    """Whether it is of the hours beside the regular session."""
 
     @property
     def session(self) -> Session:

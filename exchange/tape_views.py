@@ -4,10 +4,11 @@ from datetime import date
 
 from domain.calendar import Session
 from domain.market import Floats
+from exchange.extended import Part, extended_view, part_of
 from exchange.halts import Halt, without_halts
 from exchange.instants import new_york_day, to_ns
 from exchange.markets.base import Market, SessionTape
-from exchange.tape_view import TapeView, view_of
+from exchange.tape_view import Span, TapeView, view_of
 
 TAPE_VIEWS_MAX = 8
 """Sessions kept at hand."""
@@ -16,12 +17,15 @@ TAPE_VIEWS_MAX = 8
 class TapeViews:
     """The sessions of a market as views, the last few kept."""
 
-    def __init__(self, market: Market) -> None:
+    def __init__(self, market: Market, extended_seed: int | None = None) -> None:
+        """`extended_seed` draws the hours beside the session; None: nobody is told of them."""
         self.market = market
+        self.extended_seed = extended_seed
         self.column_of = {symbol: row for row, symbol in enumerate(market.symbols)}
         self.halts: list[Halt] = []
         """Every halt there has been; the venue's own list."""
         self._views: dict[date, TapeView] = {}
+        self._beside: dict[tuple[date, Part], TapeView] = {}
         self.views_made = 0
         """How often a session had to be prepared: work that takes a while."""
         self._current: tuple[int, int, TapeView] | None = None
@@ -42,6 +46,51 @@ class TapeViews:
             self._views.pop(next(iter(self._views)))
         return found
 
+    def beside(self, day: date, part: Part) -> TapeView:
+        """Return what is traded before or after a session. Raises LookupError as `of_day` does."""
+        found = self._beside.pop((day, part), None)
+        if found is None:
+            assert self.extended_seed is not None
+            view = extended_view(self.tape(day), part, self.extended_seed)
+            halts = self._halts_over(view.session)
+            closes_usd = view.tape.previous_close_usd
+            found = without_halts(view, halts, self.column_of, closes_usd) if halts else view
+            self.views_made += 1
+        self._beside[day, part] = found
+        while len(self._beside) > TAPE_VIEWS_MAX:
+            self._beside.pop(next(iter(self._beside)))
+        return found
+
+    def over(self, session: Session, span: Span) -> list[TapeView]:
+        """Return the views of a session's day that a span touches, in order."""
+        first_ns, last_ns = span
+        opens_ns, closes_ns = to_ns(session.opens_at), to_ns(session.closes_at)
+        knows_all = self.extended_seed is not None
+        views = []
+        if knows_all and first_ns < opens_ns:
+            views.append(self.beside(session.day, Part.BEFORE))
+        if first_ns < closes_ns and last_ns >= opens_ns:
+            views.append(self.of_day(session.day))
+        if knows_all and last_ns >= closes_ns:
+            views.append(self.beside(session.day, Part.AFTER))
+        return views
+
+    def latest_beside(self, at_ns: int) -> TapeView | None:
+        """Return the hours beside a session that were told of last, None when that is a session's
+        own tape or nothing. Its first tick has passed."""
+        view = self.latest(at_ns)
+        if self.extended_seed is None or view is None:
+            return None
+        today = self.market.calendar.session_of(new_york_day(at_ns))
+        part = part_of(today, at_ns) if today is not None and self.has(today.day) else None
+        if today is not None and part is not None:
+            beside = self.beside(today.day, part)
+            if beside.tick_at(at_ns) >= 0:
+                return beside
+        if at_ns < to_ns(view.session.closes_at):
+            return self.beside(view.session.day, Part.BEFORE) if view.tick_at(at_ns) < 0 else None
+        return None if part is Part.AFTER else self.beside(view.session.day, Part.AFTER)
+
     def tape(self, day: date) -> SessionTape:
         """Return a session's tape, the view's own if there is one: reading history must not push
         the session being played out of the market's cache. Raises LookupError as `of_day` does."""
@@ -52,10 +101,13 @@ class TapeViews:
 
     def halts_on(self, day: date) -> list[Halt]:
         """Return the halts that touch a session."""
-        if not self.halts:
-            return []
         session = self.market.calendar.session_of(day)
         assert session is not None
+        return self._halts_over(session)
+
+    def _halts_over(self, session: Session) -> list[Halt]:
+        if not self.halts:
+            return []
         opens_ns, closes_ns = to_ns(session.opens_at), to_ns(session.closes_at)
         return [
             h
@@ -67,6 +119,7 @@ class TapeViews:
         """Prepare anew what is played from an instant's session on: its halts have changed."""
         day = new_york_day(at_ns)
         self._views = {known: view for known, view in self._views.items() if known < day}
+        self._beside = {known: view for known, view in self._beside.items() if known[0] < day}
         self._current = None
 
     def _without_halts(self, view: TapeView) -> TapeView:

@@ -82,7 +82,8 @@ class Venue:
         self.config = config
         self.market = market
         self.assets = dict(assets)
-        self.views = TapeViews(market)
+        told = config.knobs.extended_hours and config.knobs.extended_data
+        self.views = TapeViews(market, config.seed if told else None)
         self._register = Register(state or first_state(market, config), config.seed)
         self.prices = Prices(self.views, self._register.account)
         self._trading = Trading(self._register, self.views, config.knobs)

@@ -10,6 +10,8 @@ from exchange.orders import OrderRequest, TimeInForce
 
 REOPENS_HOUR = 19
 """New York's hour from which orders for the next day's auctions are taken."""
+EARLY_HOUR = 4
+"""New York's hour at which trading before the open begins."""
 LATE_HOUR = 20
 """New York's hour at which trading after the close ends."""
 

@@ -98,7 +98,11 @@ class SimulatedVenue:
             seed=chance.below(1 << 32),
             cash_usd=CASH_USD,
             start_ns=to_ns(session.opens_at - OPENING_LEAD),
-            knobs=Knobs(fills=FillModel(volume_share_max=chance.fork("depth").pick(DEPTHS))),
+            knobs=Knobs(
+                fills=FillModel(volume_share_max=chance.fork("depth").pick(DEPTHS)),
+                # The daemon looks at regular hours only: making the others would only take time.
+                extended_data=False,
+            ),
         )
         self._start_day = session.day.isoformat()
         self._log = DiskLog()

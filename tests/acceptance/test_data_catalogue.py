@@ -3,15 +3,19 @@
 import json
 import signal
 from collections.abc import Iterator
+from datetime import time
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from tests.support.processes import Run, Site, request, site, until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.long]
+NEW_YORK = ZoneInfo("America/New_York")
 SYMBOLS = "AAPL,XOM"
 MINUTES = ("--timeframe", "1Min", "--from", "2024-04-01", "--to", "2024-06-28")
 PARTS = ["2024-04", "2024-05", "2024-06"]
@@ -41,6 +45,12 @@ def parts(place: Site, folder: str) -> dict[str, Any]:
     return {path.stem: pq.read_table(path) for path in sorted(folder_of.glob("*.parquet"))}
 
 
+def regular(table: pa.Table) -> int:
+    """Return how many of a part's minutes lie between half past nine and four in New York."""
+    starts = [at.astimezone(NEW_YORK).time() for at in table["timestamp"].to_pylist()]
+    return sum(time(9, 30) <= start < time(16) for start in starts)
+
+
 @pytest.fixture(scope="module")
 def whole(place: Site) -> dict[str, Any]:
     """Return the parts of a download that nothing disturbed."""
@@ -53,9 +63,13 @@ def whole(place: Site) -> dict[str, Any]:
 def test_every_page_of_every_part_arrives(whole: dict[str, Any]) -> None:
     assert list(whole) == PARTS
     sessions = {"2024-04": 22, "2024-05": 22, "2024-06": 19}
-    assert {p: t.num_rows for p, t in whole.items()} == {
+    assert {p: regular(t) for p, t in whole.items()} == {
         period: count * 390 * 2 for period, count in sessions.items()
     }
+
+
+def test_the_hours_beside_the_session_arrive_too(whole: dict[str, Any]) -> None:
+    assert all(t.num_rows > 1.3 * regular(t) for t in whole.values())
 
 
 def test_a_download_that_was_ended_twice_goes_on_and_ends_the_same(
@@ -109,7 +123,7 @@ def test_a_part_that_was_changed_is_found(place: Site) -> None:
 
     assert run.await_end() == 1
     kinds = {finding["kind"] for finding in json.loads(run.output())["findings"]}
-    assert kinds == {"altered part", "gap"}
+    assert kinds == {"altered part", "gap", "calendar misfit"}
 
 
 def test_a_day_that_is_not_over_is_refused(place: Site) -> None:

@@ -33,8 +33,8 @@ MONDAY = date(2026, 1, 5)
 DAYS = tuple(MONDAY + timedelta(days=n) for n in (0, 1, 2, 3, 4, 7, 8))
 HALF_SPREAD_USD = 0.01
 EXACT_FILLS = FillModel(volume_share_max=0.1, slippage_bps=0.0, impact_bps=0.0)
-EXACT = Knobs(fills=EXACT_FILLS, opg_cutoff_minutes=0, cls_cutoff_minutes=0)
-"""Sessions of ten minutes leave no room for cut-offs."""
+EXACT = Knobs(fills=EXACT_FILLS, opg_cutoff_minutes=0, cls_cutoff_minutes=0, extended_data=False)
+"""Sessions of ten minutes leave no room for cut-offs, and the rest of the day to nobody."""
 PLENTY = replace(EXACT, fills=FillModel(volume_share_max=1e6, slippage_bps=0.0, impact_bps=0.0))
 
 

@@ -30,6 +30,7 @@ from tests.support.exchanges import (
     make_venue,
     open_ns,
     sell,
+    session_on,
     tick_ns,
 )
 
@@ -156,8 +157,8 @@ def test_bars_and_ticks_leave_out_what_a_halt_prevented() -> None:
     )
     assert block.volume[row].tolist()[:5] == [2000, 2000, 0, 1000, 2000]
     assert block.open[row, 3] == 100.7
-    trades = data.tick_trades("AAA", MONDAY, (open_ns(), close_ns()))
-    quotes = data.tick_quotes("AAA", MONDAY, (open_ns(), close_ns()))
+    trades = data.tick_trades("AAA", session_on(MONDAY), (open_ns(), close_ns()))
+    quotes = data.tick_quotes("AAA", session_on(MONDAY), (open_ns(), close_ns()))
     assert len(trades) == len(quotes) == TICKS - 3
     assert data.bars.daily(MONDAY, MONDAY, venue.now_ns).volume[row, 0] == 17_000
 
