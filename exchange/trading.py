@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from domain.money import ZERO
 from exchange.agenda import NEVER_NS
+from exchange.due_ticks import DueTicks
 from exchange.groups import Groups
 from exchange.knobs import Knobs
 from exchange.matching import (
@@ -48,7 +49,7 @@ class Trading:
         self._view: TapeView | None = None
         self._floor = -1
         self._cursor: dict[str, int] = {}
-        self._next: dict[str, int] = {}
+        self._due = DueTicks()
         self._taken: dict[str, tuple[int, Decimal]] = {}
         self._reopens: dict[str, int] = {}
         self._is_extended = False
@@ -65,7 +66,7 @@ class Trading:
         """
         self._view = view
         self._is_extended = is_extended
-        self._cursor, self._next, self._taken = {}, {}, {}
+        self._cursor, self._due, self._taken = {}, DueTicks(), {}
         self._reopens = {}
         self._floor = view.tick_at(self._register.now_ns)
         for symbol in self._book.symbols_with_open():
@@ -74,7 +75,7 @@ class Trading:
     def close_session(self) -> None:
         """Stop matching."""
         self._view = None
-        self._next = {}
+        self._due = DueTicks()
 
     def play(self, view: TapeView | None, symbol: str, *, reopens: bool) -> None:
         """Go on with a session's tape as a symbol's halt or its end has left it.
@@ -94,14 +95,16 @@ class Trading:
 
     def next_ns(self) -> int:
         """Return the instant of the next tick that may change an order, NEVER_NS without one."""
-        if self._view is None or not self._next:
+        due = self._due.first()
+        if self._view is None or due is None:
             return NEVER_NS
-        return int(self._view.at_ns[min(self._next.values())])
+        return int(self._view.at_ns[due[0]])
 
     def run_tick(self) -> None:
         """Let the tick at `next_ns` happen to the first symbol it is due for."""
-        symbol = min(self._next, key=self._next.__getitem__)
-        tick = self._next[symbol]
+        due = self._due.first()
+        assert due is not None
+        tick, symbol = due
         self._cursor[symbol] = tick
         for order in self._working(symbol):
             self._meet(order.id, tick)
@@ -162,7 +165,7 @@ class Trading:
         self._groups.after_end(ended)
         if not self._book.open_of(order.symbol):
             # With others left a tick that was due for this one does nothing, which is harmless.
-            self._next.pop(order.symbol, None)
+            self._due.drop(order.symbol)
         return ended
 
     def fill_at_auction(self, order: VenueOrder, price_usd: Decimal) -> None:
@@ -203,9 +206,9 @@ class Trading:
         hits = [next_tick(order, view, row, after) for order in self._working(symbol)]
         known = [tick for tick in hits if tick is not None]
         if known:
-            self._next[symbol] = min(known)
+            self._due.put(symbol, min(known))
         else:
-            self._next.pop(symbol, None)
+            self._due.drop(symbol)
 
     def _look_for(self, order: VenueOrder) -> None:
         """Find out when one more order may trade, and wake no later than that."""
@@ -215,7 +218,7 @@ class Trading:
         row = self._views.column_of[order.symbol]
         tick = next_tick(order, view, row, view.tick_at(self._register.now_ns))
         if tick is not None:
-            self._next[order.symbol] = min(tick, self._next.get(order.symbol, tick))
+            self._due.advance(order.symbol, tick)
 
     def ratchet(self, symbol: str) -> None:
         """Bring a symbol's trailing stops up to now."""
