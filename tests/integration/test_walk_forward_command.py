@@ -109,7 +109,7 @@ def test_the_test_span_cannot_change_what_was_chosen(tmp_path: Path, whole: Whol
     assert chosen[0] == chosen[1]
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.long)])
 def test_an_interrupt_leaves_the_whole_folds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: str
 ) -> None:
