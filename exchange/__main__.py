@@ -24,6 +24,7 @@ from exchange.faults.script import Script, load_script
 from exchange.instants import from_ns
 from exchange.knob_options import turned
 from exchange.knobs import DEFAULT_KNOBS, LIKE_PAPER, Knobs, WireLimits
+from exchange.memory import spare_collections
 from exchange.options import SWITCH, make_parser
 from exchange.service import Exchange
 
@@ -76,6 +77,7 @@ async def _serve(wishes: Wishes, place: _Place) -> None:
             runners.append(web.AppRunner(make_control_app(gateway), access_log=None))
     for runner in runners:
         await runner.setup()
+    spare_collections()
     loop, stop = asyncio.get_running_loop(), app[STOP]
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
