@@ -81,14 +81,14 @@ class TapeViews:
         view = self.latest(at_ns)
         if self.extended_seed is None or view is None:
             return None
+        if at_ns < to_ns(view.session.closes_at):
+            return self.beside(view.session.day, Part.BEFORE) if view.tick_at(at_ns) < 0 else None
         today = self.market.calendar.session_of(new_york_day(at_ns))
         part = part_of(today, at_ns) if today is not None and self.has(today.day) else None
         if today is not None and part is not None:
             beside = self.beside(today.day, part)
             if beside.tick_at(at_ns) >= 0:
                 return beside
-        if at_ns < to_ns(view.session.closes_at):
-            return self.beside(view.session.day, Part.BEFORE) if view.tick_at(at_ns) < 0 else None
         return None if part is Part.AFTER else self.beside(view.session.day, Part.AFTER)
 
     def tape(self, day: date) -> SessionTape:
