@@ -425,6 +425,12 @@ async def test_replacing_gives_a_new_id_and_a_chain(client: Client) -> None:
     assert (gone["status"], gone["replaced_by"]) == ("replaced", new["id"])
 
 
+async def test_activities_are_chosen_by_their_order(client: Client) -> None:
+    orders = [await post(client) for _ in range(3)]
+    rows = await get(client, "/v2/account/activities", order_id=orders[1]["id"])
+    assert [row["order_id"] for row in rows] == [orders[1]["id"]]
+
+
 @pytest.mark.wire("activities")
 async def test_fills_are_activities_and_page_by_their_ids(client: Client) -> None:
     for _ in range(3):
