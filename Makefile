@@ -44,7 +44,9 @@ run: setup                ## trade on the embedded exchange, shown in a terminal
 	@./tradewind demo --speed $(SPEED)
 
 test: setup-dev           ## run every test but the long ones and the benchmarks
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not benchmark and not long"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not benchmark and not long" --ignore tests/simulation
+	@echo "==> and the whole daemon under simulated faults"
+	@$(BIN)/python -m pytest -n 2 -m "not benchmark and not long" -p no:unraisableexception tests/simulation
 
 test-long: setup-dev      ## the long ones: real sessions at 600x, interrupted downloads, parity
 	@$(BIN)/python -m pytest -m long

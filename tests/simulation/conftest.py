@@ -1,22 +1,19 @@
 """What simulated worlds leave behind."""
 
-import gc
 import sys
 from collections.abc import Iterator
 
 import pytest
 
 
-@pytest.fixture(autouse=True, scope="module")
-def the_dead_are_buried_here() -> Iterator[None]:
-    """Finalise what killed processes left, where nobody listens.
+@pytest.fixture(autouse=True, scope="session")
+def nobody_listens_to_the_dead() -> Iterator[None]:
+    """Let killed processes be finalised unheard.
 
-    Once a soak's world was collected during a later file's test, which then failed for coroutines
-    that nobody had awaited: that is what killing means.
+    Their coroutines are never awaited and their sessions never closed: that is what killing means.
+    Once a world was collected during a later file's test, which then failed for it; so `make test`
+    runs these files apart, without pytest's own listener.
     """
-    yield
     hook, sys.unraisablehook = sys.unraisablehook, lambda unraisable: None
-    try:
-        gc.collect()
-    finally:
-        sys.unraisablehook = hook
+    yield
+    sys.unraisablehook = hook

@@ -1,6 +1,7 @@
 """What the engine does, told in figures and words; nothing is changed by telling."""
 
 import asyncio
+import logging
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -93,7 +94,12 @@ class Watch:
 def log() -> Any:
     capture = LogCapture()
     before = structlog.get_config()
-    structlog.configure(processors=[capture], cache_logger_on_first_use=False)
+    structlog.configure(
+        processors=[capture],
+        # A command tried in this process may have asked for warnings only.
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
+        cache_logger_on_first_use=False,
+    )
     yield capture
     structlog.configure(**before)
 
