@@ -352,7 +352,7 @@ def an_exchange(settings: Settings, story: Story) -> tuple[Exchange, KeptLog]:
         seed=7,
         cash_usd=Decimal(story.cash_usd) if story.cash_usd else settings.initial_capital,
         start_ns=to_ns(SESSION.opens_at),
-        knobs=Knobs(fills=story.fills),
+        knobs=Knobs(fills=story.fills, extended_data=False),
     )
     venue, log = Venue(market, assets, config), KeptLog()
     exchange = Exchange(
