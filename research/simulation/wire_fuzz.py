@@ -55,13 +55,13 @@ class WireFuzz:
 
 def fuzz_wire(count: int, *, seed: int = 1) -> WireFuzz:
     """Read so many mutated payloads, every kind in turn."""
-    muted = logging.root.manager.disable
+    muted, configured = logging.root.manager.disable, structlog.get_config()
     logging.disable(logging.CRITICAL)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:
         return _fuzz(count, seed)
     finally:
-        structlog.reset_defaults()
+        structlog.configure(**configured)
         logging.disable(muted)
 
 
