@@ -1,5 +1,6 @@
 """What a person asks for: through the same gate and journal as everything else."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 from daemon.engine.board import tick_of
@@ -10,8 +11,8 @@ from daemon.engine.guarding import Guarding
 from daemon.engine.opinions import Opinions
 from daemon.engine.ordering import decision_on
 from domain.events import Action, OperatorAsked, OperatorOrder
-from domain.orders import OPERATOR, Leg, OrderIntent, Side, Terms
-from domain.snapshot import Outcome
+from domain.orders import OPERATOR, Leg, OrderIntent, Side, Terms, Verdict
+from domain.snapshot import Decision, Outcome
 from execution import pricing
 from risk.halts import QUARANTINE, advance_epoch, causes_of, resume_refusal, unknown_names
 from state.records import Noted, StatusChanged
@@ -101,14 +102,14 @@ class Operating:
             self.answer, self.is_refused = refusal, True
             return []
         intent = self._intent(event, wish, terms)
-        commands = core.commit([intent], lambda verdicts: decision_on(core, verdicts))
-        decision = core.memory.last_decision
-        outcome = decision.outcomes[wish.symbol] if decision else None
-        if outcome is not None:
-            reasons = "; ".join(f"{d.rule}: {d.value}, limit {d.limit}" for d in outcome.denials)
-            self.answer = outcome.outcome.value + (f" ({reasons})" if reasons else "")
-            self.is_refused = outcome.outcome is Outcome.DENIED
-        return commands
+        return core.commit([intent], self._decision)
+
+    def _decision(self, verdicts: Sequence[Verdict]) -> Decision:
+        """Return the record of a person's order, and tell the person what the gate said."""
+        for verdict in verdicts:
+            self.is_refused = verdict.approved is None
+            self.answer = _answer(verdict)
+        return decision_on(self._core, verdicts)
 
     def _refusal(self, wish: OperatorOrder) -> str:
         """Return why a wish cannot even be judged, "" when it can."""
@@ -157,3 +158,13 @@ class Operating:
             return None
         tick_usd = tick_of(quote)
         return pricing.entry_terms(wish.side, quote, tick_usd, core.rules.collar_bps)
+
+
+def _answer(verdict: Verdict) -> str:
+    """Return what became of an order, how much of it when not all, and every objection."""
+    asked, sent = verdict.intent, verdict.approved
+    words = (Outcome.DENIED if sent is None else Outcome.ORDERED).value
+    if sent is not None and sent.intent.quantity_shares < asked.quantity_shares:
+        words += f" {sent.intent.quantity_shares} of the {asked.quantity_shares} shares asked for"
+    reasons = "; ".join(f"{d.rule}: {d.value}, limit {d.limit}" for d in verdict.denials)
+    return f"{words} ({reasons})" if reasons else words

@@ -344,6 +344,16 @@ def test_a_persons_order_passes_the_gate() -> None:
     assert desk.engine.operator_answer.startswith("denied")
 
 
+def test_a_person_is_told_when_the_gate_lets_less_through_than_was_asked_for() -> None:
+    desk = a_desk(one=(NAN, NAN, NAN))
+    desk.ask(Action.ORDER, order=wish(100_000))
+    (order,) = desk.sent
+    answer = desk.engine.operator_answer
+    let_through = order.intent.quantity_shares
+    assert answer.startswith(f"ordered {let_through} of the 100000 shares asked for (")
+    assert "order_notional" in answer
+
+
 def test_a_persons_sale_of_what_is_held_closes() -> None:
     desk = holding()
     desk.ask(Action.REDUCE)
