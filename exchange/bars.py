@@ -26,7 +26,7 @@ from exchange.instants import (
     to_ns,
     wall_ns,
 )
-from exchange.markets.base import SessionTape
+from exchange.markets.base import MinuteBars, SessionTape
 from exchange.tape_view import Span
 from exchange.tape_views import TapeViews
 from exchange.windows import EARLY_HOUR, LATE_HOUR
@@ -38,6 +38,7 @@ BAR_COLUMNS = 7
 SHARES_PER_TRADE = 150.0
 """What a trade is taken to be where only daily volume is known."""
 Integers = NDArray[np.int64]
+Minutes = SessionTape | MinuteBars
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -172,8 +173,7 @@ class BarHistory:
         if found is not None:
             return found
         self.blocks_made += 1
-        views = self._views.over(session, (begins_ns, now_ns))
-        block = _aggregate([view.tape for view in views], minutes, now_ns)
+        block = _aggregate(self._views.minutes(session, now_ns), minutes, now_ns)
         self._whole.keep(session.day, minutes, ended, block)
         return block
 
@@ -267,8 +267,8 @@ class Blocks:
         return (make() for make in reversed(self._makers))
 
 
-def _aggregate(tapes: Sequence[SessionTape], minutes: int, now_ns: int) -> BarBlock:
-    """Return the bars of a day's tapes, which follow each other without a gap."""
+def _aggregate(tapes: Sequence[Minutes], minutes: int, now_ns: int) -> BarBlock:
+    """Return the bars of parts of a day, which follow each other without a gap."""
     opened_at_s = np.concatenate([tape.opened_at_s for tape in tapes])
     ended = int(np.searchsorted((opened_at_s + 60) * SECOND_NS, now_ns, side="right"))
     part = slice(0, ended)
@@ -285,7 +285,7 @@ def _aggregate(tapes: Sequence[SessionTape], minutes: int, now_ns: int) -> BarBl
     return _block(at_ns, _reduced(parts, edges))
 
 
-def _minutes(tape: SessionTape) -> list[Floats]:
+def _minutes(tape: Minutes) -> list[Floats]:
     volume, trades = tape.volume, tape.trade_count
     return [tape.open, tape.high, tape.low, tape.close, volume, trades, tape.vwap]
 
@@ -307,11 +307,12 @@ def _block(at_ns: Integers, columns: Sequence[Floats]) -> BarBlock:
 def _reduced(columns: list[Floats], edges: Integers) -> list[Floats]:
     """Return minute columns `[n, m]` summed up over the stretches that begin at `edges`."""
     opens, highs, lows, closes, volumes, trades, vwaps = columns
-    ends = np.append(edges[1:], opens.shape[1])
-    first = np.column_stack([_edge(opens[:, a:b]) for a, b in zip(edges, ends, strict=True)])
-    last = np.column_stack(
-        [_edge(closes[:, a:b][:, ::-1]) for a, b in zip(edges, ends, strict=True)]
-    )
+    known, position = np.isfinite(closes), np.arange(opens.shape[1])
+    earliest = np.minimum.reduceat(np.where(known, position, len(position)), edges, axis=1)
+    latest = np.maximum.reduceat(np.where(known, position, -1), edges, axis=1)
+    # A stretch without a bar points at its own beginning, where there is no price either.
+    first = np.take_along_axis(opens, np.where(latest < 0, edges, earliest), axis=1)
+    last = np.take_along_axis(closes, np.where(latest < 0, edges, latest), axis=1)
     volume = np.add.reduceat(volumes, edges, axis=1)
     value = np.add.reduceat(np.nan_to_num(vwaps) * volumes, edges, axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -325,13 +326,6 @@ def _reduced(columns: list[Floats], edges: Integers) -> list[Floats]:
         np.add.reduceat(np.nan_to_num(trades), edges, axis=1),
         vwap,
     ]
-
-
-def _edge(part: Floats) -> Floats:
-    """Return each row's first number `[n]`, NaN for a row without."""
-    index = np.argmax(np.isfinite(part), axis=1)
-    edge: Floats = part[np.arange(part.shape[0]), index]
-    return edge
 
 
 def _daily_block(views: TapeViews, first: date, last: date) -> BarBlock:

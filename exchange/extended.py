@@ -3,11 +3,13 @@
 Markets know regular sessions only. Before the open prices go from the last close to the opening
 trade, after the close they wander and come back to it; both trade about a hundredth of the day's
 volume, in few minutes, with a spread several times that of midday. A model, not a measurement.
+
+Only trades are drawn, and bars are made of them; ticks are laid out when somebody looks at one.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from enum import IntEnum
 
 import numpy as np
@@ -15,7 +17,7 @@ import numpy as np
 from domain.calendar import Session
 from domain.market import Floats
 from exchange.instants import NEW_YORK, from_ns, to_ns, wall_ns
-from exchange.markets.base import SECONDS_PER_MINUTE, SessionTape
+from exchange.markets.base import Instants, MinuteBars, SessionTape
 from exchange.markets.paths import minute_starts, on_grid
 from exchange.markets.streams import stream
 from exchange.markets.tapes import SHARES_PER_TRADE, carried, frozen_tape
@@ -28,6 +30,8 @@ DEVIATION = 0.003
 VOLUME_SHARE = 0.01
 TRADED_SHARE = 0.15
 """Share of the ticks at which a symbol trades."""
+SPARE_DEVIATIONS = 6.0
+"""How many more trades are drawn than are expected, so that they last until the end."""
 SPREAD_MULTIPLE = 4.0
 
 
@@ -48,30 +52,128 @@ def part_of(session: Session, at_ns: int) -> Part | None:
     return None
 
 
-def extended_view(tape: SessionTape, part: Part, seed: int) -> TapeView:
-    """Return the ticks before or after a regular session. A pure function of its arguments."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ExtendedTrades:
+    """What `n` symbols trade before or after one regular session, by symbol and time.
+
+    `row`, `tick`, `usd`, `shares` `[k]` are the trades: whose, at which tick, at what price in
+    dollars, how many. `opened_at_s` int64 `[m]` are the minutes' starts, of which each has
+    `TICKS_PER_MINUTE` ticks; `tape` is the regular session they lie beside.
+    """
+
+    session: Session
+    tape: SessionTape
+    part: Part
+    opened_at_s: Instants
+    row: Instants
+    tick: Instants
+    usd: Floats
+    shares: Floats
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Symbols and ticks."""
+        return len(self.tape.symbols), len(self.opened_at_s) * TICKS_PER_MINUTE
+
+    def minutes(self) -> MinuteBars:
+        """Return their minute bars."""
+        count, minutes = len(self.tape.symbols), len(self.opened_at_s)
+        cell = self.row * minutes + self.tick // TICKS_PER_MINUTE
+        first = np.flatnonzero(np.diff(cell, prepend=-1))
+        last = np.append(first[1:], len(cell)) - 1
+        where = np.divmod(cell[first], minutes)
+        prices = np.full((5, count, minutes), np.nan)
+        volume = np.zeros((count, minutes))
+        if len(cell):
+            prices[0][where], prices[3][where] = self.usd[first], self.usd[last]
+            prices[1][where] = np.maximum.reduceat(self.usd, first)
+            prices[2][where] = np.minimum.reduceat(self.usd, first)
+            volume[where] = np.add.reduceat(self.shares, first)
+            worth = np.add.reduceat(self.usd * self.shares, first)
+            prices[4][where] = worth / volume[where]
+        return MinuteBars(
+            session=self.session,
+            opened_at_s=self.opened_at_s,
+            open=prices[0],
+            high=prices[1],
+            low=prices[2],
+            close=prices[3],
+            volume=volume,
+            trade_count=np.ceil(volume / SHARES_PER_TRADE),
+            vwap=prices[4],
+        )
+
+    def view(self) -> TapeView:
+        """Return them laid out as ticks, with bids and asks."""
+        usd, shares = np.full(self.shape, np.nan), np.zeros(self.shape)
+        usd[self.row, self.tick], shares[self.row, self.tick] = self.usd, self.shares
+        return replace(view_of(self._tape(usd, shares)), is_extended=True)
+
+    def _tape(self, usd: Floats, shares: Floats) -> SessionTape:
+        beside, bars = self.tape, self.minutes()
+        is_early = self.part is Part.BEFORE
+        before = beside.previous_close_usd if is_early else beside.official_close_usd
+        last_usd = carried(usd, before)
+        middle = beside.half_spread_usd[:, beside.half_spread_usd.shape[1] // 2]
+        spread = np.repeat((middle * SPREAD_MULTIPLE)[:, None], len(self.opened_at_s), axis=1)
+        return frozen_tape(
+            SessionTape(
+                session=self.session,
+                symbols=beside.symbols,
+                opened_at_s=self.opened_at_s,
+                open=bars.open,
+                high=bars.high,
+                low=bars.low,
+                close=bars.close,
+                volume=bars.volume,
+                trade_count=bars.trade_count,
+                vwap=bars.vwap,
+                ticks_per_minute=TICKS_PER_MINUTE,
+                tick_usd=last_usd,
+                tick_shares=shares,
+                half_spread_usd=spread,
+                previous_close_usd=beside.previous_close_usd.copy(),
+                official_close_usd=last_usd[:, -1].copy(),
+            )
+        )
+
+
+def extended_trades(tape: SessionTape, part: Part, seed: int) -> ExtendedTrades:
+    """Return what is traded before or after a regular session. A pure function of its arguments."""
     session = _span(tape.session, part)
     opened_at_s = minute_starts(session)
-    count, ticks = len(tape.symbols), len(opened_at_s) * TICKS_PER_MINUTE
+    ticks = len(opened_at_s) * TICKS_PER_MINUTE
+    noise, gaps, sizes = _drawn(seed, tape.symbols, (session.day, part), ticks)
+    # The last column stands for the end, where every path is at `last`.
+    tick = np.minimum(np.cumsum(gaps, axis=1), ticks + 1)
+    tick[:, -1] = ticks + 1
+    passed = tick / (ticks + 1)
+    walk = np.cumsum(noise * np.sqrt(np.diff(passed, axis=1, prepend=0.0)), axis=1)
+    walk -= passed * walk[:, -1:]
     first = tape.previous_close_usd if part is Part.BEFORE else tape.official_close_usd
     last = tape.tick_usd[:, 0] if part is Part.BEFORE else tape.official_close_usd
-    noise, chance, sizes = _drawn(seed, tape.symbols, (session, part), ticks)
     known = np.isfinite(first) & np.isfinite(last)
     start, end = np.where(known, first, 1.0), np.where(known, last, 1.0)
-    passed = np.arange(1, ticks + 1) / ticks
-    bridge = np.cumsum(noise, axis=1) / np.sqrt(ticks)
-    bridge -= passed * bridge[:, -1:]
     log = np.log(start)[:, None] + passed * np.log(end / start)[:, None]
-    usd = np.maximum(on_grid(np.exp(log + DEVIATION * 2.0 * bridge)), 0.0001)
-    day_shares = np.nansum(tape.volume, axis=1)
-    mean_shares = day_shares * VOLUME_SHARE / (ticks * TRADED_SHARE)
-    shares = np.where(chance < TRADED_SHARE, np.ceil(sizes * mean_shares[:, None]), 0.0)
-    shares[~known] = 0.0
-    usd = carried(np.where(shares > 0, usd, np.nan), first)
-    middle = tape.half_spread_usd[:, tape.half_spread_usd.shape[1] // 2]
-    spread = np.repeat((middle * SPREAD_MULTIPLE)[:, None], len(opened_at_s), axis=1)
-    view = view_of(_tape(session, tape, (opened_at_s, usd, shares, spread), count))
-    return replace(view, is_extended=True)
+    usd = np.maximum(on_grid(np.exp(log + DEVIATION * 2.0 * walk)), 0.0001)
+    mean_shares = np.nansum(tape.volume, axis=1) * VOLUME_SHARE / (ticks * TRADED_SHARE)
+    shares = np.ceil(sizes * mean_shares[:, None])
+    row, column = np.nonzero((tick <= ticks) & known[:, None] & (shares > 0))
+    return ExtendedTrades(
+        session=session,
+        tape=tape,
+        part=part,
+        opened_at_s=opened_at_s,
+        row=row,
+        tick=tick[row, column] - 1,
+        usd=usd[row, column],
+        shares=shares[row, column],
+    )
+
+
+def extended_view(tape: SessionTape, part: Part, seed: int) -> TapeView:
+    """Return the ticks before or after a regular session. A pure function of its arguments."""
+    return extended_trades(tape, part, seed).view()
 
 
 def _span(session: Session, part: Part) -> Session:
@@ -84,50 +186,18 @@ def _span(session: Session, part: Part) -> Session:
 
 
 def _drawn(
-    seed: int, symbols: Sequence[str], when: tuple[Session, Part], ticks: int
-) -> tuple[Floats, Floats, Floats]:
-    session, part = when
-    drawn = []
-    for symbol in symbols:
-        dice = stream(seed, f"symbol/{symbol}/extended/{part.name}", session.day.toordinal())
-        drawn.append(
-            (dice.standard_normal(ticks), dice.random(ticks), dice.standard_exponential(ticks))
-        )
-    noise, chance, sizes = (np.stack(part) for part in zip(*drawn, strict=True))
-    return noise, chance, sizes
-
-
-def _tape(
-    session: Session,
-    tape: SessionTape,
-    played: tuple[np.ndarray, Floats, Floats, Floats],
-    count: int,
-) -> SessionTape:
-    opened_at_s, usd, shares, spread = played
-    ticks = usd.reshape(count, -1, TICKS_PER_MINUTE)
-    by_tick = shares.reshape(ticks.shape)
-    volume = by_tick.sum(axis=2)
-    traded = np.where(by_tick > 0, ticks, np.nan)
-    first = np.argmax(by_tick > 0, axis=2)[:, :, None]
-    value = np.where(by_tick > 0, ticks * by_tick, 0.0).sum(axis=2)
-    assert SECONDS_PER_MINUTE % TICKS_PER_MINUTE == 0
-    return frozen_tape(
-        SessionTape(
-            session=session,
-            symbols=tape.symbols,
-            opened_at_s=opened_at_s,
-            open=np.take_along_axis(traded, first, axis=2)[:, :, 0],
-            high=np.fmax.reduce(traded, axis=2),
-            low=np.fmin.reduce(traded, axis=2),
-            close=np.where(volume > 0, ticks[:, :, -1], np.nan),
-            volume=volume,
-            trade_count=np.ceil(volume / SHARES_PER_TRADE),
-            vwap=np.divide(value, volume, out=np.full(volume.shape, np.nan), where=volume > 0),
-            ticks_per_minute=TICKS_PER_MINUTE,
-            tick_usd=usd,
-            tick_shares=shares,
-            half_spread_usd=spread,
-            previous_close_usd=tape.previous_close_usd.copy(),
-            official_close_usd=usd[:, -1].copy(),
-        )
-    )
+    seed: int, symbols: Sequence[str], when: tuple[date, Part], ticks: int
+) -> tuple[Floats, Instants, Floats]:
+    """Return the noise, the ticks from trade to trade and the sizes of more trades than there
+    will be `[n, k]`."""
+    day, part = when
+    mean = ticks * TRADED_SHARE
+    count = int(mean + SPARE_DEVIATIONS * np.sqrt(mean))
+    noise, sizes = np.empty((len(symbols), count)), np.empty((len(symbols), count))
+    gaps = np.empty((len(symbols), count), dtype=np.int64)
+    for row, symbol in enumerate(symbols):
+        dice = stream(seed, f"symbol/{symbol}/extended/{part.name}", day.toordinal())
+        gaps[row] = dice.geometric(TRADED_SHARE, count)
+        noise[row] = dice.standard_normal(count)
+        sizes[row] = dice.standard_exponential(count)
+    return noise, gaps, sizes

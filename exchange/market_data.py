@@ -1,9 +1,10 @@
 """Quotes, trades, latest bars and snapshots as of a market instant, as the wire writes them."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 
 import numpy as np
 
@@ -19,6 +20,7 @@ LOT_SHARES = 100
 VENUE_CODE = "V"
 TAPE_CODE = "C"
 Point = dict[str, object]
+MakeBlock = Callable[[], BarBlock]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +61,7 @@ class MarketData:
         if moment is None:
             return {}
         minutes = self._minutes(moment, now_ns)
-        found = {s: self._last_of(s, *minutes) for s in symbols}
+        found = {s: self._last_of(s, minutes) for s in symbols}
         return {symbol: bar for symbol, bar in found.items() if bar is not None}
 
     def snapshots(self, symbols: Iterable[str], now_ns: int) -> dict[str, Point]:
@@ -75,9 +77,9 @@ class MarketData:
             symbol: {
                 "latestTrade": self._trade(symbol, moment, now_ns),
                 "latestQuote": self._quote(symbol, moment, now_ns),
-                "minuteBar": self._last_of(symbol, *minutes),
-                "dailyBar": self._last_of(symbol, today),
-                "prevDailyBar": self._last_of(symbol, previous),
+                "minuteBar": self._last_of(symbol, minutes),
+                "dailyBar": self._last_of(symbol, [lambda: today]),
+                "prevDailyBar": self._last_of(symbol, [lambda: previous]),
             }
             for symbol in symbols
             if symbol in self._views.column_of
@@ -150,21 +152,29 @@ class MarketData:
         at = rfc3339_short(to_ns(closed.closes_at))
         return {"t": at, "x": VENUE_CODE, "p": price, "s": LOT_SHARES, **_TRADE_TAIL}
 
-    def _minutes(self, moment: _Moment, now_ns: int) -> list[BarBlock]:
-        """Return the blocks that hold the last minute bars, the newest first."""
-        days = [moment.view.session.day]
-        regular = self._regular(now_ns)
-        if regular is not None and regular.view.session.day != days[0]:
+    def _minutes(self, moment: _Moment, now_ns: int) -> list[MakeBlock]:
+        """Return the blocks that hold the last minute bars, the newest first, to be made when
+        they are needed: in a session few symbols have none in it."""
+        session, regular = moment.view.session, self._regular(now_ns)
+        makers: list[MakeBlock] = []
+        days = [session.day]
+        if not moment.view.is_extended:
+            makers.append(lambda: self.bars.session_block(session, 1, now_ns))
+        elif regular is not None and regular.view.session.day != days[0]:
             days.append(regular.view.session.day)
-        sessions = [self._views.market.calendar.session_of(day) for day in days]
-        return [self.bars.day_block(s, 1, now_ns) for s in sessions if s is not None]
+        for day in days:
+            whole = self._views.market.calendar.session_of(day)
+            assert whole is not None
+            makers.append(partial(self.bars.day_block, whole, 1, now_ns))
+        return makers
 
-    def _last_of(self, symbol: str, *blocks: BarBlock) -> Point | None:
+    def _last_of(self, symbol: str, makers: Iterable[MakeBlock]) -> Point | None:
         """Return a symbol's last bar of the first block that has one."""
         row = self._views.column_of.get(symbol)
         if row is None:
             return None
-        for block in blocks:
+        for make in makers:
+            block = make()
             closes = block.close[row]
             index = closes.shape[0] - 1
             while index >= 0 and not math.isfinite(closes[index]):

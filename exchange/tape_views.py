@@ -4,10 +4,10 @@ from datetime import date
 
 from domain.calendar import Session
 from domain.market import Floats
-from exchange.extended import Part, extended_view, part_of
+from exchange.extended import ExtendedTrades, Part, extended_trades, part_of
 from exchange.halts import Halt, without_halts
 from exchange.instants import new_york_day, to_ns
-from exchange.markets.base import Market, SessionTape
+from exchange.markets.base import Market, MinuteBars, SessionTape
 from exchange.tape_view import Span, TapeView, view_of
 
 TAPE_VIEWS_MAX = 8
@@ -26,6 +26,7 @@ class TapeViews:
         """Every halt there has been; the venue's own list."""
         self._views: dict[date, TapeView] = {}
         self._beside: dict[tuple[date, Part], TapeView] = {}
+        self._trades: dict[tuple[date, Part], ExtendedTrades] = {}
         self.views_made = 0
         """How often a session had to be prepared: work that takes a while."""
         self._current: tuple[int, int, TapeView] | None = None
@@ -50,8 +51,7 @@ class TapeViews:
         """Return what is traded before or after a session. Raises LookupError as `of_day` does."""
         found = self._beside.pop((day, part), None)
         if found is None:
-            assert self.extended_seed is not None
-            view = extended_view(self.tape(day), part, self.extended_seed)
+            view = self._traded(day, part).view()
             halts = self._halts_over(view.session)
             closes_usd = view.tape.previous_close_usd
             found = without_halts(view, halts, self.column_of, closes_usd) if halts else view
@@ -60,6 +60,32 @@ class TapeViews:
         while len(self._beside) > TAPE_VIEWS_MAX:
             self._beside.pop(next(iter(self._beside)))
         return found
+
+    def _traded(self, day: date, part: Part) -> ExtendedTrades:
+        found = self._trades.pop((day, part), None)
+        if found is None:
+            assert self.extended_seed is not None
+            found = extended_trades(self.tape(day), part, self.extended_seed)
+        self._trades[day, part] = found
+        while len(self._trades) > TAPE_VIEWS_MAX:
+            self._trades.pop(next(iter(self._trades)))
+        return found
+
+    def minutes(self, session: Session, until_ns: int) -> list[SessionTape | MinuteBars]:
+        """Return the minutes of a session's day, in order: the regular ones, and those beside
+        them that had begun by an instant."""
+        found: list[SessionTape | MinuteBars] = [self.tape(session.day)]
+        if self.extended_seed is None:
+            return found
+        found.insert(0, self._minutes_beside(session.day, Part.BEFORE))
+        if until_ns >= to_ns(session.closes_at):
+            found.append(self._minutes_beside(session.day, Part.AFTER))
+        return found
+
+    def _minutes_beside(self, day: date, part: Part) -> SessionTape | MinuteBars:
+        if self.halts:
+            return self.beside(day, part).tape
+        return self._traded(day, part).minutes()
 
     def over(self, session: Session, span: Span) -> list[TapeView]:
         """Return the views of a session's day that a span touches, in order."""
@@ -120,6 +146,7 @@ class TapeViews:
         day = new_york_day(at_ns)
         self._views = {known: view for known, view in self._views.items() if known < day}
         self._beside = {known: view for known, view in self._beside.items() if known[0] < day}
+        self._trades = {known: made for known, made in self._trades.items() if known[0] < day}
         self._current = None
 
     def _without_halts(self, view: TapeView) -> TapeView:

@@ -70,6 +70,22 @@ class SessionTape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MinuteBars:
+    """The minute bars of one stretch of a day, as a `SessionTape` has them: `opened_at_s` `[m]`,
+    the rest `[n, m]`."""
+
+    session: Session
+    opened_at_s: Instants
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats
+    trade_count: Floats
+    vwap: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class DailyBars:
     """Regular-session bars `[n, d]` of the market's symbols on `days`, oldest first; NaN prices
     and zero volume where a symbol did not trade."""
