@@ -79,6 +79,7 @@ class Calendar:
     sessions: tuple[Session, ...]
     _opens: tuple[datetime, ...] = field(init=False, repr=False, compare=False)
     _closes: tuple[datetime, ...] = field(init=False, repr=False, compare=False)
+    _days: tuple[date, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         opens = tuple(s.opens_at for s in self.sessions)
@@ -87,6 +88,7 @@ class Calendar:
             raise ValueError("sessions overlap or stand out of order")
         object.__setattr__(self, "_opens", opens)
         object.__setattr__(self, "_closes", closes)
+        object.__setattr__(self, "_days", tuple(s.day for s in self.sessions))
 
     @staticmethod
     def of(sessions: Iterable[Session]) -> "Calendar":
@@ -122,9 +124,8 @@ class Calendar:
 
     def session_of(self, day: date) -> Session | None:
         """Return the session of a date, else None."""
-        days = [s.day for s in self.sessions]
-        index = bisect_left(days, day)
-        found = index < len(days) and days[index] == day
+        index = bisect_left(self._days, day)
+        found = index < len(self._days) and self._days[index] == day
         return self.sessions[index] if found else None
 
     def before(self, at: datetime, count: int) -> tuple[Session, ...]:

@@ -27,7 +27,7 @@ from exchange.instants import (
     wall_ns,
 )
 from exchange.markets.base import MinuteBars, SessionTape
-from exchange.tape_view import Span
+from exchange.tape_view import Span, TapeView
 from exchange.tape_views import TapeViews
 from exchange.windows import EARLY_HOUR, LATE_HOUR
 
@@ -265,6 +265,11 @@ class Blocks:
     def backward(self) -> Iterator[BarBlock]:
         """Yield them newest first."""
         return (make() for make in reversed(self._makers))
+
+
+def minutes_of(view: TapeView, now_ns: int) -> BarBlock:
+    """Return the minute bars of a view that had ended by an instant."""
+    return _aggregate([view.tape], 1, now_ns)
 
 
 def _aggregate(tapes: Sequence[Minutes], minutes: int, now_ns: int) -> BarBlock:

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
-from domain.calendar import OPENING_LEAD, Calendar, MarketClock
+from domain.calendar import CLOSING_TAIL, OPENING_LEAD, Calendar, MarketClock
 from exchange.instants import from_ns, to_ns
+from exchange.tape_view import Span
 
 SESSIONS_BEFORE_NEW_ANCHOR = 5
 
@@ -14,6 +15,27 @@ SESSIONS_BEFORE_NEW_ANCHOR = 5
 def machine_s() -> float:
     """Return the machine's time in epoch seconds."""
     return time.time()  # noqa: TID251  (this is the clock module)
+
+
+def lived_parts(clock: MarketClock, span: Span) -> list[Span]:
+    """Return the parts of a stretch of market time that a clock passes through."""
+    if not clock.skip_closed:
+        return [span]
+    parts: list[Span] = []
+    first_ns, last_ns = span
+    at = from_ns(first_ns) - CLOSING_TAIL
+    while True:
+        try:
+            session = clock.calendar.current_or_next(at)
+        except LookupError:
+            return parts
+        begins_ns = max(first_ns, to_ns(session.opens_at - OPENING_LEAD))
+        ends_ns = min(last_ns, to_ns(session.closes_at + CLOSING_TAIL))
+        if begins_ns >= last_ns:
+            return parts
+        if begins_ns < ends_ns:
+            parts.append((begins_ns, ends_ns))
+        at = session.closes_at
 
 
 class RunningTime:
@@ -64,6 +86,11 @@ class RunningTime:
             return float("inf")
         return max(0.0, self.clock.real_time(from_ns(at_ns)) - self._machine_s())
 
+    def lived(self, span: Span) -> list[Span]:
+        """Return the parts of a stretch of market time that it passes through: what
+        `skip_closed` jumps over is left out."""
+        return lived_parts(self.clock, span)
+
     def _renew(self, now_at: datetime) -> None:
         """Move the anchor to now, so that a long run does not count sessions from its start."""
         real_s = self.clock.real_time(now_at)
@@ -103,6 +130,10 @@ class SteppedTime:
     def real_s_until(self, at_ns: int) -> float:
         """Return infinity: it never gets there by itself."""
         return float("inf")
+
+    def lived(self, span: Span) -> list[Span]:
+        """Return a stretch of market time as it is: nothing is jumped over."""
+        return [span]
 
     def step_to(self, at_ns: int) -> None:
         """Go on to an instant; an earlier one is ignored."""

@@ -2,7 +2,8 @@
 
 Trades, quotes and price bands come with every tick, minute bars just after their minute, daily
 bars with every minute, bars changed by late trades half a minute on. Nothing is said before its
-instant. Halts are told as the venue's events.
+instant. Halts are told as the venue's events. The hours before the open and after the close have
+trades, quotes and minute bars; price bands and daily bars are the session's.
 """
 
 import math
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from exchange.bars import BarBlock
+from exchange.bars import BarBlock, minutes_of
 from exchange.halts import Halt, status_fields
 from exchange.ids import hex_text
 from exchange.instants import MINUTE_NS, SECOND_NS, new_york_day
@@ -70,8 +71,8 @@ class DataFeed:
         self._banded: TapeView | None = None
 
     def next_ns(self, after_ns: int) -> int | None:
-        """Return the open session's next instant with something to say, None when closed."""
-        view = self._views.latest(after_ns)
+        """Return the next instant with something to say of what is played, None at night."""
+        view = self._views.playing(after_ns)
         if view is None:
             return None
         tick = view.tick_at(after_ns)
@@ -85,8 +86,8 @@ class DataFeed:
         """Yield what is to be said of (after, until], in order of time."""
         days = new_york_day(after_ns), new_york_day(until_ns)
         for session in self._data.bars.sessions(*days, until_ns):
-            view = self._views.of_day(session.day)
-            yield from self._session(view, after_ns, until_ns, wanted)
+            for view in self._views.over(session, (after_ns, until_ns)):
+                yield from self._session(view, after_ns, until_ns, wanted)
 
     def _session(
         self, view: TapeView, after_ns: int, until_ns: int, wanted: Wanted
@@ -139,10 +140,10 @@ class DataFeed:
     def _bars(self, view: TapeView, ended_ns: int, wanted: Wanted) -> Iterator[Message]:
         day = view.session.day
         if wanted.any_of(Channel.BARS):
-            minutes = self._data.bars.session_block(view.session, 1, ended_ns)
+            minutes = minutes_of(view, ended_ns)
             for message in self._last_bars(Channel.BARS, minutes, wanted):
                 yield self._first_told(view, message)
-        if wanted.any_of(Channel.DAILY_BARS):
+        if wanted.any_of(Channel.DAILY_BARS) and not view.is_extended:
             today = self._data.bars.daily(day, day, ended_ns)
             yield from self._last_bars(Channel.DAILY_BARS, today, wanted)
 
@@ -152,7 +153,7 @@ class DataFeed:
         minute, rest = divmod(tick + 1, per_minute)
         if rest != per_minute // 2 or minute == 0 or not self._knobs.late_bar_share:
             return
-        block = self._data.bars.session_block(view.session, 1, _minute_end_ns(view, tick - rest))
+        block = minutes_of(view, _minute_end_ns(view, tick - rest))
         for message in self._last_bars(Channel.UPDATED_BARS, block, wanted):
             if self._is_late(message):
                 yield message
@@ -185,7 +186,7 @@ class DataFeed:
 
     def _limits(self, view: TapeView, tick: int, wanted: Wanted) -> Iterator[Message]:
         symbols = wanted.any_of(Channel.LULDS)
-        if not symbols:
+        if not symbols or view.is_extended:
             return
         if self._banded is not view:
             self._banded, self._bands = view, {}

@@ -170,11 +170,12 @@ class DataStream:
         )
         for feed, sockets, delay_ns in feeds:
             if sockets:
-                span = after_ns - delay_ns, now_ns - delay_ns
-                for batch in feed.batches(*span, self._wanted(sockets)):
-                    if delay_ns:
-                        self._say_late(max(message.at_ns for message in batch) - 1)
-                    _broadcast(self.spoil(batch), sockets)
+                wanted = self._wanted(sockets)
+                for span in self._exchange.time.lived((after_ns - delay_ns, now_ns - delay_ns)):
+                    for batch in feed.batches(*span, wanted):
+                        if delay_ns:
+                            self._say_late(max(message.at_ns for message in batch) - 1)
+                        _broadcast(self.spoil(batch), sockets)
         self._say_late(now_ns - SIP_DELAY_NS)
 
     def _say_late(self, until_ns: int) -> None:

@@ -6,9 +6,10 @@ from domain.calendar import Session
 from domain.market import Floats
 from exchange.extended import ExtendedTrades, Part, extended_trades, part_of
 from exchange.halts import Halt, without_halts
-from exchange.instants import new_york_day, to_ns
+from exchange.instants import new_york_day, to_ns, wall_ns
 from exchange.markets.base import Market, MinuteBars, SessionTape
 from exchange.tape_view import Span, TapeView, view_of
+from exchange.windows import EARLY_HOUR, LATE_HOUR
 
 TAPE_VIEWS_MAX = 8
 """Sessions kept at hand."""
@@ -93,13 +94,25 @@ class TapeViews:
         opens_ns, closes_ns = to_ns(session.opens_at), to_ns(session.closes_at)
         knows_all = self.extended_seed is not None
         views = []
-        if knows_all and first_ns < opens_ns:
+        if knows_all and first_ns < opens_ns and last_ns >= wall_ns(session.day, EARLY_HOUR):
             views.append(self.beside(session.day, Part.BEFORE))
         if first_ns < closes_ns and last_ns >= opens_ns:
             views.append(self.of_day(session.day))
-        if knows_all and last_ns >= closes_ns:
+        if knows_all and last_ns >= closes_ns and first_ns < wall_ns(session.day, LATE_HOUR):
             views.append(self.beside(session.day, Part.AFTER))
         return views
+
+    def playing(self, at_ns: int) -> TapeView | None:
+        """Return what is played at an instant, in a session or in the hours beside it that are
+        told of; None at night."""
+        view = self.latest(at_ns)
+        if view is not None and at_ns < to_ns(view.session.closes_at):
+            return view
+        today = self.market.calendar.session_of(new_york_day(at_ns))
+        if self.extended_seed is None or today is None or not self.has(today.day):
+            return None
+        part = part_of(today, at_ns)
+        return self.beside(today.day, part) if part is not None else None
 
     def latest_beside(self, at_ns: int) -> TapeView | None:
         """Return the hours beside a session that were told of last, None when that is a session's
