@@ -125,12 +125,20 @@ class Assembly:
         self.first_cycle = asyncio.Event()
         """Set once the universe's quotes have been polled and looked at."""
         self.bar_stream: BarStream | None = None
-        self._meter = Meter(self.metrics, ground.connection, lambda: self.feeds.slots_missed)
+        self._meter = self._metering(ground)
         self.metrics.universe_chosen(len(engine.core.universe))
         self.metrics.limits_armed(drawdown=float(settings.max_drawdown_percent))
         self._pacing = ground.pacing
         self._real_time_s = ground.machine.real_time_s
         self.app = self._http_app(ground, settings)
+
+    def _metering(self, ground: Ground) -> Meter:
+        return Meter(
+            self.metrics,
+            ground.connection,
+            slots_missed=lambda: self.feeds.slots_missed,
+            bar_stream=lambda: self.bar_stream,
+        )
 
     def _runner(self, ground: Ground, settings: Settings) -> Runner:
         strategies = {n: e.strategy for n, e in self.engine.core.rules.strategies.items()}

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from daemon.alpaca.bar_stream import BarStream
 from daemon.alpaca.client import AlpacaApi
 from daemon.budget import RequestBudget
 from daemon.fetcher import FetchCounts, PriceFetcher
@@ -18,20 +19,27 @@ class _Seen:
     misses: int = 0
     shared: int = 0
     slots_missed: int = 0
+    bars_heard: int = 0
 
 
 class Meter:
     """Reads counters that are kept for other reasons; nothing waits for it."""
 
     def __init__(
-        self, metrics: Metrics, connection: Connection, slots_missed: Callable[[], int]
+        self,
+        metrics: Metrics,
+        connection: Connection,
+        *,
+        slots_missed: Callable[[], int],
+        bar_stream: Callable[[], BarStream | None],
     ) -> None:
         self._metrics = metrics
         self._connection = connection
         self._slots_missed = slots_missed
+        self._bar_stream = bar_stream
         self._seen = _Seen()
         self._waited_s = dict.fromkeys(Api, 0.0)
-        self._is_connected = False
+        self._connected = dict.fromkeys(Stream, False)
         for api, client in self._apis().items():
             client.on_finished = self._finished(api)
 
@@ -44,7 +52,12 @@ class Meter:
         for _ in range(missed - self._seen.slots_missed):
             self._metrics.slot_missed()
         self._seen.slots_missed = missed
-        self._stream()
+        self._stream(Stream.TRADING, is_up=self._connection.broker.stream.is_connected)
+        bars = self._bar_stream()
+        if bars is not None:
+            self._stream(Stream.DATA, is_up=bars.is_connected)
+            self._metrics.bars_streamed(bars.bars_heard - self._seen.bars_heard)
+            self._seen.bars_heard = bars.bars_heard
 
     def _apis(self) -> dict[Api, AlpacaApi]:
         prices: PriceFetcher = self._connection.prices
@@ -69,13 +82,12 @@ class Meter:
         self._metrics.budget_waited(api, waited_s - self._waited_s[api])
         self._waited_s[api] = waited_s
 
-    def _stream(self) -> None:
-        connected = self._connection.broker.stream.is_connected
-        if connected and not self._is_connected:
-            self._metrics.stream_connected(Stream.TRADING)
-        if self._is_connected and not connected:
-            self._metrics.stream_lost(Stream.TRADING)
-        self._is_connected = connected
+    def _stream(self, stream: Stream, *, is_up: bool) -> None:
+        was_up, self._connected[stream] = self._connected[stream], is_up
+        if is_up and not was_up:
+            self._metrics.stream_connected(stream)
+        if was_up and not is_up:
+            self._metrics.stream_lost(stream)
 
 
 def _outcome(ended: str) -> RequestOutcome:

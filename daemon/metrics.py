@@ -344,6 +344,9 @@ class Metrics:
         self._lost = make.counts(
             "stream_disconnects_total", "Websockets lost.", ("stream",), tuple(Stream)
         )
+        self._bars_streamed = make.counter(
+            "stream_bars_total", "Believable bars heard on the data stream."
+        )
         self._notifications = make.counts(
             "notifications_total", "Messages to people.", ("outcome",), tuple(NotificationOutcome)
         )
@@ -369,6 +372,10 @@ class Metrics:
         """Note that a websocket went down."""
         self._connected.put(stream, 0.0)
         self._lost.add(stream)
+
+    def bars_streamed(self, count: int) -> None:
+        """Note bars heard on the data stream."""
+        self._bars_streamed.inc(count)
 
     def notified(self, outcome: NotificationOutcome) -> None:
         """Note what became of a message to a person."""

@@ -44,6 +44,8 @@ class BarStream:
         invalid: InvalidCounts,
     ) -> None:
         self.connections = 0
+        self.bars_heard = 0
+        """Believable bars, amended ones included."""
         self.whole_since_at: datetime | None = None
         """Every bar that opened from here on was sent to us; None while no connection stands."""
         self._session = session
@@ -54,6 +56,11 @@ class BarStream:
         self._invalid = invalid
         self._socket: Socket | None = None
         self._bars: dict[Symbol, dict[datetime, Bar]] = {}
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a connection stands on which bars are sent to us."""
+        return self._socket is not None
 
     async def run(self) -> None:
         """Keep bars until cancelled; where the venue refuses us, return and keep none."""
@@ -138,6 +145,7 @@ class BarStream:
         return decode_data_stream(payload, now=self._clock.now(), invalid=self._invalid)
 
     def _keep(self, bar: Bar) -> None:
+        self.bars_heard += 1
         bars = self._bars.setdefault(bar.symbol, {})
         bars[bar.opened_at] = bar
         if len(bars) > MINUTES_KEPT:

@@ -47,10 +47,15 @@ def simulate_command(  # noqa: PLR0913 - one parameter for each option
     soak: Annotated[
         int, typer.Option(min=0, help="Instead: live through so many days in one process.")
     ] = 0,
+    load: Annotated[
+        float, typer.Option(min=0, help="Instead: 20,000 stream messages a second, so many s.")
+    ] = 0.0,
 ) -> None:
     """Run daemon and exchange under seeded faults in virtual time; exit 1 when a promise breaks."""
     if state_fuzz or wire_fuzz or real_kills or soak:
         _other_tiers(state_fuzz, wire_fuzz, real_kills, soak, results)
+    elif load:
+        _time_real_processes(load)
     elif crash_points:
         _crash(crash_points, jobs)
     elif mutants:
@@ -137,6 +142,13 @@ def _other_tiers(
     if days:
         is_good &= tiers.live_long(days, say=_say)
     if not is_good:
+        raise typer.Exit(1)
+
+
+def _time_real_processes(load_s: float) -> None:
+    from research.simulation import tiers
+
+    if not tiers.bear_load(load_s, say=_say):
         raise typer.Exit(1)
 
 

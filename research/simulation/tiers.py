@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from research.simulation.load import load
 from research.simulation.real_kills import kill_often
 from research.simulation.soak import soak
 from research.simulation.state_fuzz import fuzz_state
@@ -58,6 +59,13 @@ def kill_really(count: int, *, results: Path | None, say: Say) -> bool:
         f"recovery, {sums['orders']} orders; this time ready again after "
         f"{found.ready_at(0.5):.2f} s (half), {slowest_s:.2f} s (99 of 100); {sums['failed']} bad"
     )
+    return _told(found.failed, say)
+
+
+def bear_load(seconds: float, *, say: Say) -> bool:
+    """Stream messages into a real daemon for so long; return whether it kept up."""
+    found = load(seconds)
+    say(found.line())
     return _told(found.failed, say)
 
 

@@ -17,6 +17,8 @@ from daemon.alpaca.price_codec import InvalidCounts
 from daemon.alpaca.stream import StreamEndpoint
 from daemon.backoff import seeded_jitter
 from daemon.clock import LockstepClock, LockstepPace
+from daemon.metering import Meter
+from daemon.metrics import Metrics
 from daemon.streamed_bars import StreamedBars
 from domain.calendar import Timeframe
 from domain.market import Bar
@@ -51,6 +53,7 @@ class World:
     session: ClientSession
     clock: LockstepClock
     bars: StreamedBars
+    connection: wiring.Connection
 
     async def advance(self, minutes: float) -> None:
         """Go on to so many minutes after the open, and let what was sent be taken in."""
@@ -105,7 +108,9 @@ async def world(feed: str = "iex") -> AsyncIterator[World]:
         assert bars is not None
         following = asyncio.create_task(bars.stream.run(), name="bar-stream")
         try:
-            yield World(url=URL, app=app, session=session, clock=clock, bars=bars)
+            yield World(
+                url=URL, app=app, session=session, clock=clock, bars=bars, connection=connection
+            )
         finally:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
@@ -125,6 +130,36 @@ async def test_streamed_bars_are_those_that_rest_gives(timeframe: Timeframe) -> 
             SYMBOLS, timeframe, start_at=start_at, end_at=end_at
         )
         assert streamed == rest
+
+
+@in_virtual_time
+async def test_every_bar_heard_is_counted_and_the_stream_said_to_be_up() -> None:
+    async with world() as there:
+        metrics = Metrics(version="0", venue="embedded")
+        meter = Meter(
+            metrics, there.connection, slots_missed=lambda: 0, bar_stream=lambda: there.bars.stream
+        )
+        await there.connected()
+        for minute in range(4):
+            await there.advance(minute)
+            meter.publish()
+        assert metrics.total("tradewind_stream_bars_total") == 3 * len(SYMBOLS)
+        assert metrics.total("tradewind_stream_connected", stream="data") == 1
+
+
+@in_virtual_time
+async def test_a_data_stream_that_was_lost_is_counted() -> None:
+    async with world() as there:
+        metrics = Metrics(version="0", venue="embedded")
+        meter = Meter(
+            metrics, there.connection, slots_missed=lambda: 0, bar_stream=lambda: there.bars.stream
+        )
+        await there.connected()
+        meter.publish()
+        await there.bars.stream.start_over()
+        await asyncio.sleep(0.01)
+        meter.publish()
+        assert metrics.total("tradewind_stream_disconnects_total", stream="data") == 1
 
 
 @in_virtual_time

@@ -185,6 +185,7 @@ HAPPENINGS: list[tuple[Callable[[Metrics], None], str, dict[str, str], float]] =
         {"stream": "trading"},
         1,
     ),
+    (lambda m: m.bars_streamed(3), "stream_bars_total", {}, 3),
     (lambda m: m.stream_lost(Stream.DATA), "stream_disconnects_total", {"stream": "data"}, 1),
     (
         lambda m: m.notified(NotificationOutcome.DROPPED),
