@@ -18,10 +18,11 @@ from domain.orders import AtLimit
 from domain.snapshot import Outcome
 from research.backtest.preparing import Prepared
 from research.backtest.record import BacktestResult, Recording
+from research.manifests import ResultFormat, read_table
 
-FORMAT = "tradewind-backtest"
-VERSION = 2
-MANIFEST = "manifest.json"
+FORMAT = ResultFormat(
+    name="tradewind-backtest", version=2, result="backtest result", work="backtest"
+)
 TABLES = ("equity", "positions", "fills", "orders", "decisions", "income")
 QUIET = frozenset({Outcome.NO_SIGNAL, Outcome.HOLDING, Outcome.IN_BAND})
 """Outcomes counted but not listed row by row: nothing happened."""
@@ -51,10 +52,7 @@ def save(
     _write(folder / "orders.parquet", _orders(recording))
     _write(folder / "decisions.parquet", _decisions(prepared, recording))
     _write(folder / "income.parquet", _income(result))
-    manifest = _manifest(prepared, result, about)
-    text = json.dumps(manifest, indent=2, ensure_ascii=False)
-    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
-    return manifest
+    return FORMAT.write(folder, _manifest(prepared, result, about))
 
 
 def _write(path: Path, columns: Mapping[str, Any]) -> None:
@@ -196,8 +194,6 @@ def _manifest(
         statuses[mark.status] = statuses.get(mark.status, 0) + 1
     sectors = {i.symbol: i.sector.value for i in prepared.parts.universe.instruments}
     return {
-        "format": FORMAT,
-        "version": VERSION,
         **about,
         "complete": not result.is_partial,
         "data": {
@@ -306,24 +302,6 @@ class SavedBacktest:
 def load(folder: Path) -> SavedBacktest:
     """Read a result folder. Raises ConfigurationFault for one that is none, Refused for another
     version's."""
-    path = folder / MANIFEST
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as fault:
-        raise ConfigurationFault(f"{folder} is no backtest result: {fault}") from fault
-    except ValueError as fault:
-        raise ConfigurationFault(f"{path} is not JSON: {fault}") from fault
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise ConfigurationFault(f"{path} is not the manifest of a backtest")
-    if manifest.get("version") != VERSION:
-        raise Refused(
-            f"{folder} was written by version {manifest.get('version')} of the result format; "
-            f"this program reads {VERSION}: run the backtest again"
-        )
-    tables = {}
-    for name in TABLES:
-        try:
-            tables[name] = pq.read_table(folder / f"{name}.parquet").to_pydict()
-        except (OSError, pa.ArrowInvalid) as fault:
-            raise ConfigurationFault(f"{folder}: {name}.parquet: {fault}") from fault
+    manifest = FORMAT.read(folder)
+    tables = {name: read_table(folder, name).to_pydict() for name in TABLES}
     return SavedBacktest(folder=folder, manifest=manifest, tables=tables)

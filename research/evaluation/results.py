@@ -1,6 +1,5 @@
 """An evaluation on disk: returns and trials as Parquet, everything said of them as JSON."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,16 +11,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from domain.errors import ConfigurationFault, Refused
 from domain.market import Floats
 from research.evaluation.crossing import Crossed
 from research.evaluation.curves import a_year
 from research.evaluation.paths import Paths
 from research.evaluation.verdicts import Verdicts
+from research.manifests import ResultFormat, read_table
 
-FORMAT = "tradewind-walk-forward"
-VERSION = 1
-MANIFEST = "manifest.json"
+FORMAT = ResultFormat(
+    name="tradewind-walk-forward", version=1, result="evaluation", work="walk-forward"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -46,32 +45,14 @@ def save(
     pq.write_table(pa.table(columns), folder / "returns.parquet")
     if trials:
         pq.write_table(pa.Table.from_pylist([dict(t) for t in trials]), folder / "trials.parquet")
-    document = {"format": FORMAT, "version": VERSION, **manifest}
-    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False, default=str)
-    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+    FORMAT.write(folder, manifest)
 
 
 def load(folder: Path) -> SavedEvaluation:
     """Read a folder. Raises ConfigurationFault for one that is none, Refused for another
     version's."""
-    path = folder / MANIFEST
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as fault:
-        raise ConfigurationFault(f"{folder} is no evaluation: {fault}") from fault
-    except ValueError as fault:
-        raise ConfigurationFault(f"{path} is not JSON: {fault}") from fault
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise ConfigurationFault(f"{path} is not the manifest of a walk-forward")
-    if manifest.get("version") != VERSION:
-        raise Refused(
-            f"{folder} was written by version {manifest.get('version')} of the format; this "
-            f"program reads {VERSION}: run the walk-forward again; nothing was changed"
-        )
-    try:
-        table = pq.read_table(folder / "returns.parquet")
-    except (OSError, pa.ArrowInvalid) as fault:
-        raise ConfigurationFault(f"{folder}: returns.parquet: {fault}") from fault
+    manifest = FORMAT.read(folder)
+    table = read_table(folder, "returns")
     names = [name for name in table.column_names if name != "day"]
     return SavedEvaluation(
         folder=folder,

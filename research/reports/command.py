@@ -1,6 +1,5 @@
 """`tradewind report`: a page of a backtest or a walk-forward, or its figures as JSON."""
 
-import json
 import sys
 from pathlib import Path
 
@@ -8,9 +7,10 @@ from daemon.commands.options import settings_of
 from daemon.commands.printing import print_json
 from domain.errors import ConfigurationFault
 from research import metrics
-from research.backtest.results import MANIFEST, SavedBacktest, load
+from research.backtest.results import SavedBacktest, load
 from research.evaluation import results as evaluations
 from research.evaluation.ledger import FILE, Ledger
+from research.manifests import format_of
 from research.reports.beside import beside
 from research.reports.figures import Beside, equity_of, figures_of
 from research.reports.page import page_of
@@ -21,7 +21,7 @@ def run_report(
     folder: Path, out: Path | None, *, as_json: bool, env_file: Path | None = None
 ) -> None:
     """Write the page of a saved result, or print its figures. Raises as `load` does."""
-    if _format(folder) == evaluations.FORMAT:
+    if format_of(folder) == evaluations.FORMAT.name:
         saved = evaluations.load(folder)
         if as_json:
             print_json({k: v for k, v in saved.manifest.items() if k != "settings"})
@@ -46,13 +46,3 @@ def run_report(
 def _beside(saved: SavedBacktest, env_file: Path | None) -> Beside:
     ledger = Ledger(settings_of(env_file, {}).state_dir / "research" / FILE)
     return beside(saved, metrics.returns_of(equity_of(saved)), ledger)
-
-
-def _format(folder: Path) -> str | None:
-    """Return the format a manifest names, None when that cannot be read: `load` says why."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    found = manifest.get("format") if isinstance(manifest, dict) else None
-    return found if isinstance(found, str) else None

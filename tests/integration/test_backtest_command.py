@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from domain.errors import ConfigurationFault, Refused
 from exchange.sessions import xnys_calendar
 from research.backtest.command import interruptible
-from research.backtest.results import VERSION, load
+from research.backtest.results import FORMAT, load
 from research.cli import add_to
 from research.evaluation.ledger import Ledger
 from research.reports.figures import attribute, figures_of
@@ -105,7 +105,7 @@ def test_a_result_is_never_overwritten(tmp_path: Path) -> None:
 def test_another_versions_result_is_refused(tmp_path: Path) -> None:
     out = backtest(tmp_path)
     path = out / "manifest.json"
-    path.write_text(path.read_text().replace(f'"version": {VERSION}', '"version": 99'))
+    path.write_text(path.read_text().replace(f'"version": {FORMAT.version}', '"version": 99'))
 
     with pytest.raises(Refused, match="version 99"):
         load(out)
