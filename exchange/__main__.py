@@ -13,6 +13,7 @@ import uvloop
 from aiohttp import web
 
 from domain.errors import ConfigurationFault, Refused, TradewindError
+from exchange.announcing import announcement
 from exchange.app import make_app
 from exchange.assembly import Wishes, assemble
 from exchange.auth import Credentials
@@ -21,7 +22,6 @@ from exchange.faults.control import make_control_app
 from exchange.faults.gateway import Gateway
 from exchange.faults.plan import Plan
 from exchange.faults.script import Script, load_script
-from exchange.instants import from_ns
 from exchange.knob_options import turned
 from exchange.knobs import DEFAULT_KNOBS, LIKE_PAPER, Knobs, WireLimits
 from exchange.memory import spare_collections
@@ -89,7 +89,8 @@ async def _serve(wishes: Wishes, place: _Place) -> None:
             for runner, port in zip(runners, ports, strict=False)
         ]
         ticker = asyncio.create_task(run_ticker(exchange), name="ticker")
-        _announce(exchange, [f"http://{place.host}:{port}" for port in bound], place.script)
+        host = f"[{place.host}]" if ":" in place.host else place.host
+        _announce(exchange, [f"http://{host}:{port}" for port in bound], place.script)
         await stop.wait()
     finally:
         if ticker is not None:
@@ -134,40 +135,11 @@ async def run_ticker(exchange: Exchange) -> None:
 
 
 def _announce(exchange: Exchange, urls: list[str], script: Script | None) -> None:
-    """Print URLs and sample client lines for people, and one line of JSON for programs."""
-    url, *control = urls
-    identity = exchange.identity
-    sockets = url.replace("http://", "ws://")
-    pace = "lockstep" if exchange.time.is_lockstep else f"{exchange.time.clock.speed:g}x"
-    lines = [
-        f"exchange on {url}: market {identity['market']}, seed {identity['seed']}, "
-        f"start {identity['start']}, {pace}, cash ${exchange.venue.account.cash:,.2f}, "
-        f"{len(exchange.venue.assets)} symbols",
-        f"  market time           {from_ns(exchange.venue.now_ns):%Y-%m-%d %H:%M:%S} UTC",
-        f"  trading and data REST {url}",
-        f"  trading stream        {sockets}/stream",
-        f"  data stream           {sockets}/v2/iex",
-    ]
-    if control:
-        lines.append(f"  faults                {control[0]}/faults")
-    if script is not None:
-        lines.append(f"  {len(script.rules)} fault(s) in force from the script, seed {script.seed}")
-    lines += [
-        "  any non-empty key and secret will do"
-        if exchange.credentials.key is None
-        else "  only the key and secret given are let in",
-        f'    curl -H "APCA-API-KEY-ID: key" -H "APCA-API-SECRET-KEY: secret" {url}/v2/account',
-        "  alpaca-py:",
-        f'    TradingClient("key", "secret", url_override="{url}")',
-        f'    StockHistoricalDataClient("key", "secret", url_override="{url}")',
-        f'    TradingStream("key", "secret", url_override="{sockets}/stream")',
-        f'    StockDataStream("key", "secret", url_override="{sockets}/v2/iex")',
-    ]
-    sys.stderr.write("\n".join(lines) + "\n")
-    ready = {"event": "ready", "url": url}
-    if control:
-        ready["control_url"] = control[0]
-    sys.stdout.write(orjson.dumps(ready).decode() + "\n")
+    """Print what people want to know, and one line of JSON for programs."""
+    sys.stderr.write(announcement(exchange, urls, script))
+    sys.stderr.flush()
+    ready = dict(zip(("url", "control_url"), urls, strict=False))
+    sys.stdout.write(orjson.dumps({"event": "ready", **ready}).decode() + "\n")
     sys.stdout.flush()
 
 

@@ -64,7 +64,7 @@ class Knobs:
     extended_hours: bool = True
     """Limit orders that ask for it fill before the open and after the close, on thin tapes."""
     extended_data: bool = True
-    """Bars, quotes and trades over REST know those hours too."""
+    """Bars, quotes and trades, over REST and on the data stream, know those hours too."""
     hard_to_borrow: tuple[str, ...] = ()
     """Symbols that are not easy to borrow: they cannot be sold short…"""
     shorts_hard_to_borrow: bool = False

@@ -98,8 +98,20 @@ def _add_account(parser: argparse.ArgumentParser) -> None:
 
 def _add_wire(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("limits of the wire").add_argument
-    add("--rate-limit", type=_count, default=200, help="trading requests a market minute (200)")
-    add("--data-rate-limit", type=_count, default=200, help="data requests a market minute (200)")
+    add(
+        "--rate-limit",
+        type=_count,
+        default=200,
+        metavar="N",
+        help="trading requests a market minute (200)",
+    )
+    add(
+        "--data-rate-limit",
+        type=_count,
+        default=200,
+        metavar="N",
+        help="data requests a market minute (200)",
+    )
     add(
         "--data-connections",
         type=_count,
