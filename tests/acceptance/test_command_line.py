@@ -128,8 +128,9 @@ def test_an_order_with_a_limit_that_lives_over_nights_is_taken(place: Site, daem
 
     def is_taken() -> bool:
         run = place.tradewind(*order, STATE_DIR=str(place.state_dir))
-        # Between two polls the gate may find the quote too old; a person would try again, too.
-        assert run.await_end() == 0 or "stale_price" in run.said(), run.last_words()
+        # The gate may find the quote too old, or that strategies have used up the rate of orders;
+        # a person would try again, too.
+        assert run.await_end() in {0, 5}, run.last_words()
         return "order: ordered" in run.said()
 
     assert until(is_taken, TRADES_S_MAX)

@@ -23,7 +23,8 @@ from typing import Any
 REPOSITORY = Path(__file__).parents[2]
 KEPT_FROM_OUR_ENVIRONMENT = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "SYSTEMROOT")
 START_S_MAX = 45.0
-END_S_MAX = 45.0
+END_S_MAX = 100.0
+"""An order that nobody knows after a kill is given up after 60 s; an end may wait for that."""
 LOOK_S = 0.02
 
 
