@@ -9,10 +9,12 @@ from exchange import (
     errors,
     rest_actions,
     rest_activities,
+    rest_announcements,
     rest_data,
     rest_markets,
     rest_orders,
     rest_trading,
+    rest_watchlists,
 )
 from exchange.data_stream import DATA_STREAM, DataStream, serve_data_stream
 from exchange.limits import TokenBucket
@@ -55,6 +57,8 @@ def make_app(exchange: Exchange) -> web.Application:
     app.add_routes(rest_markets.routes())
     app.add_routes(rest_orders.routes())
     app.add_routes(rest_activities.routes())
+    app.add_routes(rest_watchlists.routes())
+    app.add_routes(rest_announcements.routes())
     app.add_routes(rest_data.routes())
     app.add_routes(rest_actions.routes())
     for path in TRADE_STREAM_PATHS:

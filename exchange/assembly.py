@@ -34,7 +34,7 @@ class Wishes:
     seed: int | None = None
     start: date | None = None
     corporate_actions: bool | None = None
-    """None: none on the synthetic market, those beside the bars on a file."""
+    """None: as the stored state has it, else yes: a file's are those beside its bars."""
     cash_usd: Decimal | None = None
     speed: float = 1.0
     skip_closed: bool | None = None
@@ -101,8 +101,8 @@ def _open(wishes: Wishes, stored: Identity | None) -> Market:
     seed = wishes.seed if wishes.seed is not None else (stored.seed if stored else DEFAULT_SEED)
     known = Universe(tuple(shipped_instruments().values()))
     wanted = wishes.corporate_actions
-    if wanted is None and stored is not None:
-        wanted = stored.corporate_actions
+    if wanted is None:
+        wanted = stored.corporate_actions if stored is not None else True
     return open_market(spec, seed=seed, universe=known, with_actions=wanted)
 
 

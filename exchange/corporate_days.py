@@ -2,8 +2,10 @@
 
 Before the day begins, splits change shares and prices of what is held and ordered, and dividends
 are owed to who held over the night; they are paid on their payment date, shorts being charged.
-Open orders are treated as FINRA rule 5330 has it: forward splits scale them, reverse splits end
-them, and a dividend lowers buy limits and sell stops by what it pays.
+Open orders are treated as FINRA rule 5330 (before 2010 NASD 3220) has it for orders to buy at a
+limit and to sell at a stop: a dividend of a cent or more comes off their price, rounded down; a
+forward split comes off it likewise and multiplies their size; a reverse split ends every order. Of
+limits to sell and stops to buy the rule says nothing: a dividend leaves them, a split scales them.
 """
 
 from collections.abc import Mapping
@@ -32,6 +34,8 @@ from exchange.register import Register
 from exchange.trading import Trading
 
 ONE = Decimal(1)
+CENT_USD = Decimal("0.01")
+"""A dividend of less moves no order."""
 _SHOWN = Decimal("0.000001")
 
 
@@ -66,7 +70,7 @@ class CorporateDays:
                 self._pay(due, day)
 
     def _owe(self, action: CorporateAction) -> None:
-        if self._knobs.reduces_orders_for_dividends:
+        if self._knobs.reduces_orders_for_dividends and action.cash_usd >= CENT_USD:
             for order in self._open_of(action.symbol):
                 self._reduce(order, action.cash_usd)
         qty = self._register.account.qty(action.symbol)

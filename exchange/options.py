@@ -70,8 +70,7 @@ def _add_market(parser: argparse.ArgumentParser) -> None:
     add(
         "--corporate-actions",
         choices=[word for word in SWITCH if word],
-        help="splits and dividends (default: off on the synthetic market, on where a file of them"
-        " lies beside the bars)",
+        help="splits and dividends, of files those that lie beside the bars (default: on)",
     )
     add("--like-paper", action="store_true", help="fill at the touch whatever the size, no impact")
 

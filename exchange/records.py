@@ -10,6 +10,7 @@ from exchange.activities import Activity, DividendDue
 from exchange.admission import DEFAULT_CONFIGURATION, Configuration
 from exchange.halts import Halt
 from exchange.orders import Execution, VenueOrder
+from exchange.watchlists import Watchlists
 
 
 class EventKind(StrEnum):
@@ -41,6 +42,7 @@ class EventKind(StrEnum):
     """A split changed a position."""
     HALTED = "halted"
     RESUMED = "resumed"
+    WATCHLISTS = "watchlists"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +73,7 @@ class VenueEvent:
     activities: tuple[Activity, ...] = ()
     due: DividendDue | None = None
     halt: Halt | None = None
+    watchlists: Watchlists | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,3 +99,5 @@ class VenueState:
     halts: list[Halt] = field(default_factory=list)
     """Every halt there has been; of those that run, also in `halted`."""
     halted: list[Halt] = field(default_factory=list)
+    watchlists: Watchlists = ()
+    watchlists_made: int = 0

@@ -18,6 +18,7 @@ from exchange.matching import Fill
 from exchange.order_book import OrderBook
 from exchange.orders import Execution, Status, VenueOrder
 from exchange.records import DayClose, EventKind, VenueEvent, VenueState
+from exchange.watchlists import Watchlists
 
 
 class _Parts(TypedDict, total=False):
@@ -30,6 +31,7 @@ class _Parts(TypedDict, total=False):
     activities: tuple[Activity, ...]
     due: DividendDue
     halt: Halt
+    watchlists: Watchlists
 
 
 class Register:
@@ -50,6 +52,8 @@ class Register:
         self.halts: list[Halt] = list(state.halts)
         self.running_halts: list[Halt] = list(state.halted)
         """The halts whose end has not been told; read only."""
+        self.watchlists: Watchlists = state.watchlists
+        self.watchlists_made = state.watchlists_made
         self.book = OrderBook(state.orders)
         self.account = Account(
             id=state.account_id,
@@ -80,6 +84,10 @@ class Register:
         """Return the id and ordinal of the next activity, and count it."""
         self.activities_made += 1
         return uuid_text(self.seed, "activity", self.activities_made), self.activities_made
+
+    def next_watchlist_id(self) -> str:
+        """Return the id of the next watchlist; it counts once the list is recorded."""
+        return uuid_text(self.seed, "watchlist", self.watchlists_made + 1)
 
     def record(self, kind: EventKind, order: VenueOrder) -> VenueOrder:
         """Store an order's new version and say so."""
@@ -177,6 +185,15 @@ class Register:
         self.configuration = configuration
         self._emit(EventKind.CONFIGURED, configuration=configuration)
 
+    def record_watchlists(self, watchlists: Watchlists) -> None:
+        """Put lists in the place of all."""
+        self._keep_watchlists(watchlists)
+        self._emit(EventKind.WATCHLISTS, watchlists=watchlists)
+
+    def _keep_watchlists(self, watchlists: Watchlists) -> None:
+        self.watchlists_made += len(watchlists) > len(self.watchlists)
+        self.watchlists = watchlists
+
     def state(self) -> VenueState:
         """Return everything worth remembering."""
         account = self.account
@@ -199,6 +216,8 @@ class Register:
             dues=list(self.dues),
             halts=list(self.halts),
             halted=list(self.running_halts),
+            watchlists=self.watchlists,
+            watchlists_made=self.watchlists_made,
         )
 
     def redo(self, events: Iterable[VenueEvent]) -> None:
@@ -225,6 +244,8 @@ class Register:
         self._redo_activities(event)
         if event.halt is not None:
             self._redo_halt(event.halt, event.kind)
+        if event.watchlists is not None:
+            self._keep_watchlists(event.watchlists)
         self.account.cash = event.cash
         if event.kind is EventKind.DAY_BEGUN and self.closes:
             self.begun = self.closes[-1].day

@@ -25,36 +25,28 @@ from alpaca.data.requests import (
 )
 from alpaca.data.timeframe import TimeFrame
 from alpaca.trading.client import TradingClient
-from alpaca.trading.enums import OrderSide, TimeInForce
+from alpaca.trading.enums import CorporateActionType, OrderSide, TimeInForce
 from alpaca.trading.requests import (
     ClosePositionRequest,
+    CreateWatchlistRequest,
     GetAssetsRequest,
     GetCalendarRequest,
+    GetCorporateAnnouncementsRequest,
     GetOrderByIdRequest,
     GetOrdersRequest,
     GetPortfolioHistoryRequest,
     LimitOrderRequest,
     MarketOrderRequest,
     ReplaceOrderRequest,
+    UpdateWatchlistRequest,
 )
 from alpaca.trading.stream import TradingStream
 
 from tests.support.exchanges import DAYS, Served, make_exchange, make_venue, served, tick_ns
+from tests.unit.test_exchange_corporate_actions import dividend, market_with
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 OPTIONS = {"exercise_options_position", "get_option_contract", "get_option_contracts"}
-NOT_BUILT = {
-    "add_asset_to_watchlist_by_id",
-    "create_watchlist",
-    "delete_watchlist_by_id",
-    "get_watchlist_by_id",
-    "get_watchlists",
-    "remove_asset_from_watchlist_by_id",
-    "update_watchlist_by_id",
-    "get_corporate_announcement_by_id",
-    "get_corporate_announcements",
-}
-"""Said in the guide under "Not built yet"."""
 WAIT_S = 10.0
 
 
@@ -88,6 +80,18 @@ def positioned(client: TradingClient) -> TradingClient:
     return client
 
 
+def listed(client: TradingClient) -> Any:
+    return client.create_watchlist(CreateWatchlistRequest(name="mine", symbols=["AAA"]))
+
+
+def announced(client: TradingClient) -> Any:
+    return client.get_corporate_announcements(
+        GetCorporateAnnouncementsRequest(
+            ca_types=[CorporateActionType.DIVIDEND], since=DAYS[0], until=DAYS[-1]
+        )
+    )
+
+
 TRADING: dict[str, Callable[[TradingClient], Any]] = {
     "get_account": lambda c: c.get_account().account_number,
     "get_account_configurations": lambda c: c.get_account_configurations().max_margin_multiplier,
@@ -116,6 +120,23 @@ TRADING: dict[str, Callable[[TradingClient], Any]] = {
     "get_portfolio_history": lambda c: (
         c.get_portfolio_history(GetPortfolioHistoryRequest(period="1D", timeframe="5Min")).equity
     ),
+    "create_watchlist": lambda c: listed(c).assets[0].symbol,
+    "get_watchlists": lambda c: (listed(c), c.get_watchlists())[1],
+    "get_watchlist_by_id": lambda c: c.get_watchlist_by_id(listed(c).id).assets,
+    "add_asset_to_watchlist_by_id": lambda c: (
+        c.add_asset_to_watchlist_by_id(listed(c).id, "BBB").assets[1].symbol
+    ),
+    "remove_asset_from_watchlist_by_id": lambda c: (
+        c.remove_asset_from_watchlist_by_id(listed(c).id, "AAA").assets == []
+    ),
+    "update_watchlist_by_id": lambda c: (
+        c.update_watchlist_by_id(listed(c).id, UpdateWatchlistRequest(name="yours")).name
+    ),
+    "delete_watchlist_by_id": lambda c: c.delete_watchlist_by_id(listed(c).id) is None,
+    "get_corporate_announcements": lambda c: announced(c)[0].cash,
+    "get_corporate_announcement_by_id": lambda c: (
+        c.get_corporate_announcement_by_id(announced(c)[0].id).ca_sub_type
+    ),
 }
 ONE = {"symbol_or_symbols": "AAA"}
 DATA: dict[str, Callable[[StockHistoricalDataClient], Any]] = {
@@ -137,10 +158,11 @@ DATA: dict[str, Callable[[StockHistoricalDataClient], Any]] = {
 
 @pytest.fixture
 def exchange() -> Iterator[Served]:
-    with served(make_exchange(make_venue(at_ns=tick_ns(5)))) as running:
+    with served(make_exchange(make_venue(market_with(dividend()), at_ns=tick_ns(5)))) as running:
         yield running
 
 
+@pytest.mark.filterwarnings("ignore:get_corporate_announcement:DeprecationWarning")
 @pytest.mark.parametrize("name", TRADING)
 def test_every_trading_method_is_answered(exchange: Served, name: str) -> None:
     client = TradingClient("key", "secret", url_override=exchange.url)
@@ -154,7 +176,7 @@ def test_every_data_method_is_answered(exchange: Served, name: str) -> None:
 
 
 def test_no_method_for_equities_is_left_out() -> None:
-    assert methods(TradingClient, RESTClient) == set(TRADING) | OPTIONS | NOT_BUILT
+    assert methods(TradingClient, RESTClient) == set(TRADING) | OPTIONS
     assert methods(StockHistoricalDataClient, RESTClient) == set(DATA)
 
 

@@ -268,6 +268,15 @@ def test_a_dividend_lowers_buy_limits_and_sell_stops_only() -> None:
     assert venue.account.reserved_usd == 3 * D("88.75")
 
 
+def test_a_dividend_of_less_than_a_cent_moves_no_order() -> None:
+    """FINRA rule 5330 (a)."""
+    for cash, left in (("0.0099", "90"), ("0.01", "89.99")):
+        venue = holding("10", dividend(cash), knobs=UNWATCHED)
+        order = venue.submit(buy(qty="3", limit="90", time_in_force=GTC))
+        venue.advance(BEGINS_NS)
+        assert venue.order(order.id).limit_price == D(left)
+
+
 def test_the_paper_service_s_knobs_pay_nothing_and_move_no_order() -> None:
     knobs = replace(EXACT, pays_dividends=False, reduces_orders_for_dividends=False)
     venue = holding("10", dividend("1.25"), after_usd=98.75, knobs=knobs)
