@@ -5,7 +5,7 @@ from datetime import datetime
 
 import structlog
 
-from daemon import settling, startup, wiring
+from daemon import settings_rules, settling, startup, wiring
 from daemon.alpaca.account_codec import AssetFacts
 from daemon.assembly import VERSION, Assembly, Ground
 from daemon.engine import Engine, EngineParts
@@ -139,14 +139,15 @@ def _parts(
     assets: Mapping[Symbol, AssetFacts],
     calendar: Calendar,
 ) -> EngineParts:
-    enlisted = wiring.enlist_strategies(settings, wiring.discover_strategies(settings))
-    limits = wiring.risk_limits(settings)
+    found = settings_rules.discover_strategies(settings)
+    enlisted = settings_rules.enlist_strategies(settings, found)
+    limits = settings_rules.risk_limits(settings)
     return EngineParts(
         universe=universe,
-        rules=wiring.engine_rules(settings, enlisted, assets),
+        rules=settings_rules.engine_rules(settings, enlisted, assets),
         limits=limits,
-        allocation=wiring.allocation_rules(settings),
-        gate=wiring.risk_gate(settings, limits),
+        allocation=settings_rules.allocation_rules(settings),
+        gate=settings_rules.risk_gate(settings, limits),
         calendar=calendar,
     )
 
@@ -166,7 +167,7 @@ async def _universe(
         say(note)
     reachable = reachable_gross(settings, choice.universe)
     say(f"{len(choice.universe)} symbols; the caps let at most {reachable:.0%} of equity be held")
-    return wiring.lot_sized(choice.universe, settings), assets
+    return settings_rules.lot_sized(choice.universe, settings), assets
 
 
 async def _begin_records(assembly: Assembly, settings: Settings, now: datetime) -> None:

@@ -9,8 +9,8 @@ from typing import Final
 
 from daemon.registry import Discovery
 from daemon.settings import Settings
+from daemon.settings_rules import smallest_position_usd
 from daemon.universe import reachable_gross
-from daemon.wiring import smallest_position_usd
 from daemon.words import day_and_time, percent, usd
 from domain.instruments import Symbol, Universe
 from domain.money import to_usd

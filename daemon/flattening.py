@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from time import sleep
 from typing import Final
 
-from daemon import startup, wiring
+from daemon import settings_rules, startup
 from daemon.api_client import ApiClient, Document
 from daemon.child import ChildDaemon, ChildEnded, Say
 from daemon.clock import LockstepClock, SystemClock, stopwatch_s
@@ -61,7 +61,7 @@ def latch(settings: Settings, folder: StateFolder, reason: str) -> TradingStatus
         before = files.recovered.trading if files.recovered else saved.trading
         now = clock.now()
         asked = OperatorAsked(at=now, action=Action.FLATTEN, reason=reason)
-        after = next_status(before, asked, wiring.risk_limits(settings), now)
+        after = next_status(before, asked, settings_rules.risk_limits(settings), now)
         if after is None:
             return before
         files.journal.append_durable(*encode(StatusChanged(at=now, trading=after)))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from daemon import wiring
+from daemon import settings_rules
 from daemon.api_client import ApiClient, Document
 from daemon.documents import document
 from daemon.saved_state import StateFolder, folder_of, state_folders
@@ -163,7 +163,9 @@ def find_source(settings: Settings) -> LiveSource | SavedSource | NoSource:
         snapshot = folder.load()
         if snapshot is not None:
             known = {i.symbol: i for i in load_universe(settings).instruments}
-            limits = armed(wiring.breaker_limits(settings), wiring.risk_limits(settings))
+            limits = armed(
+                settings_rules.breaker_limits(settings), settings_rules.risk_limits(settings)
+            )
             return SavedSource(folder=folder, snapshot=snapshot, instruments=known, limits=limits)
     return NoSource(root=settings.state_dir, venue=settings.venue)
 

@@ -14,7 +14,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from daemon import diagnosis, wiring
+from daemon import diagnosis, settings_rules, wiring
 from daemon.alpaca.client import open_session
 from daemon.backoff import seeded_jitter
 from daemon.commands.options import EnvFile
@@ -112,7 +112,7 @@ def _findings(
     yield from diagnosis.of_breakers(_breakers(settings, snapshot))
     prices_usd = seen.quotes_usd or diagnosis.saved_prices_usd(snapshot)
     yield from diagnosis.of_share_prices(settings, equity_usd, prices_usd)
-    yield from diagnosis.of_strategies(settings, wiring.discover_strategies(settings))
+    yield from diagnosis.of_strategies(settings, settings_rules.discover_strategies(settings))
     yield from found
     if snapshot is not None:
         yield from diagnosis.of_saved(snapshot)
@@ -120,7 +120,7 @@ def _findings(
 
 
 def _breakers(settings: Settings, snapshot: Snapshot | None) -> tuple[BreakerLevel, ...]:
-    limits = armed(wiring.breaker_limits(settings), wiring.risk_limits(settings))
+    limits = armed(settings_rules.breaker_limits(settings), settings_rules.risk_limits(settings))
     held = causes_of(snapshot.trading) if snapshot is not None else ()
     return levels(Readings(), limits, held)
 

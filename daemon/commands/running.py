@@ -1,4 +1,4 @@
-"""Commands that run something: the daemon, the exchange alone, the demonstration."""
+"""`tradewind run`: the daemon."""
 
 import asyncio
 import gc
@@ -40,11 +40,6 @@ class VenueChoice(StrEnum):
 def add_to(app: typer.Typer) -> None:
     """Add this file's commands."""
     app.command("run")(run_command)
-    app.command(
-        "exchange",
-        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-        add_help_option=False,
-    )(exchange_command)
 
 
 def run_command(  # noqa: PLR0913 - the options of design §9
@@ -207,9 +202,3 @@ def _say_report(report: RunReport) -> None:
         f"{fields['fills']}, equity ${fields['equity_usd']}, profit ${fields['pnl_usd']} "
         f"(synthetic profit means nothing)\n"
     )
-
-
-def exchange_command(context: typer.Context) -> None:
-    """Run the embedded exchange alone; `tradewind exchange --help` tells its options."""
-    # Another program on the far side of the wire: nothing of it is imported here.
-    os.execv(sys.executable, [sys.executable, "-m", "exchange", *context.args])

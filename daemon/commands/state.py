@@ -6,7 +6,7 @@ import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from daemon import state_diff, state_repair, wiring
+from daemon import settings_rules, state_diff, state_repair
 from daemon.api_client import Document
 from daemon.commands.options import EnvFile
 from daemon.commands.printing import AsJson, StateDir, print_json, print_page, settings_here
@@ -267,7 +267,7 @@ def _distrusted(settings: Settings, report: AccountReport) -> TradingStatus:
     seen = StateDistrusted(
         at=now, cause="state repair --from-broker", evidence="the book began anew from the venue"
     )
-    return next_status(active, seen, wiring.risk_limits(settings), now) or active
+    return next_status(active, seen, settings_rules.risk_limits(settings), now) or active
 
 
 def _folder(settings: Settings, account: str | None) -> StateFolder:

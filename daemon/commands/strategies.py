@@ -8,7 +8,7 @@ import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from daemon import tables, wiring
+from daemon import settings_rules, tables
 from daemon.api_client import Document
 from daemon.commands.options import EnvFile
 from daemon.commands.printing import AsJson, StateDir, print_json, print_page, settings_here
@@ -51,8 +51,8 @@ def strategies_command(
     if context.invoked_subcommand is not None:
         return
     settings = settings_here(env_file, state_dir)
-    discovery = wiring.discover_strategies(settings)
-    enlisted = wiring.enlist_strategies(settings, discovery)
+    discovery = settings_rules.discover_strategies(settings)
+    enlisted = settings_rules.enlist_strategies(settings, discovery)
     source = find_source(settings)
     benched: Mapping[str, str] = source.document("status").get("benched", {})
     rows = [_row(e, discovery, benched) for e in enlisted.values()]
@@ -157,7 +157,7 @@ def check_command(
 
 def _strategy_named(name: str, settings: Settings) -> Strategy:
     """Return the strategy of a name in STRATEGIES, of a file, or of a spec with parameters."""
-    discovery = wiring.discover_strategies(settings)
+    discovery = settings_rules.discover_strategies(settings)
     enabled = {spec.name: spec for spec in settings.strategies}
     if name in enabled:
         spec = enabled[name]

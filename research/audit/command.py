@@ -10,7 +10,7 @@ import typer
 from rich.console import Group
 from rich.text import Text
 
-from daemon import wiring
+from daemon import settings_rules
 from daemon.commands.options import settings_of
 from daemon.commands.printing import print_json, print_page, say
 from daemon.settings import Settings
@@ -62,7 +62,7 @@ def specs_of(names: Sequence[str], settings: Settings) -> tuple[StrategySpec, ..
     if names:
         return tuple(s for n in names for s in ([enabled[n]] if n in enabled else parse_specs(n)))
     taken = {*enabled, *(spec.kind for spec in settings.strategies)}
-    found = wiring.discover_strategies(settings)
+    found = settings_rules.discover_strategies(settings)
     if found.errors:
         wrong = "; ".join(f"{error.path}: {error.reason}" for error in found.errors)
         raise ConfigurationFault(f"these strategy files do not load: {wrong}")

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 
 import strategies
-from daemon import wiring
+from daemon import settings_rules
 from daemon.registry import SHIPPED_FOLDER, Discovery, StrategyFile, load_file, make
 from daemon.settings import Settings
 from daemon.strategy_specs import StrategySpec
@@ -68,7 +68,7 @@ def audit_lookahead(audit: Audit, settings: Settings, *, told: Told) -> list[Che
 
 
 def _enlisted(audit: Audit, settings: Settings) -> list[Enlisted]:
-    discovery = wiring.discover_strategies(settings)
+    discovery = settings_rules.discover_strategies(settings)
     return [
         Enlisted(
             spec=spec,

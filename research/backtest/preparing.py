@@ -7,7 +7,7 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
-from daemon import wiring
+from daemon import settings_rules
 from daemon.engine import EngineParts
 from daemon.engine.rules import EngineRules, OrderStyle
 from daemon.registry import EnlistedStrategy, enlist
@@ -87,16 +87,16 @@ def prepare(request: Request, settings: Settings) -> Prepared:
         rules = replace(rules, order_style=OrderStyle.MARKET, reprice_after_s=SESSION_S)
     history = load_history(request.data, universe.symbols, rules.timeframes())
     history = with_actions(history, request.data)
-    universe = wiring.lot_sized(universe.only(history.symbols), settings)
+    universe = settings_rules.lot_sized(universe.only(history.symbols), settings)
     history_order = {symbol: column for column, symbol in enumerate(history.symbols)}
     universe = Universe(tuple(sorted(universe.instruments, key=lambda i: history_order[i.symbol])))
-    limits = wiring.risk_limits(settings)
+    limits = settings_rules.risk_limits(settings)
     parts = EngineParts(
         universe=universe,
         rules=rules,
         limits=limits,
-        allocation=wiring.allocation_rules(settings),
-        gate=wiring.risk_gate(settings, limits),
+        allocation=settings_rules.allocation_rules(settings),
+        gate=settings_rules.risk_gate(settings, limits),
         calendar=history.calendar,
     )
     plan = Plan(
@@ -140,7 +140,7 @@ def universe_of(
 def _enlisted(
     specs: Sequence[StrategySpec], settings: Settings, base: Timeframe, is_daily: bool
 ) -> Mapping[str, EnlistedStrategy]:
-    found = enlist(specs, wiring.discover_strategies(settings), bar_timeframe=base)
+    found = enlist(specs, settings_rules.discover_strategies(settings), bar_timeframe=base)
     chosen = {e.name: e for e in found if not e.in_shadow}
     mute = [f"{name} ({e.abstains})" for name, e in chosen.items() if e.abstains]
     if mute:
@@ -160,7 +160,7 @@ def _rules(
     universe: Universe,
     base: Timeframe,
 ) -> EngineRules:
-    rules = wiring.engine_rules(settings, enlisted, {})
+    rules = settings_rules.engine_rules(settings, enlisted, {})
     rights = AssetRights(
         tradable=True, shortable=settings.allow_shorts, fractionable=settings.fractional_shares
     )

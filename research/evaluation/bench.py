@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from daemon import wiring
+from daemon import settings_rules
 from daemon.engine.rules import StrategyEntry
 from daemon.fingerprint import settings_hash
 from daemon.registry import Discovery, enlist
@@ -89,7 +89,7 @@ class Bench:
     @cached_property
     def discovery(self) -> Discovery:
         """The strategies there are."""
-        return wiring.discover_strategies(self._settings)
+        return settings_rules.discover_strategies(self._settings)
 
     @property
     def base(self) -> Timeframe:
@@ -143,7 +143,7 @@ class Bench:
             return naive
         enlisted = enlist(rest, self.discovery, bar_timeframe=self.base)
         chosen = {e.name: e for e in enlisted if not e.in_shadow}
-        return {**naive, **wiring.engine_rules(self._settings, chosen, {}).strategies}
+        return {**naive, **settings_rules.engine_rules(self._settings, chosen, {}).strategies}
 
     def play_weights(self, schedule: Schedule, rows: range) -> Curve:
         """Return the curve of target weights over sessions, filled at the next open."""

@@ -18,7 +18,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from daemon import wiring
+from daemon import settings_rules
 from daemon.clock import SystemClock
 from daemon.commands.options import settings_of
 from daemon.commands.printing import print_json, say
@@ -80,7 +80,7 @@ def run_walk_forward(options: Options) -> None:
     spaces = _spaces(options)
     search = _search(options)
     pool = pool_of(workers=options.workers, ray=options.ray)
-    discovery = wiring.discover_strategies(settings)
+    discovery = settings_rules.discover_strategies(settings)
     # One point of each space, to load what all of them need; a space without any is refused here.
     loading = [
         possible(space, space.points(), discovery, settings.bar_timeframe)[0] for space in spaces

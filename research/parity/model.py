@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import numpy as np
 
-from daemon import wiring
+from daemon import settings_rules
 from daemon.engine import EngineParts
 from daemon.engine.rules import StrategyEntry
 from daemon.registry import EnlistedStrategy
@@ -134,7 +134,8 @@ def remembered(live: LiveRun) -> dict[StrategyName, Strategy]:
 def present(live: LiveRun, settings: Settings) -> dict[StrategyName, Strategy]:
     """Return the strategies of a run by their code of today. Raises ConfigurationFault where they
     are not the ones that were recorded."""
-    enlisted = wiring.enlist_strategies(settings, wiring.discover_strategies(settings))
+    found = settings_rules.discover_strategies(settings)
+    enlisted = settings_rules.enlist_strategies(settings, found)
     wrong = []
     for name, entry in live.head.rules.strategies.items():
         fault = _not_the_same(entry, enlisted.get(name))

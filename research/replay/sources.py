@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from daemon import wiring
+from daemon import settings_rules
 from daemon.settings import Settings
 from daemon.tape_head import TapeHead
 from daemon.tape_reading import RecordedRun, recorded_runs
@@ -65,10 +65,13 @@ def with_settings(head: TapeHead, settings: Settings) -> tuple[TapeHead, list[Ch
 
     Strategies stay as they were recorded, for their answers are on the tape.
     """
-    limits, allocation = wiring.risk_limits(settings), wiring.allocation_rules(settings)
-    gate = wiring.risk_gate(settings, limits)
+    limits, allocation = (
+        settings_rules.risk_limits(settings),
+        settings_rules.allocation_rules(settings),
+    )
+    gate = settings_rules.risk_gate(settings, limits)
     rules = replace(
-        wiring.engine_rules(settings, {}, {}),
+        settings_rules.engine_rules(settings, {}, {}),
         strategies=head.rules.strategies,
         rights=head.rules.rights,
         base_timeframe=head.rules.base_timeframe,

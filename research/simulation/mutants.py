@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-from daemon import comparing, settling, submitting, wiring
+from daemon import comparing, settings_rules, settling, submitting
 from daemon.alpaca import trading as alpaca_trading
 from daemon.alpaca.codec import encode_order
 from daemon.comparing import FILLS_OVERLAP, Comparing
@@ -50,7 +50,7 @@ def _put(owner: Any, name: str, mutated: Any) -> Mutate:
 # --- the mutants ----------------------------------------------------------------------------------
 
 _submit, _commit = Submitter.submit, Core.commit
-_risk_gate, _apply_filled = wiring.risk_gate, _Folded._apply_filled
+_risk_gate, _apply_filled = settings_rules.risk_gate, _Folded._apply_filled
 
 
 async def _not_waiting(self: Submitter, order: Any, durable: Any) -> None:
@@ -262,20 +262,22 @@ MUTANTS: Mapping[str, Mutate] = {
     "not judged again at the first byte": _put(Submitter, "_post_order", _post_unjudged),
     "a slot is decided again": _put(Engine, "_is_decided", lambda self, slot_at, timeframes: False),
     "every order of a slot has the same id": _put(Core, "identity", _same_ordinal),
-    "the gate has lost its position limit": _put(wiring, "risk_gate", _without_rule("position")),
+    "the gate has lost its position limit": _put(
+        settings_rules, "risk_gate", _without_rule("position")
+    ),
     "the gate has lost its trading states": _put(
-        wiring, "risk_gate", _without_rule("trading_state")
+        settings_rules, "risk_gate", _without_rule("trading_state")
     ),
     "the snapshot covers what is not written": _put(Recorder, "_save", _snapshot_before_journal),
     "a torn tail is left": _keeps_torn_tail,
     "the gate has lost its rule on short sales": _put(
-        wiring, "risk_gate", _without_rule("short_sale")
+        settings_rules, "risk_gate", _without_rule("short_sale")
     ),
     "the gate lets in right after the open": _put(
-        wiring, "risk_gate", _without_rule("session_open")
+        settings_rules, "risk_gate", _without_rule("session_open")
     ),
     "the gate lets in right before the close": _put(
-        wiring, "risk_gate", _without_rule("session_close")
+        settings_rules, "risk_gate", _without_rule("session_close")
     ),
     "one id is sent and looked up several times at once": _put(
         Submitter, "__init__", _without_single_flight

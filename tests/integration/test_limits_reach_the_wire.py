@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon import wiring
+from daemon import settings_rules, wiring
 from daemon.settings_env import KEYS, load_settings
 from daemon.settings_example import HEADINGS
 from domain.errors import ConfigurationFault
@@ -219,7 +219,7 @@ def test_a_limit_that_nothing_lifts_yet_is_refused_by_name(key: str) -> None:
 
 
 def test_the_loose_settings_of_this_world_set_every_rule_of_the_gate(folder: Path) -> None:
-    limits = wiring.risk_limits(settings_of({}, folder))
+    limits = settings_rules.risk_limits(settings_of({}, folder))
     defaults = RiskLimits()
     switches = {"fractional_shares", "allow_shorts", "on_max_drawdown"}
     same = {f for f in SETTING_OF if getattr(limits, f) == getattr(defaults, f)}

@@ -22,7 +22,7 @@ import numpy as np
 import orjson
 from aiohttp import web
 
-from daemon import startup, wiring
+from daemon import settings_rules, startup, wiring
 from daemon.alpaca.client import open_session
 from daemon.asking import Asker
 from daemon.backoff import seeded_jitter
@@ -459,14 +459,15 @@ async def _parts(settings: Settings, connection: wiring.Connection) -> EnginePar
     """Return what settings and venue make of an engine. Symbols that the venue does not trade are
     kept, unlike at a start: one that becomes untradable later is the gate's to meet."""
     assets = await connection.broker.assets()
-    enlisted = wiring.enlist_strategies(settings, wiring.discover_strategies(settings))
-    limits = wiring.risk_limits(settings)
+    found = settings_rules.discover_strategies(settings)
+    enlisted = settings_rules.enlist_strategies(settings, found)
+    limits = settings_rules.risk_limits(settings)
     return EngineParts(
-        universe=wiring.lot_sized(choose_universe(settings).universe, settings),
-        rules=wiring.engine_rules(settings, enlisted, assets),
+        universe=settings_rules.lot_sized(choose_universe(settings).universe, settings),
+        rules=settings_rules.engine_rules(settings, enlisted, assets),
         limits=limits,
-        allocation=wiring.allocation_rules(settings),
-        gate=wiring.risk_gate(settings, limits),
+        allocation=settings_rules.allocation_rules(settings),
+        gate=settings_rules.risk_gate(settings, limits),
         calendar=await connection.broker.calendar(DAYS[0], TODAY + timedelta(days=20)),
     )
 
