@@ -213,8 +213,10 @@ class Allocator:
         total = sum(parts)
         account = float(slot.inputs.account_shares[column])
         after = account + total * float(grid)
-        strength = slot.targets.combined[column]
-        weight = slot.value_usd[column] / slot.inputs.equity_usd
+        # Plain floats: numpy's own are several times dearer to reckon with and to word.
+        strength = float(slot.targets.combined[column])
+        weight = float(slot.value_usd[column]) / slot.inputs.equity_usd
+        own, wanted = float(slot.own[column]), float(slot.total[column])
         return PlannedOrder(
             column=column,
             symbol=self._symbols[column],
@@ -223,7 +225,7 @@ class Allocator:
             leg=Leg.OPEN if abs(after) > abs(account) else Leg.CLOSE,
             deltas=_by_book(slot.targets.wishes.books.names, parts, grid),
             reason=f"strength {strength:+.2f}, target {weight:.2%} of equity: from "
-            f"{slot.own[column]:g} to {round(slot.total[column], 2):g} shares",
+            f"{own:g} to {round(wanted, 2):g} shares",
         )
 
     def _crossing(self, slot: _Slot, column: int, parts: list[int], grid: Decimal) -> Crossing:

@@ -1,6 +1,6 @@
 """What the engine knows while it runs: the working copy of a Snapshot."""
 
-from collections import Counter, deque
+from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -12,7 +12,7 @@ from domain.corporate import ACTIONS_KEPT_MAX, ActionDone
 from domain.instruments import Symbol
 from domain.market import Floats
 from domain.money import ZERO
-from domain.orders import Fill, Leg, Order
+from domain.orders import Fill, Leg, Order, OrderStatus
 from domain.portfolio import Portfolio
 from domain.signals import Opinion, Signals, StrategyName
 from domain.snapshot import (
@@ -28,6 +28,8 @@ from domain.snapshot import (
 
 BOOKED_FILL_IDS_MAX = 20_000
 """Executions remembered so that none is booked twice; far more than a day can bring."""
+_ENDED_AS = {status: f"orders.{status.value}" for status in OrderStatus}
+"""What orders that ended so are counted as."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,7 +45,7 @@ class Memory:
     working: dict[str, Order] = field(default_factory=dict)
     """Every order of which something may still be booked."""
     fills: deque[Fill] = field(default_factory=lambda: deque(maxlen=RECENT_FILLS_MAX))
-    booked_fill_ids: dict[str, None] = field(default_factory=dict)
+    booked_fill_ids: OrderedDict[str, None] = field(default_factory=OrderedDict)
     opinions: dict[StrategyName, Opinion] = field(default_factory=dict)
     foreign_opinions: dict[StrategyName, SavedOpinion] = field(default_factory=dict)
     benched: dict[StrategyName, Benching] = field(default_factory=dict)
@@ -61,7 +63,7 @@ class Memory:
     """Corporate actions that were booked, by id, the oldest first."""
     counters: dict[str, int] = field(default_factory=dict)
     # Not saved: rebuilt from what is, or from the venue within one cycle.
-    finished: Counter[tuple[Symbol, datetime, Leg]] = field(default_factory=Counter)
+    finished: dict[tuple[Symbol, datetime, Leg], int] = field(default_factory=dict)
     session: Session | None = None
     submitted_at: deque[datetime] = field(default_factory=deque)
     turnover_day: date | None = None
@@ -82,8 +84,9 @@ class Memory:
             return
         before = self.orders.get(identity)
         if before is None or not before.status.is_terminal:
-            self.count(f"orders.{order.status}")
-            self.finished[_leg_of(order)] += 1
+            self.count(_ENDED_AS[order.status])
+            leg = _leg_of(order)
+            self.finished[leg] = self.finished.get(leg, 0) + 1
             # It stands where it ended, not where it began: the last to end are kept.
             self.orders.pop(identity, None)
         self.orders[identity] = order
@@ -98,9 +101,9 @@ class Memory:
             finished = (i for i in self.orders if i not in self.working)
             for identity in list(islice(finished, surplus)):
                 leg = _leg_of(self.orders.pop(identity))
-                self.finished[leg] -= 1
-                if not self.finished[leg]:
-                    del self.finished[leg]
+                left = self.finished.pop(leg) - 1
+                if left:
+                    self.finished[leg] = left
 
     def finished_on(self, symbol: Symbol, slot_at: datetime, leg: Leg) -> int:
         """Return how many orders of a slot and leg have ended: the next one's ordinal."""
@@ -117,7 +120,7 @@ class Memory:
         """
         self.booked_fill_ids[fill.fill_id] = None
         if len(self.booked_fill_ids) > BOOKED_FILL_IDS_MAX:
-            del self.booked_fill_ids[next(iter(self.booked_fill_ids))]
+            self.booked_fill_ids.popitem(last=False)
         self.fills.append(fill)
         order = self.orders.get(fill.client_order_id)
         if order is None or order.intent.leg in (Leg.EXIT, Leg.FLATTEN):

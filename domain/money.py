@@ -12,10 +12,12 @@ CENT = Decimal("0.01")
 ZERO = Decimal(0)
 WHOLE_SHARE = Decimal(1)
 FRACTIONAL_LOT = Decimal("0.000001")
-_POWERS_OF_TEN = frozenset(Decimal(1).scaleb(-places) for places in range(10))
-"""Steps that need no division, which is what rounding costs most."""
+_PLACES = {Decimal(1).scaleb(-places): places for places in range(10)}
+"""Steps that need no division, which is what rounding costs most, and their decimal places."""
 _QUANTIZED_MAX = Decimal(10**15)
 """Below it every such step fits into a Decimal's 28 digits."""
+_ROUNDED_MAX = 1e15
+"""Below it a float is written with its decimal places."""
 
 
 class Rounding(Enum):
@@ -39,6 +41,8 @@ def to_price(observed_usd: float | Decimal, tick_usd: Decimal, rounding: Roundin
 
     Raises ValueError for NaN, infinity, zero and negative prices.
     """
+    if isinstance(observed_usd, float) and _is_on_grid(observed_usd, tick_usd):
+        return Decimal(repr(float(observed_usd)))
     exact = observed_usd if isinstance(observed_usd, Decimal) else _exact(observed_usd)
     price = _on_grid(exact, tick_usd, rounding._value_)
     if price <= 0:
@@ -57,8 +61,18 @@ def to_usd(observed_usd: float) -> Decimal:
     return _exact(observed_usd).quantize(CENT, rounding=ROUND_HALF_EVEN)
 
 
+def _is_on_grid(observed_usd: float, tick_usd: Decimal) -> bool:
+    """Return whether a price is surely on the grid as it is written; most observed ones are."""
+    places = _PLACES.get(tick_usd)
+    return (
+        bool(places)
+        and 0.0 < observed_usd < _ROUNDED_MAX
+        and (round(observed_usd, places) == observed_usd)
+    )
+
+
 def _on_grid(exact: Decimal, step: Decimal, mode: str) -> Decimal:
-    if step in _POWERS_OF_TEN and -_QUANTIZED_MAX < exact < _QUANTIZED_MAX:
+    if step in _PLACES and -_QUANTIZED_MAX < exact < _QUANTIZED_MAX:
         rounded = exact.quantize(step, mode)
         # What is written more coarsely than the grid lies on it, and stays as it is written.
         is_coarse = rounded == exact and rounded.compare_total_mag(exact) < 0

@@ -1,6 +1,7 @@
 """What an order is called at the venue: a function of why it exists, so that it exists once."""
 
 import hashlib
+import struct
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -57,6 +58,7 @@ def _slot_part(slot_at: datetime) -> str:
 
 _LEG_PARTS = {leg: f"{len(leg.value)}:{leg.value}" for leg in Leg}
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
+_FIVE_BYTES = struct.Struct(">IB")
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 """Ten bits as two of RFC 4648's base-32 digits, in small letters."""
 
@@ -64,8 +66,8 @@ _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 def base32(digest: bytes) -> str:
     """Return what `base64.b32encode` does of whole groups of five bytes, in small letters."""
     pairs, text = _PAIRS, ""
-    for start in range(0, len(digest), 5):
-        bits = int.from_bytes(digest[start : start + 5], "big")
+    for high, low in _FIVE_BYTES.iter_unpack(digest):
+        bits = high << 8 | low
         text += (
             pairs[bits >> 30]
             + pairs[bits >> 20 & 1023]

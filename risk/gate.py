@@ -10,7 +10,7 @@ from domain.orders import ApprovedOrder, BookName, Denial, OrderIntent, Verdict
 from domain.values import replace
 from risk.prices import ExitPricing
 from risk.rule import RiskRule
-from risk.screening import Screen, Sketch, always, screen_of
+from risk.screening import Sketch
 from risk.view import RiskView
 
 
@@ -26,6 +26,12 @@ class RiskGate:
     rules: tuple[RiskRule, ...]
     approval_ttl_s: float
     exits: ExitPricing = field(default_factory=ExitPricing)
+    rules_of_closing: tuple[RiskRule, ...] = field(init=False, repr=False, compare=False)
+    """Those that are asked even about what only closes."""
+
+    def __post_init__(self) -> None:
+        binding = tuple(rule for rule in self.rules if rule.binds_closing)
+        object.__setattr__(self, "rules_of_closing", binding)
 
     def judge(self, intent: OrderIntent, view: RiskView) -> Verdict:
         """Return the order that may be sent, perhaps reduced, or none, with every objection."""
@@ -39,15 +45,12 @@ class RiskGate:
 
 
 class _Judgement:
-    """Orders judged together. Rules are asked about those only that their screens doubt."""
+    """Orders judged together. Rules are asked only about those that they do not spare."""
 
     def __init__(self, gate: RiskGate, view: RiskView) -> None:
         self._gate = gate
-        self._first = self._view = view
+        self._view = view
         self._sketch = Sketch(view)
-        # Most rules are not asked about what only closes: screens are made when first needed.
-        self._asked: Asked | None = None
-        self._asked_of_closing = _asked((r for r in gate.rules if r.binds_closing), view)
         self._expires_at = view.as_of + timedelta(seconds=gate.approval_ttl_s)
         self._uncounted: list[tuple[OrderIntent, bool]] = []
 
@@ -55,15 +58,9 @@ class _Judgement:
         """Judge an order; when it passes, those judged after it find it working."""
         sketch, asked_shares = self._sketch, intent.quantity_shares
         sketch.turn_to(intent)
-        closing = sketch.closing
-        if closing >= asked_shares:
-            asked = self._asked_of_closing
-        else:
-            if self._asked is None:
-                self._asked = _asked(self._gate.rules, self._first)
-            asked = self._asked
-        is_known = sketch.is_known
-        doubting = [rule for rule, screen in asked if not (is_known and screen(sketch))]
+        closing, gate = sketch.closing, self._gate
+        asked = gate.rules if closing < asked_shares else gate.rules_of_closing
+        doubting = [r for r in asked if not r.spares(sketch)] if sketch.is_known else asked
         passed, sent, denials = asked_shares, intent, _NO_DENIALS
         if doubting:
             passed, denials = self._strictest(doubting, intent)
@@ -114,14 +111,6 @@ class _Judgement:
 
 
 _NO_DENIALS: tuple[Denial, ...] = ()
-Asked = list[tuple[RiskRule, Screen]]
-"""Rules to be asked, each with its screen."""
-
-
-def _asked(rules: Iterable[RiskRule], view: RiskView) -> Asked:
-    """Return the rules that may have something against an order under this view."""
-    screened = [(rule, screen_of(rule, view)) for rule in rules]
-    return [(rule, screen) for rule, screen in screened if screen is not always]
 
 
 def reduced(intent: OrderIntent, quantity_shares: Decimal) -> OrderIntent:

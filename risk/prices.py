@@ -27,11 +27,6 @@ class KnownPrice:
     doubted_times: int = 0
 
 
-def jump(price_usd: float, good_usd: float) -> float:
-    """Return how far a price lies from a good one, as a share of the good one."""
-    return abs(price_usd / good_usd - 1.0)
-
-
 def observe_price(known: KnownPrice | None, quote: Quote, price_jump_max: Decimal) -> KnownPrice:
     """Return what is known of a symbol after one more quote.
 
@@ -51,7 +46,7 @@ def observe_price(known: KnownPrice | None, quote: Quote, price_jump_max: Decima
 
 def quote_jump(quote: Quote, good_usd: float) -> float:
     """Return how far the worse side of a quote lies from a good price, as a share of it."""
-    return max(jump(quote.bid_usd, good_usd), jump(quote.ask_usd, good_usd))
+    return max(abs(quote.bid_usd / good_usd - 1.0), abs(quote.ask_usd / good_usd - 1.0))
 
 
 def quote_age_s(quote: Quote, view: RiskView) -> float:

@@ -5,6 +5,7 @@ from typing import NamedTuple, Protocol
 
 from domain.money import ZERO, to_quantity
 from domain.orders import Denial, OrderIntent, Severity, Side
+from risk.screening import Sketch
 from risk.view import RiskView
 from risk.witnesses import Witnesses
 
@@ -20,8 +21,7 @@ class RiskRule(Protocol):
     """One reason to trade less. Pure: same intent and view, same answer.
 
     `setting` is the key in `.env` of its limit, BUILT_IN or CASH_SETTING. `binds_closing` is True
-    only for a rule that may hold back even what only closes. A rule may also have a `screen`, which
-    spares it orders far inside its limit (`risk.screening`).
+    only for a rule that may hold back even what only closes.
     """
 
     @property
@@ -41,6 +41,11 @@ class RiskRule(Protocol):
 
     def check(self, intent: OrderIntent, view: RiskView) -> Denial | None:
         """Return an objection saying how many shares would pass, or None."""
+        ...
+
+    def spares(self, order: Sketch) -> bool:
+        """Return True only for an order that `check` surely has nothing against: cheaper than
+        asking, and wrong on the other side only. The order's symbol is known."""
         ...
 
     def witnesses(self) -> Witnesses:

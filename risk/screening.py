@@ -2,10 +2,9 @@
 
 A rule says exactly what passes, in words a person can read, and that is dear. Nearly every order
 lies far inside nearly every limit, and to see that, a few floats are enough: a Sketch holds them.
-A screen must never let pass what its rule objects to; the other way round it may err.
+A rule that `spares` an order surely has nothing against it; the other way round it may err.
 """
 
-from collections.abc import Callable
 from decimal import Decimal
 
 from domain.instruments import Instrument, Symbol
@@ -25,7 +24,7 @@ from risk.exposure import (
 from risk.view import RiskView
 
 CAUTION = 1.0 - 1e-9
-"""Caps are screened a billionth lower: a sum of floats depends on the order of its parts."""
+"""Caps are taken a billionth lower: a sum of floats depends on the order of its parts."""
 
 
 class Sketch:
@@ -34,7 +33,8 @@ class Sketch:
     `turn_to` looks at an order, `count` adds it once it is approved. No sum is less than the same
     of `Exposure`: what only closes adds nothing, all else its whole value. `is_known` says whether
     the order's symbol has a mark, a quote and an instrument; else its own figures are stale. The
-    sums of what is held, `totals`, are there for orders that do more than close.
+    sums of what is held, `totals`, are there for orders that do more than close. Figures of the
+    view that are not known are NaN, which is within no limit.
     """
 
     __slots__ = (
@@ -43,9 +43,11 @@ class Sketch:
         "_ordered",
         "_portfolio",
         "_totals",
-        "_view",
+        "buying_power_usd",
+        "cash_usd",
         "closing",
         "entries",
+        "equity_usd",
         "instrument",
         "intent",
         "is_buy",
@@ -59,8 +61,10 @@ class Sketch:
         "shares",
         "symbol",
         "totals",
+        "turnover_today_usd",
         "turnover_usd",
         "value_usd",
+        "view",
         "worst_value_usd",
     )
 
@@ -79,7 +83,11 @@ class Sketch:
     worst_value_usd: float
 
     def __init__(self, view: RiskView) -> None:
-        self._view = view
+        self.view = view
+        self.equity_usd = _known(view.equity_usd)
+        self.cash_usd = _known(view.settled_cash_usd)
+        self.buying_power_usd = _known(view.buying_power_usd) - view.approved_cash_usd
+        self.turnover_today_usd = float(view.turnover_today_usd)
         self._portfolio = view.portfolio
         self._ordered: dict[Symbol, Reach] = {}
         self._totals: Totals | None = None
@@ -98,7 +106,7 @@ class Sketch:
 
     def turn_to(self, intent: OrderIntent) -> None:
         """Look at an order."""
-        view, symbol = self._view, intent.symbol
+        view, symbol = self.view, intent.symbol
         self.intent, self.symbol = intent, symbol
         self.is_buy = is_buy = intent.side is Side.BUY
         reach = self.reach = self._reach(symbol)
@@ -136,7 +144,7 @@ class Sketch:
     def cluster_usd(self, cluster: str) -> float:
         """Return the same for a cluster. Clusters are dear to find: ask for none without need."""
         if self._by_cluster_usd is None:
-            self._by_cluster_usd = self._view.held_by_cluster_usd()
+            self._by_cluster_usd = self.view.held_by_cluster_usd()
             for symbol, by_usd in self._grown:
                 self._add_to_cluster(symbol, by_usd)
         return self._by_cluster_usd.get(cluster, 0.0)
@@ -158,7 +166,7 @@ class Sketch:
         return self._ordered.get(symbol) or held_reach(self._portfolio, symbol)
 
     def _count(self, intent: OrderIntent, shares: Decimal) -> None:
-        mark_usd = self._view.mark_usd(intent.symbol)
+        mark_usd = self.view.mark_usd(intent.symbol)
         if mark_usd is None:
             mark_usd = float(intent.reference_usd)
         self.reach = self._reach(intent.symbol)
@@ -175,7 +183,7 @@ class Sketch:
             self.entries += 1
             self._grown.append((symbol, value_usd))
             if self._totals is not None:
-                self._totals.group(self._grown[-1:], self._view.instruments, {})
+                self._totals.group(self._grown[-1:], self.view.instruments, {})
             if self._by_cluster_usd is not None:
                 self._add_to_cluster(symbol, value_usd)
         if is_entry or is_buy:
@@ -187,26 +195,13 @@ class Sketch:
         self._ordered[symbol] = self.reach.plus(intent.side, shares)
 
     def _add_to_cluster(self, symbol: Symbol, by_usd: float) -> None:
-        cluster, sums = self._view.cluster_of.get(symbol), self._by_cluster_usd
+        cluster, sums = self.view.cluster_of.get(symbol), self._by_cluster_usd
         if cluster is not None and sums is not None:
             sums[cluster] = sums.get(cluster, 0.0) + by_usd
 
 
-Screen = Callable[[Sketch], bool]
-"""True only for orders that its rule surely has nothing against."""
+def _known(amount_usd: Decimal | None) -> float:
+    return _UNKNOWN if amount_usd is None else float(amount_usd)
 
 
-def always(_: Sketch) -> bool:
-    """The rule has nothing against any order under this view."""
-    return True
-
-
-def never(_: Sketch) -> bool:
-    """The rule itself is to be asked about every order."""
-    return False
-
-
-def screen_of(rule: object, view: RiskView) -> Screen:
-    """Return a rule's screen under a view; `never` for a rule that has none."""
-    make: Callable[[RiskView], Screen] | None = getattr(rule, "screen", None)
-    return never if make is None else make(view)
+_UNKNOWN = float("nan")

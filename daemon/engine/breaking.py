@@ -47,7 +47,8 @@ class Breaking:
         if order.intent.leg not in _WISHED:
             return []
         self._sent.add(event.at)
-        return self._check()
+        sent, most = self._sent.count(self._core.now), self._limits.orders_sent_per_minute_max
+        return [] if sent <= most and self._is_as_calm() else self._check()
 
     def answered(self) -> list[Command]:
         """Count the orders the venue has rejected since the last look."""
@@ -66,9 +67,13 @@ class Breaking:
         self._sides[fill.symbol] = fill.side
         if before is None or before is fill.side:
             return []
-        self._turns.setdefault(fill.symbol, _Recent(HOUR)).add(self._core.now)
+        turns = self._turns.get(fill.symbol)
+        if turns is None:
+            turns = self._turns[fill.symbol] = _Recent(HOUR)
+        turns.add(self._core.now)
         self._turned = fill.symbol
-        return self._check()
+        count, most = turns.count(self._core.now), self._limits.repeated_executions_per_hour_max
+        return [] if count <= most and self._is_as_calm() else self._check()
 
     def compared(self, *, is_equal: bool) -> list[Command]:
         """Count the reports in a row in which our book is not the venue's."""
@@ -122,6 +127,17 @@ class Breaking:
         if quoted_at is not None:
             since_at = max(since_at, quoted_at)
         return max(0.0, (core.now - since_at).total_seconds())
+
+    def _is_as_calm(self) -> bool:
+        """Return whether nothing can be wrong but what has just been counted: all else is looked
+        at when it changes, and latches a cause when it is wrong; only quotes age by themselves."""
+        if self._held or self._core.memory.trading.cause:
+            return False
+        quoted_at = self._core.board.newest_quoted_at()
+        if quoted_at is None:
+            return False
+        age_s = (self._core.now - quoted_at).total_seconds()
+        return age_s <= self._limits.stale_data_seconds_max
 
     def _check(self) -> list[Command]:
         self._begin_anew()
@@ -178,6 +194,7 @@ class _Recent:
         self._instants.clear()
 
     def count(self, now: datetime) -> int:
-        while self._instants and now - self._instants[0] > self._window:
-            self._instants.popleft()
-        return len(self._instants)
+        instants, window = self._instants, self._window
+        while instants and now - instants[0] > window:
+            instants.popleft()
+        return len(instants)

@@ -41,6 +41,8 @@ from state.records import Filled, Noted, OrderMoved, StatusChanged, Submitting
 
 REPRICED = "re-priced"
 _AT_THE_VENUE = frozenset({OrderStatus.WORKING, OrderStatus.PARTIALLY_FILLED})
+_NOT_BEGUN = frozenset({OrderStatus.APPROVED, OrderStatus.UNRESOLVED})
+_SAVE = Save()
 
 
 class Ordering:
@@ -53,10 +55,11 @@ class Ordering:
 
     def started(self, event: SubmitStarted) -> list[Command]:
         """The first byte may be on the wire."""
-        order = self._core.memory.orders[event.client_order_id]
-        if order.status in (OrderStatus.APPROVED, OrderStatus.UNRESOLVED):
-            self._core.memory.remember(order_states.begin_submit(order, event.at))
-        self._core.memory.count("orders_submitted")
+        memory = self._core.memory
+        order = memory.orders[event.client_order_id]
+        if order.status in _NOT_BEGUN:
+            memory.remember(order_states.begin_submit(order, event.at))
+        memory.count("orders_submitted")
         return [Record(fact=Submitting(at=event.at, client_order_id=event.client_order_id))]
 
     def withheld(self, event: SubmitWithheld) -> list[Command]:
@@ -169,8 +172,9 @@ class Ordering:
             memory.remember(after)
             if after.status is OrderStatus.PARTIALLY_FILLED:
                 memory.count("partial_fills")
-            if after.status.is_terminal:
-                commands += [_noted(after)] if after.status is not order.status else []
+            elif after.status.is_terminal:
+                if after.status is not order.status:
+                    commands.append(_noted(after))
                 commands += self._reprice(after)
         self._note_entry(fill.symbol, before)
         if is_carried:
@@ -179,7 +183,8 @@ class Ordering:
             core.refresh_marks()
         if odd:
             commands += self.quarantine(memory.orders[fill.client_order_id].intent.symbol, odd)
-        return [*commands, Save()]
+        commands.append(_SAVE)
+        return commands
 
     def _note_entry(self, symbol: Symbol, before: Decimal) -> None:
         memory = self._core.memory

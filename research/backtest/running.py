@@ -1,8 +1,9 @@
 """What the daemon's runner does with the engine's commands, where nothing has to be waited for."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from daemon.engine.commands import (
     Notify,
     Record,
     RecordDurably,
+    Save,
     ScheduleDecision,
     SubmitOrder,
 )
@@ -69,6 +71,16 @@ class Runner:
         self._inbox: deque[Event] = deque()
         self._draining = False
         self._due: list[ScheduleDecision] = []
+        self._carry_out: Mapping[type[Command], Callable[[Any], None]] = {
+            Ask: self._ask,
+            Record: self._record,
+            RecordDurably: self._record,
+            SubmitOrder: self._submit,
+            CancelOrder: self._cancel,
+            ScheduleDecision: self._due.append,
+            Notify: self.recording.told,
+            Save: _leave,
+        }
 
     def post(self, event: Event) -> None:
         """Have an event handled now or, from inside a handler, right after the present one."""
@@ -77,32 +89,21 @@ class Runner:
         if self._draining:
             return
         self._draining = True
+        handle, carry_out = self.engine.handle, self._carry_out
         try:
             while inbox:
                 if len(inbox) > INBOX_EVENTS_MAX:
                     raise RuntimeError(f"{INBOX_EVENTS_MAX} events wait: the engine feeds itself")
-                for command in self.engine.handle(inbox.popleft()):
-                    self._carry_out(command)
+                for command in handle(inbox.popleft()):
+                    carry_out[type(command)](command)
         finally:
             self._draining = False
 
-    def _carry_out(self, command: Command) -> None:
-        if isinstance(command, Ask):
-            self._ask(command)
-        elif isinstance(command, Record | RecordDurably):
-            self._record(command)
-        elif isinstance(command, SubmitOrder):
-            self._submit(command.order)
-        elif isinstance(command, CancelOrder):
-            canceled = self._venue.cancel(
-                command.client_order_id, self.engine.core.now, command.reason
-            )
-            if canceled is not None:
-                self.post(canceled)
-        elif isinstance(command, ScheduleDecision):
-            self._due.append(command)
-        elif isinstance(command, Notify):
-            self.recording.told(command)
+    def _cancel(self, command: CancelOrder) -> None:
+        now = self.engine.core.now
+        canceled = self._venue.cancel(command.client_order_id, now, command.reason)
+        if canceled is not None:
+            self.post(canceled)
 
     def _record(self, command: Record | RecordDurably) -> None:
         fact = command.fact
@@ -137,12 +138,13 @@ class Runner:
         if not self._due:
             return
         due = [d for d in self._due if d.due_at <= at]
-        if due:
-            self._due = [d for d in self._due if d.due_at > at]
-            for decision in due:
-                self.post(DecisionDue(at=at, slot_at=decision.slot_at))
+        for decision in due:
+            self._due.remove(decision)
+        for decision in due:
+            self.post(DecisionDue(at=at, slot_at=decision.slot_at))
 
-    def _submit(self, order: ApprovedOrder) -> None:
+    def _submit(self, command: SubmitOrder) -> None:
+        order = command.order
         intent, at = order.intent, self.engine.core.now
         identity = intent.client_order_id
         objection = self._objection(order, at)
@@ -181,3 +183,7 @@ class Runner:
         self.recording.fills.append(fill)
         self.shares[self._column_of[fill.symbol]] += float(fill.signed_shares)
         self.post(filled)
+
+
+def _leave(_: Save) -> None:
+    """Save nothing: a backtest's account has no yesterday."""

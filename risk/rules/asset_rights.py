@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from domain.orders import Denial, OrderIntent, Severity
 from risk.rule import BUILT_IN, Wording, deny, missing
-from risk.screening import Screen, Sketch
+from risk.screening import Sketch
 from risk.view import RiskView
 from risk.witnesses import STOCK, Witnesses, between, calm_view, entry
 
@@ -37,15 +37,10 @@ class AssetRightsRule:
         )
         return deny(self, wording)
 
-    def screen(self, view: RiskView) -> Screen:
+    def spares(self, order: Sketch) -> bool:
         """Spare orders in what we know and may trade now."""
-        rights_of = view.assets.get
-
-        def passes(order: Sketch) -> bool:
-            rights = rights_of(order.symbol)
-            return rights is not None and rights.tradable and not rights.is_halted
-
-        return passes
+        rights = order.view.assets.get(order.symbol)
+        return rights is not None and rights.tradable and not rights.is_halted
 
     def witnesses(self) -> Witnesses:
         """Return an entry into a tradable asset, and into the same one halted."""

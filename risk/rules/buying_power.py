@@ -8,7 +8,7 @@ from domain.money import ZERO
 from domain.orders import Denial, OrderIntent, Side
 from risk.exposure import SHORT_SALE_MARGIN, worst_price_usd
 from risk.rule import CASH_SETTING, Wording, fits, missing, no_equity, no_price, reduce_to, usd
-from risk.screening import CAUTION, Screen, Sketch, never
+from risk.screening import CAUTION, Sketch
 from risk.view import RiskView
 from risk.witnesses import EQUITY_USD, Witnesses, calm_view, entry, on_both_sides
 
@@ -60,24 +60,14 @@ class BuyingPowerRule:
         )
         return reduce_to(self, intent, view, room_shares, wording)
 
-    def screen(self, view: RiskView) -> Screen:
+    def spares(self, order: Sketch) -> bool:
         """Spare orders that both our cash and the venue's figure pay at their worst price."""
-        if view.equity_usd is None or view.settled_cash_usd is None:
-            return never
-        if view.buying_power_usd is None:
-            return never
-        borrowed_usd = max(0.0, float(self.max_gross_exposure) - 1) * float(view.equity_usd)
-        own_usd = (float(view.settled_cash_usd) + borrowed_usd) * CAUTION
-        venue_usd = (float(view.buying_power_usd) - view.approved_cash_usd) * CAUTION
-
-        def passes(order: Sketch) -> bool:
-            cost_usd = order.worst_value_usd * (1.0 if order.is_buy else SHORT_SALE_MARGIN)
-            return (
-                order.reserved_usd + cost_usd <= own_usd
-                and order.new_cash_usd + cost_usd <= venue_usd
-            )
-
-        return passes
+        borrowed_usd = max(0.0, float(self.max_gross_exposure) - 1) * order.equity_usd
+        cost_usd = order.worst_value_usd * (1.0 if order.is_buy else SHORT_SALE_MARGIN)
+        return (
+            order.reserved_usd + cost_usd <= (order.cash_usd + borrowed_usd) * CAUTION
+            and order.new_cash_usd + cost_usd <= order.buying_power_usd * CAUTION
+        )
 
     def witnesses(self) -> Witnesses:
         """Return an order that takes the last of the cash, and one share more."""

@@ -7,7 +7,7 @@ from typing import ClassVar
 from domain.orders import Denial, OrderIntent
 from risk.limits import SETTING_OF
 from risk.rule import Cap, cap_room_shares, fits, no_equity, no_price, over_cap
-from risk.screening import CAUTION, Screen, Sketch, never
+from risk.screening import CAUTION, Sketch
 from risk.view import RiskView
 from risk.witnesses import (
     EQUITY_USD,
@@ -52,20 +52,16 @@ class ClusterRule:
             return None
         return over_cap(self, intent, view, cap, room_shares)
 
-    def screen(self, view: RiskView) -> Screen:
+    def spares(self, order: Sketch) -> bool:
         """Spare orders whose cluster stays below its limit, and symbols without one."""
-        if view.equity_usd is None:
-            return never
-        cap_usd = float(self.max_position_size * self.cluster_names_max * view.equity_usd) * CAUTION
-        cluster_of = view.cluster_of.get
-
-        def passes(order: Sketch) -> bool:
-            if order.totals.gross_usd + order.value_usd <= cap_usd:
-                return True
-            cluster = cluster_of(order.symbol)
-            return cluster is None or order.cluster_usd(cluster) + order.value_usd <= cap_usd
-
-        return passes
+        share = float(self.max_position_size) * self.cluster_names_max
+        cap_usd = share * order.equity_usd * CAUTION
+        if order.totals.gross_usd + order.value_usd <= cap_usd:
+            return True
+        cluster = order.view.cluster_of.get(order.symbol)
+        if cluster is None:
+            return order.view.equity_usd is not None
+        return order.cluster_usd(cluster) + order.value_usd <= cap_usd
 
     def witnesses(self) -> Witnesses:
         """Return an order that fills its cluster, and one share more."""

@@ -8,7 +8,7 @@ from domain.orders import AtLimit, AtStopLimit, Denial, OrderIntent, Severity, S
 from risk.limits import SETTING_OF
 from risk.prices import collar_usd, is_surely_inside, limit_usd
 from risk.rule import Wording, deny, missing
-from risk.screening import Screen
+from risk.screening import Sketch
 from risk.view import RiskView
 from risk.witnesses import PRICE_USD, Witness, Witnesses, calm_view, entry
 
@@ -53,9 +53,9 @@ class CollarRule:
         )
         return deny(self, wording)
 
-    def screen(self, view: RiskView) -> Screen:
+    def spares(self, order: Sketch) -> bool:
         """Spare orders without a limit, and limits inside the collar before it is rounded."""
-        return lambda order: is_surely_inside(order, self.collar_bps)
+        return is_surely_inside(order, self.collar_bps)
 
     def witnesses(self) -> Witnesses:
         """Return a buy limited at the collar, and one a tick above."""

@@ -7,7 +7,7 @@ from typing import ClassVar
 from domain.orders import Denial, OrderIntent
 from risk.limits import SETTING_OF
 from risk.rule import Wording, deny
-from risk.screening import Screen, always
+from risk.screening import Sketch
 from risk.view import RiskView
 from risk.witnesses import NOON, OTHER, STOCK, Witnesses, between, calm_view, entry
 
@@ -37,10 +37,9 @@ class CooldownRule:
         )
         return deny(self, wording)
 
-    def screen(self, view: RiskView) -> Screen:
+    def spares(self, order: Sketch) -> bool:
         """Spare what does not cool down."""
-        cooling = view.cooldown_until
-        return (lambda order: order.symbol not in cooling) if cooling else always
+        return order.symbol not in order.view.cooldown_until
 
     def witnesses(self) -> Witnesses:
         """Return an entry while another symbol cools down, and while this one does."""

@@ -9,7 +9,7 @@ from domain.orders import Denial, OrderIntent, Severity
 from risk.limits import SETTING_OF
 from risk.losses import LossBases, drawdown_ratio
 from risk.rule import Wording, deny, missing, no_equity, percent
-from risk.screening import Screen, always, never
+from risk.screening import Sketch
 from risk.view import RiskView
 from risk.witnesses import EQUITY_USD, Witnesses, between, calm_view, entry
 
@@ -42,12 +42,12 @@ class DrawdownRule:
         )
         return deny(self, wording)
 
-    def screen(self, view: RiskView) -> Screen:
+    def spares(self, order: Sketch) -> bool:
         """Spare every order until the limit is reached."""
-        equity_usd, bases = view.loss_equity_usd, view.loss_bases
+        equity_usd, bases = order.view.loss_equity_usd, order.view.loss_bases
         if equity_usd is None or bases is None:
-            return never
-        return always if drawdown_ratio(equity_usd, bases) < self.max_drawdown_percent else never
+            return False
+        return drawdown_ratio(equity_usd, bases) < self.max_drawdown_percent
 
     def witnesses(self) -> Witnesses:
         """Return an entry a cent before the limit, and at it."""

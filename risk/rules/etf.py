@@ -8,7 +8,7 @@ from domain.instruments import Kind
 from domain.orders import Denial, OrderIntent
 from risk.limits import SETTING_OF
 from risk.rule import Cap, cap_room_shares, fits, no_equity, no_price, over_cap
-from risk.screening import CAUTION, Screen, Sketch, never
+from risk.screening import CAUTION, Sketch
 from risk.view import RiskView
 from risk.witnesses import (
     EQUITY_USD,
@@ -47,18 +47,12 @@ class EtfRule:
             return None
         return over_cap(self, intent, view, cap, room_shares)
 
-    def screen(self, view: RiskView) -> Screen:
+    def spares(self, order: Sketch) -> bool:
         """Spare stocks, and ETFs while all together stay below the cap."""
-        if view.equity_usd is None:
-            return never
-        cap_usd = float(self.etf_cap * view.equity_usd) * CAUTION
-
-        def passes(order: Sketch) -> bool:
-            if order.instrument.kind is not Kind.ETF:
-                return True
-            return order.totals.etf_usd + order.value_usd <= cap_usd
-
-        return passes
+        if order.instrument.kind is not Kind.ETF:
+            return order.view.equity_usd is not None
+        cap_usd = float(self.etf_cap) * order.equity_usd * CAUTION
+        return order.totals.etf_usd + order.value_usd <= cap_usd
 
     def witnesses(self) -> Witnesses:
         """Return an ETF order that fills the cap, and one share more."""

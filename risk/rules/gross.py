@@ -7,7 +7,7 @@ from typing import ClassVar
 from domain.orders import Denial, OrderIntent
 from risk.limits import SETTING_OF
 from risk.rule import Cap, cap_room_shares, fits, no_equity, no_price, over_cap
-from risk.screening import CAUTION, Screen, never
+from risk.screening import CAUTION, Sketch
 from risk.view import RiskView
 from risk.witnesses import (
     EQUITY_USD,
@@ -43,12 +43,10 @@ class GrossRule:
             return None
         return over_cap(self, intent, view, cap, room_shares)
 
-    def screen(self, view: RiskView) -> Screen:
+    def spares(self, order: Sketch) -> bool:
         """Spare orders until the limit is near."""
-        if view.equity_usd is None:
-            return never
-        cap_usd = float(self.max_gross_exposure * view.equity_usd) * CAUTION
-        return lambda order: order.totals.gross_usd + order.value_usd <= cap_usd
+        cap_usd = float(self.max_gross_exposure) * order.equity_usd * CAUTION
+        return order.totals.gross_usd + order.value_usd <= cap_usd
 
     def witnesses(self) -> Witnesses:
         """Return an order that fills the gross exposure, and one share more."""

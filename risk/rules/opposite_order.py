@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from domain.orders import Denial, OrderIntent, Side
 from risk.rule import BUILT_IN, Wording, deny
-from risk.screening import Screen
+from risk.screening import Sketch
 from risk.view import RiskView
 from risk.witnesses import STOCK, Witnesses, between, calm_view, entry, holding, working
 
@@ -33,9 +33,9 @@ class OppositeOrderRule:
         )
         return deny(self, wording)
 
-    def screen(self, view: RiskView) -> Screen:
+    def spares(self, order: Sketch) -> bool:
         """Spare orders with nothing working against them."""
-        return lambda order: not order.opposite_shares
+        return not order.opposite_shares
 
     def witnesses(self) -> Witnesses:
         """Return an entry alone, and one against a working sale of a share."""

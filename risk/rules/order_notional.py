@@ -8,7 +8,7 @@ from domain.orders import Denial, OrderIntent
 from risk.exposure import worst_price_usd
 from risk.limits import SETTING_OF
 from risk.rule import Wording, fits, no_price, reduce_to, usd
-from risk.screening import CAUTION, Screen
+from risk.screening import CAUTION, Sketch
 from risk.view import RiskView
 from risk.witnesses import Witnesses, calm_view, entry, on_both_sides
 
@@ -39,10 +39,9 @@ class OrderNotionalRule:
         )
         return reduce_to(self, intent, view, room_shares, wording)
 
-    def screen(self, view: RiskView) -> Screen:
+    def spares(self, order: Sketch) -> bool:
         """Spare orders below the limit at their worst price."""
-        cap_usd = float(self.order_size_max_usd) * CAUTION
-        return lambda order: order.worst_value_usd <= cap_usd
+        return order.worst_value_usd <= float(self.order_size_max_usd) * CAUTION
 
     def witnesses(self) -> Witnesses:
         """Return the largest order within the limit, and one share more."""

@@ -7,7 +7,7 @@ from typing import ClassVar
 from domain.orders import Denial, OrderIntent, Severity
 from risk.limits import SETTING_OF
 from risk.rule import Wording, deny
-from risk.screening import Screen
+from risk.screening import Sketch
 from risk.view import RiskView
 from risk.witnesses import NOON, Witnesses, between, calm_view, entry
 
@@ -41,10 +41,9 @@ class OrderRateRule:
         )
         return deny(self, wording)
 
-    def screen(self, view: RiskView) -> Screen:
+    def spares(self, order: Sketch) -> bool:
         """Spare entries while all that is remembered is fewer than a minute's limit."""
-        room = self.orders_per_minute_max - len(view.order_times)
-        return lambda order: order.entries < room
+        return order.entries + len(order.view.order_times) < self.orders_per_minute_max
 
     def witnesses(self) -> Witnesses:
         """Return the last entry of the minute, and one more."""

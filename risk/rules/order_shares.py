@@ -7,7 +7,7 @@ from typing import ClassVar
 from domain.orders import AtLimit, Denial, OrderIntent
 from risk.limits import SETTING_OF
 from risk.rule import Wording, deny
-from risk.screening import Screen
+from risk.screening import Sketch
 from risk.view import RiskView
 from risk.witnesses import Witness, Witnesses, calm_view, entry, priced_at
 
@@ -33,9 +33,9 @@ class OrderSharesRule:
         )
         return deny(self, wording, Decimal(self.order_size_max_shares))
 
-    def screen(self, view: RiskView) -> Screen:
+    def spares(self, order: Sketch) -> bool:
         """Spare orders below the limit."""
-        return lambda order: order.shares < self.order_size_max_shares
+        return order.shares < self.order_size_max_shares
 
     def witnesses(self) -> Witnesses:
         """Return the largest order within the limit, and one share more, of a $1 stock."""

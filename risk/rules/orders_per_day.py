@@ -6,7 +6,7 @@ from typing import ClassVar
 from domain.orders import Denial, OrderIntent, Severity
 from risk.limits import SETTING_OF
 from risk.rule import Wording, deny
-from risk.screening import Screen
+from risk.screening import Sketch
 from risk.view import RiskView
 from risk.witnesses import Witnesses, between, calm_view, entry
 
@@ -33,10 +33,9 @@ class OrdersPerDayRule:
         )
         return deny(self, wording)
 
-    def screen(self, view: RiskView) -> Screen:
+    def spares(self, order: Sketch) -> bool:
         """Spare entries until the day's are used up."""
-        room = self.orders_per_day_max - view.orders_today
-        return lambda order: order.entries < room
+        return order.entries + order.view.orders_today < self.orders_per_day_max
 
     def witnesses(self) -> Witnesses:
         """Return the last entry of the day, and one more."""

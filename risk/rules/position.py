@@ -7,7 +7,7 @@ from typing import ClassVar
 from domain.orders import Denial, OrderIntent
 from risk.limits import SETTING_OF
 from risk.rule import Cap, cap_room_shares, fits, no_equity, no_price, over_cap
-from risk.screening import CAUTION, Screen, never
+from risk.screening import CAUTION, Sketch
 from risk.view import RiskView
 from risk.witnesses import (
     EQUITY_USD,
@@ -46,12 +46,10 @@ class PositionRule:
             return None
         return over_cap(self, intent, view, cap, room_shares)
 
-    def screen(self, view: RiskView) -> Screen:
+    def spares(self, order: Sketch) -> bool:
         """Spare orders whose symbol stays below its limit."""
-        if view.equity_usd is None:
-            return never
-        cap_usd = float(self.max_position_size * view.equity_usd) * CAUTION
-        return lambda order: order.worst_shares * order.mark_usd <= cap_usd
+        cap_usd = float(self.max_position_size) * order.equity_usd * CAUTION
+        return order.worst_shares * order.mark_usd <= cap_usd
 
     def witnesses(self) -> Witnesses:
         """Return an order that fills the position to its limit, and one share more."""

@@ -9,7 +9,7 @@ from domain.orders import Denial, OrderIntent, Severity
 from risk.limits import SETTING_OF
 from risk.prices import quote_jump
 from risk.rule import Wording, deny, missing, percent
-from risk.screening import Screen, Sketch
+from risk.screening import Sketch
 from risk.view import RiskView
 from risk.witnesses import NOON, PRICE_USD, STOCK, Witnesses, between, calm_view, entry
 
@@ -45,16 +45,13 @@ class PriceSanityRule:
         )
         return deny(self, wording)
 
-    def screen(self, view: RiskView) -> Screen:
+    def spares(self, order: Sketch) -> bool:
         """Spare orders whose quote lies near the last good price on both sides."""
-        limit = float(self.price_jump_max)
-        last_good_usd, reference_close_usd = view.last_good_usd, view.reference_close_usd
-
-        def passes(order: Sketch) -> bool:
-            good_usd = last_good_usd.get(order.symbol) or reference_close_usd.get(order.symbol)
-            return quote_jump(order.quote, good_usd) <= limit if good_usd else False
-
-        return passes
+        view, symbol = order.view, order.symbol
+        good_usd = view.last_good_usd.get(symbol) or view.reference_close_usd.get(symbol)
+        if not good_usd:
+            return False
+        return quote_jump(order.quote, good_usd) <= float(self.price_jump_max)
 
     def witnesses(self) -> Witnesses:
         """Return an entry with the ask at the limit, and a cent above."""

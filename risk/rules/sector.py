@@ -11,7 +11,7 @@ from domain.orders import Denial, OrderIntent
 from risk.exposure import UNKNOWN_LOOK_THROUGH
 from risk.limits import SETTING_OF
 from risk.rule import Cap, cap_room_shares, fits, no_equity, no_price, over_cap
-from risk.screening import CAUTION, Screen, Sketch, never
+from risk.screening import CAUTION, Sketch
 from risk.view import RiskView
 from risk.witnesses import (
     EQUITY_USD,
@@ -62,21 +62,15 @@ class SectorRule:
             return None
         return over_cap(self, intent, view, fullest, least_shares)
 
-    def screen(self, view: RiskView) -> Screen:
+    def spares(self, order: Sketch) -> bool:
         """Spare orders whose sectors all stay below their caps."""
-        if view.equity_usd is None:
-            return never
-        equity_usd, caps = float(view.equity_usd) * CAUTION, self._caps
-
-        def passes(order: Sketch) -> bool:
-            by_sector_usd, value_usd = order.totals.by_sector_usd, order.value_usd
-            for sector, share in order.instrument.look_through.items():
-                sector_usd = by_sector_usd.get(sector, 0.0) + value_usd * share
-                if share > 0 and sector_usd > caps.get(sector, 0.0) * equity_usd:
-                    return False
-            return True
-
-        return passes
+        equity_usd, caps, value_usd = order.equity_usd * CAUTION, self._caps, order.value_usd
+        by_sector_usd = order.totals.by_sector_usd
+        for sector, share in order.instrument.look_through.items():
+            sector_usd = by_sector_usd.get(sector, 0.0) + value_usd * share
+            if share > 0 and not sector_usd <= caps.get(sector, 0.0) * equity_usd:
+                return False
+        return order.view.equity_usd is not None
 
     def witnesses(self) -> Witnesses:
         """Return an order that fills its sector to the cap, and one share more."""

@@ -7,7 +7,7 @@ from typing import ClassVar
 from domain.orders import Denial, OrderIntent
 from risk.limits import SETTING_OF
 from risk.rule import Wording, deny
-from risk.screening import Screen, always, never
+from risk.screening import Sketch
 from risk.view import RiskView
 from risk.witnesses import SESSION, Witnesses, at_instant, between, calm_view, entry
 
@@ -40,12 +40,13 @@ class SessionCloseRule:
         )
         return deny(self, wording)
 
-    def screen(self, view: RiskView) -> Screen:
+    def spares(self, order: Sketch) -> bool:
         """Spare every order until entries end."""
-        if view.session is None:
-            return always
-        ends_at = view.session.closes_at - timedelta(minutes=self.no_entry_last_minutes)
-        return always if view.as_of < ends_at else never
+        session = order.view.session
+        if session is None:
+            return True
+        ends_at = session.closes_at - timedelta(minutes=self.no_entry_last_minutes)
+        return order.view.as_of < ends_at
 
     def witnesses(self) -> Witnesses:
         """Return an entry a second before entries end, and one as they end."""

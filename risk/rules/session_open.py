@@ -7,7 +7,7 @@ from typing import ClassVar
 from domain.orders import Denial, OrderIntent
 from risk.limits import SETTING_OF
 from risk.rule import Wording, deny
-from risk.screening import Screen, always, never
+from risk.screening import Sketch
 from risk.view import RiskView
 from risk.witnesses import SESSION, Witnesses, at_instant, between, calm_view, entry
 
@@ -32,12 +32,13 @@ class SessionOpenRule:
         wait_s = (begins_at - view.as_of).total_seconds()
         return deny(self, self._wording(f"{wait_s:.0f} s before entries begin"))
 
-    def screen(self, view: RiskView) -> Screen:
+    def spares(self, order: Sketch) -> bool:
         """Spare every order once entries have begun."""
-        if view.session is None:
-            return never
-        begins_at = view.session.opens_at + timedelta(minutes=self.no_entry_first_minutes)
-        return always if view.as_of >= begins_at else never
+        session = order.view.session
+        if session is None:
+            return False
+        begins_at = session.opens_at + timedelta(minutes=self.no_entry_first_minutes)
+        return order.view.as_of >= begins_at
 
     def _wording(self, value: str) -> Wording:
         return Wording(

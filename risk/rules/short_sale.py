@@ -6,7 +6,7 @@ from typing import ClassVar
 from domain.orders import Denial, OrderIntent, Side
 from risk.limits import SETTING_OF
 from risk.rule import Wording, deny
-from risk.screening import Screen, Sketch
+from risk.screening import Sketch
 from risk.view import RiskView
 from risk.witnesses import STOCK, Witness, Witnesses, calm_view, entry, holding
 
@@ -43,17 +43,12 @@ class ShortSaleRule:
         )
         return deny(self, wording, owned_shares)
 
-    def screen(self, view: RiskView) -> Screen:
+    def spares(self, order: Sketch) -> bool:
         """Spare purchases; of sales only those are asked about that do more than close."""
-        if not self.allow_shorts:
-            return lambda order: order.is_buy
-        rights_of = view.assets.get
-
-        def passes(order: Sketch) -> bool:
-            rights = rights_of(order.symbol)
-            return order.is_buy or (rights is not None and rights.shortable)
-
-        return passes
+        if order.is_buy or not self.allow_shorts:
+            return order.is_buy
+        rights = order.view.assets.get(order.symbol)
+        return rights is not None and rights.shortable
 
     def witnesses(self) -> Witnesses:
         """Return a sale of all that is held, and of one share more."""

@@ -6,9 +6,9 @@ from typing import ClassVar
 
 from domain.orders import Denial, OrderIntent, Severity
 from risk.limits import SETTING_OF
-from risk.prices import FUTURE_TOLERANCE_S, is_fresh, quote_age_s
+from risk.prices import FUTURE_TOLERANCE_S, is_fresh, is_surely_fresh, quote_age_s
 from risk.rule import Wording, deny, missing
-from risk.screening import Screen
+from risk.screening import Sketch
 from risk.view import RiskView
 from risk.witnesses import NOON, STOCK, Witnesses, between, calm_view, entry, quote
 
@@ -40,11 +40,9 @@ class StalePriceRule:
         )
         return deny(self, wording)
 
-    def screen(self, view: RiskView) -> Screen:
+    def spares(self, order: Sketch) -> bool:
         """Spare orders on quotes of less than the limit's age, and none from the future."""
-        newest_at = view.as_of
-        oldest_at = newest_at - timedelta(seconds=self.order_price_max_age_seconds)
-        return lambda order: oldest_at < order.quote.quoted_at <= newest_at
+        return is_surely_fresh(order.quote, order.view, self.order_price_max_age_seconds)
 
     def witnesses(self) -> Witnesses:
         """Return an entry on a quote of just this age, and a millisecond older."""

@@ -8,7 +8,7 @@ from domain.money import ZERO
 from domain.orders import Denial, Leg, OrderIntent, Severity
 from domain.snapshot import TradingState
 from risk.rule import BUILT_IN, Wording, deny
-from risk.screening import Screen, never
+from risk.screening import Sketch
 from risk.view import RiskView
 from risk.witnesses import Witnesses, between, calm_view, entry
 
@@ -38,11 +38,12 @@ class TradingStateRule:
         closing = view.closing_shares(intent)
         return None if closing >= intent.quantity_shares else self._deny(view, quarantine, closing)
 
-    def screen(self, view: RiskView) -> Screen:
+    def spares(self, order: Sketch) -> bool:
         """Spare all but a flatten while ACTIVE, with nothing in quarantine."""
+        view = order.view
         if view.trading.state is not TradingState.ACTIVE or view.quarantined:
-            return never
-        return lambda order: order.intent.leg is not Leg.FLATTEN
+            return False
+        return order.intent.leg is not Leg.FLATTEN
 
     def _deny(self, view: RiskView, quarantine: str | None, allowed_shares: Decimal) -> Denial:
         status = view.trading

@@ -8,7 +8,7 @@ from domain.orders import Denial, OrderIntent
 from risk.exposure import PROTECTIVE_LEGS
 from risk.limits import SETTING_OF
 from risk.rule import Wording, fits, no_equity, no_price, percent, reduce_to, usd
-from risk.screening import CAUTION, Screen, never
+from risk.screening import CAUTION, Sketch
 from risk.view import RiskView
 from risk.witnesses import EQUITY_USD, PRICE_USD, Witnesses, calm_view, on_both_sides
 
@@ -46,13 +46,10 @@ class TurnoverRule:
         )
         return reduce_to(self, intent, view, room_shares, wording)
 
-    def screen(self, view: RiskView) -> Screen:
+    def spares(self, order: Sketch) -> bool:
         """Spare orders while the day's turnover lasts."""
-        if view.equity_usd is None:
-            return never
-        cap_usd = float(self.daily_turnover_max * view.equity_usd) * CAUTION
-        left_usd = cap_usd - float(view.turnover_today_usd)
-        return lambda order: order.turnover_usd + order.value_usd <= left_usd
+        cap_usd = float(self.daily_turnover_max) * order.equity_usd * CAUTION
+        return order.turnover_usd + order.value_usd <= cap_usd - order.turnover_today_usd
 
     def witnesses(self) -> Witnesses:
         """Return an order that takes the last of the day's turnover, and one share more."""

@@ -7,7 +7,7 @@ from typing import ClassVar
 from domain.orders import Denial, OrderIntent
 from risk.limits import SETTING_OF
 from risk.rule import Wording, fits, missing, percent, reduce_to
-from risk.screening import Screen
+from risk.screening import Sketch
 from risk.view import RiskView
 from risk.witnesses import STOCK, Witnesses, calm_view, on_both_sides
 
@@ -38,10 +38,10 @@ class VolumeShareRule:
         )
         return reduce_to(self, intent, view, room_shares, wording)
 
-    def screen(self, view: RiskView) -> Screen:
+    def spares(self, order: Sketch) -> bool:
         """Spare orders for less than the share of a known volume."""
-        share, volume_of = float(self.adv_share_max), view.average_volume_shares.get
-        return lambda order: order.shares <= share * volume_of(order.symbol, 0.0)
+        volume_shares = order.view.average_volume_shares.get(order.symbol, 0.0)
+        return order.shares <= float(self.adv_share_max) * volume_shares
 
     def witnesses(self) -> Witnesses:
         """Return an order of just this share of a thinly traded stock, and one share more."""

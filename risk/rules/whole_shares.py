@@ -8,7 +8,7 @@ from domain.money import WHOLE_SHARE, to_quantity
 from domain.orders import Denial, OrderIntent
 from risk.limits import SETTING_OF
 from risk.rule import Wording, deny
-from risk.screening import Screen, Sketch
+from risk.screening import Sketch
 from risk.view import RiskView
 from risk.witnesses import STOCK, Witness, Witnesses, calm_view, entry
 
@@ -39,9 +39,10 @@ class WholeSharesRule:
         )
         return deny(self, wording, whole_shares)
 
-    def screen(self, view: RiskView) -> Screen:
+    def spares(self, order: Sketch) -> bool:
         """Spare whole shares."""
-        return _is_whole
+        quantity_shares = order.intent.quantity_shares
+        return quantity_shares == quantity_shares.to_integral_value()
 
     def witnesses(self) -> Witnesses:
         """Return an order of whole shares, and of half a share more."""
@@ -54,8 +55,3 @@ class WholeSharesRule:
             outside=Witness(intent=entry(Decimal("10.5")), view=calm),
             unit="half a share",
         )
-
-
-def _is_whole(order: Sketch) -> bool:
-    quantity_shares = order.intent.quantity_shares
-    return quantity_shares == quantity_shares.to_integral_value()

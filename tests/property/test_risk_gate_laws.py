@@ -14,7 +14,7 @@ from risk.limits import RiskLimits
 from risk.prices import ExitPricing
 from risk.rule import RiskRule
 from risk.rules import all_rules
-from risk.screening import Sketch, screen_of
+from risk.screening import Sketch
 from risk.view import RiskView
 from risk.witnesses import calm_view, entry
 from tests.support.risks import (
@@ -231,11 +231,10 @@ def _close(one: float, other: float) -> bool:
 
 @settings(max_examples=300, deadline=None)
 @given(view=views(), before=st.lists(intents(), max_size=3), intent=intents(), limits=some_limits())
-def test_a_screen_never_spares_an_order_that_its_rule_objects_to(
+def test_a_rule_never_spares_an_order_that_it_objects_to(
     view: RiskView, before: list[OrderIntent], intent: OrderIntent, limits: RiskLimits
 ) -> None:
     rules, sketch = all_rules(limits), Sketch(view)
-    screens = [screen_of(rule, view) for rule in rules]
     for passed in before:
         sketch.turn_to(passed)
         is_entry = view.closing_shares(passed) < passed.quantity_shares
@@ -245,19 +244,19 @@ def test_a_screen_never_spares_an_order_that_its_rule_objects_to(
     if not sketch.is_known:
         return
     only_closes = sketch.closing >= intent.quantity_shares
-    for rule, screen in zip(rules, screens, strict=True):
-        if (rule.binds_closing or not only_closes) and screen(sketch):
+    for rule in rules:
+        if (rule.binds_closing or not only_closes) and rule.spares(sketch):
             assert rule.check(intent, view) is None
 
 
 @settings(max_examples=100, deadline=None)
 @given(limits=some_limits())
-def test_a_screen_does_not_spare_an_order_one_unit_outside_its_limit(limits: RiskLimits) -> None:
+def test_a_rule_does_not_spare_an_order_one_unit_outside_its_limit(limits: RiskLimits) -> None:
     for rule in all_rules(limits):
         outside = rule.witnesses().outside
         sketch = Sketch(outside.view)
         sketch.turn_to(outside.intent)
-        assert not (sketch.is_known and screen_of(rule, outside.view)(sketch))
+        assert not (sketch.is_known and rule.spares(sketch))
 
 
 @settings(max_examples=200, deadline=None)
@@ -280,9 +279,9 @@ def test_the_gate_says_what_its_rules_say_one_by_one(
 
 
 @pytest.mark.parametrize("rule", RULES, ids=[rule.name for rule in RULES])
-def test_a_calm_entry_is_spared_by_every_screen(rule: RiskRule) -> None:
+def test_a_calm_entry_is_spared_by_every_rule(rule: RiskRule) -> None:
     view = calm_view()
     sketch = Sketch(view)
     sketch.turn_to(entry())
 
-    assert screen_of(rule, view)(sketch)
+    assert rule.spares(sketch)

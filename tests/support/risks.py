@@ -26,6 +26,7 @@ from risk.gate import RiskGate
 from risk.limits import RiskLimits
 from risk.rule import RiskRule
 from risk.rules import all_rules
+from risk.screening import Sketch
 from risk.view import RiskView
 from risk.witnesses import (
     FUND,
@@ -103,6 +104,9 @@ class DenyAll:
             severity=Severity.INFO,
             action="none",
         )
+
+    def spares(self, order: Sketch) -> bool:
+        return False
 
     def witnesses(self) -> Witnesses:
         return between(entry(), inside=calm_view(), outside=calm_view(), unit="none")

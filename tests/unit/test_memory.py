@@ -40,3 +40,12 @@ def test_an_order_ends_once_however_often_it_is_heard_of() -> None:
     intent = ended.intent
     assert memory.finished_on(intent.symbol, intent.slot_at, intent.leg) == 1
     assert memory.counters["orders.canceled"] == before + 1
+
+
+def test_every_order_of_a_leg_that_ends_is_counted() -> None:
+    memory = Memory.of(a_snapshot(), (Symbol("AAPL"),))
+    intent = an_order().intent
+    for identity in ("tw1-x", "tw1-y", "tw1-z"):
+        named = replace(intent, client_order_id=identity)
+        memory.remember(replace(an_order(), intent=named, status=OrderStatus.CANCELED))
+    assert memory.finished_on(intent.symbol, intent.slot_at, intent.leg) == 3

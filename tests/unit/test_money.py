@@ -54,3 +54,18 @@ def test_a_grid_is_counted_in_whole_steps(
         assert to_price(exact, step, rounding).as_tuple() == counted.as_tuple()
     whole = (exact / step).to_integral_value(ROUND_DOWN) * step
     assert to_quantity(exact, step).as_tuple() == whole.as_tuple()
+
+
+@given(
+    observed=st.floats(1e-9, 1e16) | st.integers(1, 10**12).map(lambda n: n / 10**4),
+    step=st.sampled_from(STEPS),
+    rounding=st.sampled_from(Rounding),
+)
+def test_an_observed_price_goes_where_its_shortest_decimal_goes(
+    observed: float, step: Decimal, rounding: Rounding
+) -> None:
+    """To the last zero, as above."""
+    written = Decimal(repr(observed))
+    if (written / step).to_integral_value(rounding.value) > 0:
+        expected = to_price(written, step, rounding)
+        assert to_price(observed, step, rounding).as_tuple() == expected.as_tuple()
