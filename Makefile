@@ -67,7 +67,7 @@ simulate: setup-dev       ## daemon and exchange under faults in virtual time (u
 	@$(BIN)/python -m research.simulation --same 20
 	@$(BIN)/python -m research.simulation --mutants --jobs 2
 	@$(BIN)/python -m research.simulation --state-fuzz 4096 --wire-fuzz 100000 --real-kills 50 --soak 60
-	@$(BIN)/python -m research.simulation --load 10
+	@$(BIN)/python -m research.simulation --load 10 --ready 20
 
 simulate-release: setup-dev ## the same for MINUTES (90), added to var/simulation.jsonl
 	@mkdir -p var
@@ -77,7 +77,8 @@ simulate-release: setup-dev ## the same for MINUTES (90), added to var/simulatio
 	@$(BIN)/python -m research.simulation --mutants --jobs 2
 	@$(BIN)/python -m research.simulation --state-fuzz 65536 --soak 250
 	@$(BIN)/python -m research.simulation --wire-fuzz 5000000 --real-kills 1000 --results var/tiers.jsonl
-	@$(BIN)/python -m research.simulation --load 600
+	@$(BIN)/python -m research.simulation --load 600 --ready 100
+	@$(BIN)/python -m research.simulation --ready 100 --journal 100000
 
 fuzz: setup-dev           ## throw 200,000 mutated requests and frames at the exchange (3 min)
 	@$(BIN)/python -m tests.support.wire_fuzz 200000

@@ -1,6 +1,8 @@
 """Start-up is recovery: what was saved, what the journal adds, and what the venue says of it."""
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+import gc
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -26,7 +28,7 @@ from state import ledger
 from state.journal import JsonLinesJournal
 from state.json_store import JsonStateStore
 from state.lock import state_directory
-from state.recovery import recover
+from state.recovery import Folding
 
 WARM_UP_SESSIONS_MAX = 400
 """Days of history asked for at most."""
@@ -64,15 +66,18 @@ def open_state(
         store = JsonStateStore(fs, directory)
         saved = store.load()
         _check_account(saved, directory, (venue, account_id))
-        journal, found = JsonLinesJournal.open(
-            fs,
-            directory / "journal",
-            clock,
-            covered_seq=saved.journal_seq if saved else 0,
-        )
-        if found.torn is not None:
-            _log.warning("torn_tail_truncated", path=str(found.torn.path))
-        recovered = recover(saved, found.records, apply_fill)
+        with _collector_resting():
+            folding = Folding(saved, apply_fill)
+            journal, found = JsonLinesJournal.open(
+                fs,
+                directory / "journal",
+                clock,
+                covered_seq=saved.journal_seq if saved else 0,
+                take=folding.take,
+            )
+            if found.torn is not None:
+                _log.warning("torn_tail_truncated", path=str(found.torn.path))
+            recovered = folding.recovered()
     except OSError as fault:
         lock.release()
         raise Refused(f"{directory} cannot be used: {fault}") from fault
@@ -82,6 +87,19 @@ def open_state(
     return StateFiles(
         directory=directory, lock=lock, store=store, journal=journal, recovered=recovered
     )
+
+
+@contextlib.contextmanager
+def _collector_resting() -> Iterator[None]:
+    """Keep the garbage collector from looking, again and again, through a journal that is being
+    read: none of it is garbage, and looking takes longer than reading."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _check_account(saved: Snapshot | None, directory: Path, account: tuple[str, str]) -> None:

@@ -11,7 +11,7 @@ import errno
 import hashlib
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -49,6 +49,9 @@ class JournalRecord:
     fields: Mapping[str, Any]
 
 
+Take = Callable[[JournalRecord], None]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TornTail:
     """What a cut-off write left behind: so many bytes from an offset to the end of a file."""
@@ -73,12 +76,15 @@ class JournalScan:
     torn: TornTail | None
 
 
-def scan(fs: FileSystem, directory: Path, *, after_seq: int = 0) -> JournalScan:
-    """Read and verify every file, keeping the records after `after_seq`; changes nothing.
+def scan(
+    fs: FileSystem, directory: Path, *, after_seq: int = 0, take: Take | None = None
+) -> JournalScan:
+    """Read and verify every file, keeping the records after `after_seq`, or handing them to `take`
+    one by one and keeping none; changes nothing.
 
     Raises StateCorrupt naming file, byte and fault.
     """
-    return _Scanner(fs, directory, after_seq).scan()
+    return _Scanner(fs, directory, after_seq, take).scan()
 
 
 class JsonLinesJournal:
@@ -101,16 +107,22 @@ class JsonLinesJournal:
 
     @staticmethod
     def open(
-        fs: FileSystem, directory: Path, clock: Clock, *, covered_seq: int = 0
+        fs: FileSystem,
+        directory: Path,
+        clock: Clock,
+        *,
+        covered_seq: int = 0,
+        take: Take | None = None,
     ) -> tuple["JsonLinesJournal", JournalScan]:
         """Open a journal, or begin one, and return it with what was found on disk.
 
-        The scan holds the records after `covered_seq` (the snapshot's), and the torn tail that
-        was cut off. Raises StateCorrupt, also when the journal ends before `covered_seq`: a
-        snapshot never covers what the journal does not durably hold. Raises OSError.
+        The scan holds the records after `covered_seq` (the snapshot's) unless `take` was given
+        them, and the torn tail that was cut off. Raises what `take` raises, nothing changed;
+        StateCorrupt, also when the journal ends before `covered_seq`: a snapshot never covers what
+        the journal does not durably hold; OSError.
         """
         fs.make_directory(directory)
-        found = scan(fs, directory, after_seq=covered_seq)
+        found = scan(fs, directory, after_seq=covered_seq, take=take)
         if found.last_seq < covered_seq:
             raise StateCorrupt(
                 f"{directory}: the journal ends at record {found.last_seq}, though the snapshot "
@@ -226,11 +238,12 @@ class JsonLinesJournal:
 
 
 class _Scanner:
-    def __init__(self, fs: FileSystem, directory: Path, after_seq: int) -> None:
+    def __init__(self, fs: FileSystem, directory: Path, after_seq: int, take: Take | None) -> None:
         self._fs = fs
         self._directory = directory
         self._after_seq = after_seq
         self._records: list[JournalRecord] = []
+        self._hand_over = self._records.append if take is None else take
         self._seq: int | None = None
         self._hash: str | None = None
 
@@ -289,7 +302,7 @@ class _Scanner:
                 record = record_of(content)
             except WireFault as fault:
                 raise _corrupt(path, offset, str(fault)) from fault
-            self._records.append(record)
+            self._hand_over(record)
 
 
 def journal_files(fs: FileSystem, directory: Path) -> list[Path]:
@@ -329,7 +342,9 @@ def record_of(content: Mapping[str, Any]) -> JournalRecord:
     """Return the record in a line's content, whose `n` is right. Raises WireFault."""
     at = codec(datetime).decode(content.get("ts"))
     kind = codec(str).decode(content.get("t"))
-    fields = {name: v for name, v in content.items() if name not in _RESERVED}
+    fields = dict(content)
+    for name in _RESERVED:
+        fields.pop(name, None)
     return JournalRecord(seq=content["n"], kind=kind, at=at, fields=fields)
 
 

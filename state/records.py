@@ -8,6 +8,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+from domain.calendar import Timeframe
 from domain.corporate import ActionDone, CorporateAction
 from domain.errors import StateCorrupt
 from domain.instruments import Symbol
@@ -44,6 +45,14 @@ class Decided(Value, frozen=True, kw_only=True):
     """One slot's decision with all its orders, or none: the slot is never decided again."""
 
     decision: Decision
+    orders: tuple[ApprovedIntent, ...]
+
+
+class DecidedInBrief(Value, frozen=True, kw_only=True):
+    """What of a slot's decision still counts once a later one was taken."""
+
+    slot_at: datetime
+    timeframes: tuple[Timeframe, ...]
     orders: tuple[ApprovedIntent, ...]
 
 
@@ -235,6 +244,27 @@ def decode(record: JournalRecord) -> Fact:
             "`tradewind state verify`, then `tradewind state repair`"
         ) from fault
     return fact
+
+
+def decode_in_brief(record: JournalRecord) -> Fact | DecidedInBrief:
+    """Return the fact in a record, of a decision only what outlives the next one: why each symbol
+    was or was not ordered is most of a journal, and read for the last decision alone.
+
+    Raises StateCorrupt naming record and fault.
+    """
+    decision = record.fields.get("decision")
+    if record.kind != "DECISION" or not isinstance(decision, dict):
+        return decode(record)
+    brief = {
+        "slot_at": decision.get("slot_at"),
+        "timeframes": decision.get("timeframes"),
+        "orders": record.fields.get("orders"),
+    }
+    try:
+        found: DecidedInBrief = codec(DecidedInBrief).decode(brief)
+    except WireFault:
+        return decode(record)  # which says what is wrong with it
+    return found
 
 
 def approved_intents(

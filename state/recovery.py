@@ -8,12 +8,14 @@ are then the same.
 
 from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
+from datetime import datetime
 
 from domain.corporate import ACTIONS_KEPT_MAX
 from domain.errors import StateCorrupt, VenueError
 from domain.money import ZERO
 from domain.orders import Fill, Order, OrderStatus
 from domain.snapshot import FINISHED_ORDERS_MAX, RECENT_FILLS_MAX, Snapshot
+from domain.values import replace as replace_value
 from state import corporate, ledger, records
 from state.journal import JournalRecord
 
@@ -33,17 +35,35 @@ def fold(
     snapshot and no record. Raises StateCorrupt for records without a snapshot to fold them on, for
     a gap between them, and for a record that cannot be read or contradicts what it follows.
     """
-    if snapshot is None:
-        for record in journal:
+    folding = Folding(snapshot, apply_fill)
+    for record in journal:
+        folding.take(record)
+    return folding.snapshot()
+
+
+class Folding:
+    """`fold` for records that come one at a time, so that a long journal is never held whole."""
+
+    def __init__(self, snapshot: Snapshot | None, apply_fill: ApplyFill) -> None:
+        self._folded = None if snapshot is None else _Folded(snapshot, apply_fill)
+
+    def take(self, record: JournalRecord) -> None:
+        """Fold the next record onto what is known. Raises StateCorrupt as `fold` does."""
+        if self._folded is None:
             raise StateCorrupt(
                 f"the journal begins at record {record.seq}, but no snapshot is there to fold it "
                 "on: run `tradewind state verify`, then `tradewind state repair --from-broker`"
             )
-        return None
-    folded = _Folded(snapshot, apply_fill)
-    for record in journal:
-        folded.take(record)
-    return folded.snapshot()
+        self._folded.take(record)
+
+    def snapshot(self) -> Snapshot | None:
+        """Return the snapshot as it stood when the last record was written."""
+        return None if self._folded is None else self._folded.snapshot()
+
+    def recovered(self) -> Snapshot | None:
+        """Return what a starting daemon knows before it asks the venue."""
+        folded = self.snapshot()
+        return None if folded is None else unsettled(folded)
 
 
 def unsettled(snapshot: Snapshot) -> Snapshot:
@@ -53,20 +73,12 @@ def unsettled(snapshot: Snapshot) -> Snapshot:
     """
     doubtful = (OrderStatus.APPROVED, OrderStatus.SUBMITTING)
     orders = tuple(
-        replace(order, status=OrderStatus.UNRESOLVED, reason=UNSETTLED_REASON)
+        replace_value(order, status=OrderStatus.UNRESOLVED, reason=UNSETTLED_REASON)
         if order.status in doubtful
         else order
         for order in snapshot.orders
     )
     return replace(snapshot, orders=orders)
-
-
-def recover(
-    snapshot: Snapshot | None, journal: Iterable[JournalRecord], apply_fill: ApplyFill
-) -> Snapshot | None:
-    """Return what a starting daemon knows before it asks the venue: `unsettled` of `fold`."""
-    folded = fold(snapshot, journal, apply_fill)
-    return None if folded is None else unsettled(folded)
 
 
 class _Folded:
@@ -78,16 +90,30 @@ class _Folded:
         self._orders = {order.client_order_id: order for order in snapshot.orders}
         self._fills = list(snapshot.fills)
         self._fill_ids = {fill.fill_id for fill in snapshot.fills}
+        # What most records change is kept beside the snapshot: making one anew for each of them
+        # would be most of a start on a long journal.
+        self._portfolio = snapshot.portfolio
+        self._decided_slots = dict(snapshot.decided_slots)
+        self._last_decided: JournalRecord | None = None
+        self._seq: int = snapshot.journal_seq
+        self._at: datetime = snapshot.saved_at
 
     def snapshot(self) -> Snapshot:
+        last = None if self._last_decided is None else records.decode(self._last_decided)
+        decision = last.decision if isinstance(last, records.Decided) else None
         return replace(
             self._snapshot,
+            portfolio=self._portfolio,
+            decided_slots=self._decided_slots,
+            last_decision=decision or self._snapshot.last_decision,
+            journal_seq=self._seq,
+            saved_at=self._at,
             orders=trimmed_orders(self._orders.values()),
             fills=tuple(self._fills[-RECENT_FILLS_MAX:]),
         )
 
     def take(self, record: JournalRecord) -> None:
-        covered = self._snapshot.journal_seq
+        covered = self._seq
         if record.seq <= covered:
             return
         if record.seq != covered + 1:
@@ -95,7 +121,7 @@ class _Folded:
                 f"journal record {record.seq} follows {covered}: records between are missing; "
                 "run `tradewind state verify`, then `tradewind state repair`"
             )
-        fact = records.decode(record)
+        fact = records.decode_in_brief(record)
         try:
             self._apply(fact)
         except (ValueError, LookupError, VenueError) as fault:
@@ -103,15 +129,18 @@ class _Folded:
                 f"journal record {record.seq} ({record.kind}) contradicts what came before: "
                 f"{fault}; run `tradewind state verify`, then `tradewind state repair`"
             ) from fault
-        self._snapshot = replace(self._snapshot, journal_seq=record.seq, saved_at=record.at)
+        if isinstance(fact, records.DecidedInBrief):
+            self._decided_slots |= dict.fromkeys(fact.timeframes, fact.slot_at)
+            self._last_decided = record
+        self._seq, self._at = record.seq, record.at
 
-    def _apply(self, fact: records.Fact) -> None:
+    def _apply(self, fact: records.Fact | records.DecidedInBrief) -> None:
         match fact:
-            case records.Decided() | records.Ordered():
-                self._apply_orders(fact)
+            case records.DecidedInBrief() | records.Decided() | records.Ordered():
+                self._apply_orders(fact.orders)
             case records.Submitting():
                 order = self._order(fact.client_order_id)
-                self._orders[fact.client_order_id] = replace(
+                self._orders[fact.client_order_id] = replace_value(
                     order,
                     status=OrderStatus.SUBMITTING,
                     submitted_at=order.submitted_at or fact.at,
@@ -134,8 +163,8 @@ class _Folded:
             case _:
                 self._apply_money(fact)
 
-    def _apply_orders(self, fact: records.Decided | records.Ordered) -> None:
-        for approved in fact.orders:
+    def _apply_orders(self, orders: Iterable[records.ApprovedIntent]) -> None:
+        for approved in orders:
             order = Order(
                 intent=approved.intent,
                 status=OrderStatus.APPROVED,
@@ -144,19 +173,20 @@ class _Folded:
             known = self._orders.setdefault(order.client_order_id, order)
             if known.intent != order.intent:
                 raise ValueError(f"order {order.client_order_id} was decided twice")
-        if isinstance(fact, records.Decided):
-            decided = dict.fromkeys(fact.decision.timeframes, fact.decision.slot_at)
-            self._snapshot = replace(
-                self._snapshot,
-                last_decision=fact.decision,
-                decided_slots={**self._snapshot.decided_slots, **decided},
-            )
 
     def _apply_move(self, fact: records.OrderMoved) -> None:
         order = self._order(fact.client_order_id)
-        moved = {f.name: getattr(fact, f.name) for f in fields(fact) if f.name != _IDENTITY}
-        moved["reported_shares"] = max(fact.reported_shares, order.filled_shares)
-        self._orders[fact.client_order_id] = replace(order, **moved)
+        self._orders[fact.client_order_id] = replace_value(
+            order,
+            status=fact.status,
+            venue_order_id=fact.venue_order_id,
+            reported_shares=max(fact.reported_shares, order.filled_shares),
+            repricings=fact.repricings,
+            submitted_at=fact.submitted_at,
+            cancel_requested_at=fact.cancel_requested_at,
+            finished_at=fact.finished_at,
+            reason=fact.reason,
+        )
 
     def _apply_filled(self, fill: Fill) -> None:
         if fill.fill_id in self._fill_ids:
@@ -164,17 +194,17 @@ class _Folded:
         order = self._orders.get(fill.client_order_id)
         deltas = order.intent.deltas if order else None
         filled_before = order.filled_shares if order else ZERO
-        portfolio = ledger.book(self._snapshot.portfolio, fill, deltas, filled_before)
+        portfolio = ledger.book(self._portfolio, fill, deltas, filled_before)
         if order:
             self._orders[fill.client_order_id] = self._apply_fill(order, fill)
-        self._snapshot = replace(self._snapshot, portfolio=portfolio)
+        self._portfolio = portfolio
         self._fills.append(fill)
         self._fill_ids.add(fill.fill_id)
 
     def _apply_money(
         self, fact: records.Crossed | records.Flowed | records.Earned | records.Adopted
     ) -> None:
-        portfolio = self._snapshot.portfolio
+        portfolio = self._portfolio
         match fact:
             case records.Crossed():
                 portfolio = ledger.cross(portfolio, fact.symbol, fact.moves, fact.price_usd)
@@ -184,10 +214,10 @@ class _Folded:
                 portfolio = ledger.earn(portfolio, fact.amount_usd, fact.book)
             case records.Adopted():
                 portfolio = ledger.adopt(portfolio, fact.account, fact.marks)
-        self._snapshot = replace(self._snapshot, portfolio=portfolio)
+        self._portfolio = portfolio
 
     def _apply_action(self, fact: records.Acted | records.ActionSettled) -> None:
-        portfolio, marks = self._snapshot.portfolio, self._snapshot.marks
+        portfolio, marks = self._portfolio, self._snapshot.marks
         if isinstance(fact, records.Acted):
             portfolio = corporate.carry_out(portfolio, fact.action, fact.shares)
             marks = corporate.marks_after(marks, fact.action)
@@ -195,7 +225,8 @@ class _Folded:
             portfolio = corporate.take_back(portfolio, fact.done)
         others = (d for d in self._snapshot.actions if d.action_id != fact.done.action_id)
         actions = (*others, fact.done)[-ACTIONS_KEPT_MAX:]
-        self._snapshot = replace(self._snapshot, portfolio=portfolio, marks=marks, actions=actions)
+        self._portfolio = portfolio
+        self._snapshot = replace(self._snapshot, marks=marks, actions=actions)
 
     def _apply_note(self, fact: records.Noted) -> None:
         told = {f.name: getattr(fact, f.name) for f in fields(fact) if f.name != "at"}
@@ -212,9 +243,6 @@ class _Folded:
         if client_order_id not in self._orders:
             raise LookupError(f"no order {client_order_id} was decided before")
         return self._orders[client_order_id]
-
-
-_IDENTITY = "client_order_id"
 
 
 def trimmed_orders(orders: Iterable[Order]) -> tuple[Order, ...]:

@@ -11,7 +11,7 @@ import math
 import re
 import types
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from functools import cache
@@ -79,7 +79,7 @@ def _read_instant(data: Any) -> datetime:
     if not isinstance(data, str) or not data.endswith("Z") or "+" in data:
         raise WireFault(f"not an instant in UTC: {data!r}")
     try:
-        return datetime.fromisoformat(data[:-1]).replace(tzinfo=UTC)
+        return datetime.fromisoformat(data)
     except ValueError as fault:
         raise WireFault(f"not an instant: {data!r}") from fault
 
@@ -201,19 +201,18 @@ def _tuple_codec(item: Codec[Any]) -> Codec[Any]:
 
 
 def _mapping_codec(key: Codec[Any], item: Codec[Any]) -> Codec[Any]:
+    read_key, read_item = key.decode, item.decode
+
     def encode(values: Mapping[Any, Any]) -> dict[str, Any]:
         return {key.encode(name): item.encode(value) for name, value in values.items()}
 
     def decode(data: Any) -> dict[Any, Any]:
         if not isinstance(data, dict):
             raise WireFault(f"not an object: {data!r}")
-        read, name = {}, ""
         try:
-            for name, value in data.items():
-                read[key.decode(name)] = item.decode(value)
+            return {read_key(name): read_item(value) for name, value in data.items()}
         except WireFault as fault:
-            raise fault.under(name) from fault
-        return read
+            raise fault.under(_first_bad(data, lambda name: (key, item))) from fault
 
     return Codec(encode, decode)
 
@@ -251,6 +250,7 @@ def dataclass_codec(kind: type[Any], given: Mapping[str, Codec[Any]] = _NONE) ->
     hints = get_type_hints(kind)
     parts = {f.name: given.get(f.name) or codec(hints[f.name]) for f in dataclasses.fields(kind)}
     writers = tuple((name, part.encode) for name, part in parts.items())
+    readers = {name: part.decode for name, part in parts.items()}
     needed = frozenset(
         f.name
         for f in dataclasses.fields(kind)
@@ -263,21 +263,44 @@ def dataclass_codec(kind: type[Any], given: Mapping[str, Codec[Any]] = _NONE) ->
     def decode(data: Any) -> Any:
         if not isinstance(data, dict):
             raise WireFault(f"not an object: {data!r}")
-        missing = needed - data.keys()
-        if missing:
-            raise WireFault("missing", min(missing))
-        unknown = data.keys() - parts.keys()
-        if unknown:
-            raise WireFault("unknown field", min(unknown))
-        read, name = {}, ""
+        if data.keys() != readers.keys():
+            _check_names(data, needed, readers)
         try:
-            for name, value in data.items():
-                read[name] = parts[name].decode(value)
+            read = {name: readers[name](value) for name, value in data.items()}
         except WireFault as fault:
-            raise fault.under(name) from fault
+            raise fault.under(_first_bad(data, lambda name: (_TEXT, parts[name]))) from fault
         try:
             return kind(**read)
         except (ValueError, TypeError) as fault:
             raise WireFault(str(fault)) from fault
 
     return Codec(encode, decode)
+
+
+_TEXT = _PLAIN[str]
+
+
+def _check_names(
+    data: Mapping[str, Any], needed: frozenset[str], known: Mapping[str, object]
+) -> None:
+    missing = needed - data.keys()
+    if missing:
+        raise WireFault("missing", min(missing))
+    unknown = data.keys() - known.keys()
+    if unknown:
+        raise WireFault("unknown field", min(unknown))
+
+
+def _first_bad(
+    data: Mapping[str, Any], codecs: Callable[[str], tuple[Codec[Any], Codec[Any]]]
+) -> str:
+    """Return the name of the first entry that cannot be read: looked for once one was met, so that
+    what can be read need not be watched."""
+    for name, value in data.items():
+        key, item = codecs(name)
+        try:
+            key.decode(name)
+            item.decode(value)
+        except WireFault:
+            return name
+    return ""

@@ -47,6 +47,12 @@ def simulate_command(  # noqa: PLR0913 - one parameter for each option
     soak: Annotated[
         int, typer.Option(min=0, help="Instead: live through so many days in one process.")
     ] = 0,
+    ready: Annotated[
+        int, typer.Option(min=0, help="Instead: kill a real process, see how soon it is ready.")
+    ] = 0,
+    journal: Annotated[
+        int, typer.Option(min=0, help="With --ready: on a journal of so many records.")
+    ] = 0,
     load: Annotated[
         float, typer.Option(min=0, help="Instead: 20,000 stream messages a second, so many s.")
     ] = 0.0,
@@ -54,8 +60,8 @@ def simulate_command(  # noqa: PLR0913 - one parameter for each option
     """Run daemon and exchange under seeded faults in virtual time; exit 1 when a promise breaks."""
     if state_fuzz or wire_fuzz or real_kills or soak:
         _other_tiers(state_fuzz, wire_fuzz, real_kills, soak, results)
-    elif load:
-        _time_real_processes(load)
+    elif load or ready:
+        _time_real_processes(load, ready, journal)
     elif crash_points:
         _crash(crash_points, jobs)
     elif mutants:
@@ -145,10 +151,15 @@ def _other_tiers(
         raise typer.Exit(1)
 
 
-def _time_real_processes(load_s: float) -> None:
+def _time_real_processes(load_s: float, kills: int, records: int) -> None:
     from research.simulation import tiers
 
-    if not tiers.bear_load(load_s, say=_say):
+    is_good = True
+    if load_s:
+        is_good &= tiers.bear_load(load_s, say=_say)
+    if kills:
+        is_good &= tiers.be_ready(kills, records, say=_say)
+    if not is_good:
         raise typer.Exit(1)
 
 

@@ -7,7 +7,6 @@ of it, booked; what it has heard by its own count.
 """
 
 import asyncio
-import contextlib
 import os
 import sys
 import tempfile
@@ -20,7 +19,7 @@ import aiohttp
 import orjson
 
 from daemon.clock import stopwatch_s
-from research.simulation.site import SETTINGS, TOKEN, Site, free_port
+from research.simulation.site import SETTINGS, TOKEN, Site, busy_s, free_port
 
 RATE = 20_000
 """Messages a second."""
@@ -131,10 +130,10 @@ class _Measuring:
             listening = asyncio.create_task(self._listen())
             await asyncio.sleep(WARM_S)
             await self._begin()
-            began_s, busy_s = stopwatch_s(), self._busy_s()
+            began_s, used_s = stopwatch_s(), busy_s(self._pid)
             asking = asyncio.create_task(self._ask())
             await asyncio.sleep(seconds)
-            found.busy_share = (self._busy_s() - busy_s) / (stopwatch_s() - began_s)
+            found.busy_share = (busy_s(self._pid) - used_s) / (stopwatch_s() - began_s)
             sent = await self._post("end")
             found.lasted_s = stopwatch_s() - began_s
             asking.cancel()
@@ -193,10 +192,3 @@ class _Measuring:
             lines = (await answer.text()).splitlines()
         found = (line for line in lines if line.startswith("tradewind_stream_bars_total "))
         return int(float(next(found).partition(" ")[2]))
-
-    def _busy_s(self) -> float:
-        """Return the processor time that the daemon has used. Source: proc(5), /proc/pid/stat."""
-        with contextlib.suppress(OSError):
-            fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
-            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-        return 0.0

@@ -1,6 +1,7 @@
 """A real exchange and a real daemon on real files and sockets, each a process of its own."""
 
 import contextlib
+import os
 import socket
 import subprocess
 import sys
@@ -104,6 +105,21 @@ class Site:
         until(lambda: READY in self.said.read_bytes() or daemon.poll() is not None, limit_s)
         return READY in self.said.read_bytes()
 
+    def kill(self) -> None:
+        """End the daemon by SIGKILL."""
+        daemon = self._running.pop()
+        daemon.kill()
+        daemon.wait()
+
+    def terminate(self) -> None:
+        """Have the daemon stop cleanly."""
+        self._running[-1].terminate()
+        self._running[-1].wait(ANSWER_S_MAX)
+
+    def journal(self) -> list[Path]:
+        """Return the files of the daemon's journal, oldest first."""
+        return sorted(self.state.glob("*/journal/*.jsonl"))
+
     def last_words(self) -> str:
         """Return the end of what the daemon said."""
         return self.said.read_text(errors="replace")[-600:]
@@ -133,6 +149,14 @@ class Site:
         asked = urllib.request.Request(f"{self.http}/api/v1/{action}", data=body, headers=headers)
         with contextlib.suppress(OSError), urllib.request.urlopen(asked, timeout=5):
             return
+
+
+def busy_s(pid: int) -> float:
+    """Return the processor time that a process has used, 0 for none. Source: proc(5), its stat."""
+    with contextlib.suppress(OSError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return 0.0
 
 
 def until(condition: Callable[[], bool], limit_s: float) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from research.simulation.load import load
+from research.simulation.ready import kill_and_wait
 from research.simulation.real_kills import kill_often
 from research.simulation.soak import soak
 from research.simulation.state_fuzz import fuzz_state
@@ -65,6 +66,13 @@ def kill_really(count: int, *, results: Path | None, say: Say) -> bool:
 def bear_load(seconds: float, *, say: Say) -> bool:
     """Stream messages into a real daemon for so long; return whether it kept up."""
     found = load(seconds)
+    say(found.line())
+    return _told(found.failed, say)
+
+
+def be_ready(kills: int, records: int, *, say: Say) -> bool:
+    """Kill a real daemon so many times; return whether it was ready again in time."""
+    found = kill_and_wait(kills, records=records)
     say(found.line())
     return _told(found.failed, say)
 

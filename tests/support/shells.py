@@ -33,7 +33,7 @@ from execution.order_states import apply_fill
 from state.journal import JsonLinesJournal
 from state.json_store import JsonStateStore
 from state.memory_filesystem import MemoryFileSystem
-from state.recovery import recover
+from state.recovery import Folding
 from tests.support.engines import (
     CALENDAR,
     UNIVERSE,
@@ -157,15 +157,16 @@ class Shell:
         """Recover what the disk holds, as start-up does, and put the parts together."""
         store = JsonStateStore(self.fs, DIRECTORY)
         saved = store.load()
-        journal, found = JsonLinesJournal.open(
+        folding = Folding(saved, apply_fill)
+        journal, _ = JsonLinesJournal.open(
             self.fs,
             DIRECTORY / "journal",
             self.clock,
             covered_seq=saved.journal_seq if saved else 0,
+            take=folding.take,
         )
-        recovered = recover(saved, found.records, apply_fill)
         memory = memory_of(
-            recovered,
+            folding.recovered(),
             self.venue.account(),
             venue="embedded",
             symbols=UNIVERSE.symbols,

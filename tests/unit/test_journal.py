@@ -9,7 +9,7 @@ import pytest
 
 from domain.errors import StateCorrupt
 from state.checkpoint import checkpoint
-from state.journal import JournalPoisoned, JsonLinesJournal, scan
+from state.journal import JournalPoisoned, JournalRecord, JsonLinesJournal, scan
 from state.json_store import JsonStateStore
 from state.memory_filesystem import MemoryFileSystem
 from tests.support.orders import FixedClock, a_snapshot
@@ -52,6 +52,30 @@ def test_records_come_back_in_order() -> None:
         (2, "K", {"number": 2}),
         (3, "K", {"number": 3}),
     ]
+
+
+def test_records_that_are_taken_one_by_one_are_not_held() -> None:
+    disk = MemoryFileSystem()
+    filled(disk, 3)
+    taken: list[int] = []
+    journal, found = JsonLinesJournal.open(
+        disk, STATE, FixedClock(), covered_seq=1, take=lambda record: taken.append(record.seq)
+    )
+    assert (taken, found.records, journal.last_seq) == ([2, 3], (), 3)
+
+
+def test_what_objects_to_a_record_leaves_a_torn_tail_as_it_is() -> None:
+    disk = MemoryFileSystem()
+    filled(disk, 2)
+    torn = disk.read(FIRST)[:-5]
+    damaged(disk, FIRST, torn)
+
+    def object_to(record: JournalRecord) -> None:
+        raise StateCorrupt(f"record {record.seq}")
+
+    with pytest.raises(StateCorrupt, match="record 1"):
+        JsonLinesJournal.open(disk, STATE, FixedClock(), take=object_to)
+    assert disk.read(FIRST) == torn
 
 
 def test_each_record_names_the_one_before_it() -> None:

@@ -25,7 +25,7 @@ from domain.snapshot import (
 from execution.order_states import apply_fill
 from state import records
 from state.journal import JournalRecord
-from state.recovery import fold, recover, trimmed_orders, unsettled
+from state.recovery import Folding, fold, trimmed_orders, unsettled
 from tests.support.orders import (
     NOON,
     a_fill,
@@ -39,6 +39,7 @@ from tests.support.orders import (
 
 AAPL = Symbol("AAPL")
 SLOT = NOON - timedelta(minutes=1)
+HOUR = timedelta(hours=1)
 
 
 def journal_of(facts: Iterable[records.Fact], first: int = 1) -> list[JournalRecord]:
@@ -73,7 +74,22 @@ def decided(*intents: object) -> records.Decided:
 
 def test_no_snapshot_and_no_journal_is_a_fresh_start() -> None:
     assert fold(None, [], apply_fill) is None
-    assert recover(None, [], apply_fill) is None
+    assert Folding(None, apply_fill).recovered() is None
+
+
+def test_of_many_decisions_the_last_is_kept_whole_and_every_slot_known() -> None:
+    first, last = decided(), decided()
+    hourly = replace(first.decision, slot_at=SLOT + HOUR, timeframes=(Timeframe.HOUR,))
+    found = after(first, records.Decided(decision=hourly, orders=()), last)
+    assert found.decided_slots == {Timeframe.DAY: SLOT, Timeframe.HOUR: SLOT + HOUR}
+    assert found.last_decision == last.decision
+
+
+def test_an_earlier_decision_that_cannot_be_read_is_refused_by_its_number() -> None:
+    [good, bad, last] = journal_of([decided(), decided(), decided()])
+    del bad.fields["decision"]["slot_at"]  # type: ignore[attr-defined]
+    with pytest.raises(StateCorrupt, match=rf"record {bad.seq} .*slot_at: missing"):
+        fold(a_snapshot(), [good, bad, last], apply_fill)
 
 
 def test_a_journal_without_a_snapshot_is_refused() -> None:
@@ -289,7 +305,10 @@ def test_after_a_stop_everything_not_acknowledged_is_in_doubt() -> None:
 
 
 def test_recovering_is_folding_and_unsettling() -> None:
-    found = recover(a_snapshot(), journal_of([decided(an_intent())]), apply_fill)
+    folding = Folding(a_snapshot(), apply_fill)
+    for record in journal_of([decided(an_intent())]):
+        folding.take(record)
+    found = folding.recovered()
     assert found is not None
     assert found.orders[0].status is OrderStatus.UNRESOLVED
 
