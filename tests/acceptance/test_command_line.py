@@ -31,7 +31,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture(scope="module")
 def daemon(place: Site) -> Run:
-    run = place.daemon("--demo", "--speed", "120")
+    run = place.daemon("--demo", "--speed", "60")
     run.await_ready()
     traded = until(lambda: len(place.document("fills")["fills"]) >= FILLS_WANTED, TRADES_S_MAX)
     assert traded, run.last_words()
@@ -165,7 +165,7 @@ def test_the_plain_view_tells_what_happens_and_leaves_the_daemon_alone(
     assert until(lambda: "decision  " in view.output(), TRADES_S_MAX), view.last_words()
 
     assert view.stop(signal.SIGINT) == 0
-    assert "120× time" in view.output()
+    assert "60× time" in view.output()
     assert daemon.process.poll() is None
 
 
