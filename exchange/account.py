@@ -147,7 +147,7 @@ class Account:
             initial_margin=initial,
             maintenance_margin=to_cents(gross * knobs.maintenance_rate),
             multiplier=multiplier,
-            buying_power=self._buying_power(multiplier, free),
+            buying_power=self._buying_power(multiplier, free, knobs),
             regt_buying_power=2 * free,
             cash_buying_power=max(ZERO, to_cents(self.cash - self.reserved_usd)),
         )
@@ -165,13 +165,15 @@ class Account:
     def _multiplier(self, equity: Decimal, knobs: Knobs) -> int:
         return knobs.multiplier_max if equity >= knobs.margin_equity_min_usd else 1
 
-    def _buying_power(self, multiplier: int, free_usd: Decimal) -> Decimal:
+    def _buying_power(self, multiplier: int, free_usd: Decimal, knobs: Knobs) -> Decimal:
         if multiplier == 1:
             gross = self.cash
         elif multiplier == 2:
             gross = 2 * free_usd
         else:
-            opened = sum((h.opened_today_usd for h in self.holdings.values()), ZERO)
+            opened = ZERO
+            if knobs.opened_today_counts:
+                opened = sum((h.opened_today_usd for h in self.holdings.values()), ZERO)
             gross = 4 * (self.last_equity - self.last_maintenance_margin) - opened
         return max(ZERO, to_cents(gross - self.reserved_usd))
 

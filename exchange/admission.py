@@ -36,6 +36,8 @@ class Configuration:
     max_margin_multiplier: int = 4
     trade_confirm_email: str = "all"
     ptp_no_exception_entry: bool = False
+    disable_overnight_trading: bool = False
+    max_options_trading_level: int | None = None
     is_blocked: bool = False
     liquidates_only: bool = False
 
@@ -145,7 +147,8 @@ def _judge_direction(request: OrderRequest, intent: PositionIntent, around: Surr
         raise errors.forbidden("account is not allowed to short")
     hard = around.asset.symbol in around.knobs.hard_to_borrow
     if not around.asset.shortable or (hard and not around.knobs.shorts_hard_to_borrow):
-        raise errors.forbidden(f'asset "{request.symbol}" cannot be sold short')
+        refusal = errors.forbidden(f'asset "{request.symbol}" cannot be sold short')
+        raise refusal.unless("not_shortable_is_422")
 
 
 def _judge_quantity(request: OrderRequest, around: Surroundings) -> None:

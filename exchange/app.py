@@ -11,12 +11,14 @@ from exchange import (
     rest_activities,
     rest_announcements,
     rest_data,
+    rest_history,
     rest_markets,
     rest_orders,
     rest_trading,
     rest_watchlists,
 )
 from exchange.data_stream import DATA_STREAM, DataStream, serve_data_stream
+from exchange.knobs import WireLimits
 from exchange.limits import TokenBucket
 from exchange.service import Exchange
 from exchange.stream import TRADE_STREAM, TradeStream, serve_stream
@@ -54,6 +56,7 @@ def make_app(exchange: Exchange) -> web.Application:
     exchange.flushes.append(app[DATA_STREAM].flush)
     app.add_routes(control.routes())
     app.add_routes(rest_trading.routes())
+    app.add_routes(rest_history.routes())
     app.add_routes(rest_markets.routes())
     app.add_routes(rest_orders.routes())
     app.add_routes(rest_activities.routes())
@@ -87,9 +90,7 @@ async def envelope(request: web.Request, handler: Handler) -> web.StreamResponse
     is_data = path.startswith(DATA_PREFIXES)
     bucket = exchange.data_bucket if is_data else exchange.trading_bucket
     if not exchange.credentials.admits_headers(request.headers):
-        response: web.StreamResponse = _unauthorized(
-            as_page=is_data and exchange.limits.html_unauthorized
-        )
+        response: web.StreamResponse = _unauthorized(exchange.limits, is_data=is_data)
     elif not bucket.take(now_ns):
         response = refuse(errors.data_rate_limited() if is_data else errors.trading_rate_limited())
     else:
@@ -110,7 +111,8 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
     try:
         return await handler(request)
     except errors.Refusal as refusal:
-        return refuse(refusal)
+        knobs = request.app[EXCHANGE].venue.config.knobs
+        return refuse(refusal.told(lambda name: bool(getattr(knobs, name))))
     except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
         return refuse(errors.endpoint_not_found())
     except web.HTTPRequestEntityTooLarge:
@@ -122,7 +124,9 @@ def _add_budget(response: web.StreamResponse, bucket: TokenBucket, now_ns: int) 
         response.headers[name] = value
 
 
-def _unauthorized(*, as_page: bool) -> web.Response:
-    if as_page:
+def _unauthorized(limits: WireLimits, *, is_data: bool) -> web.Response:
+    if is_data and limits.html_unauthorized:
         return web.Response(status=401, text=UNAUTHORIZED_PAGE, content_type="text/html")
+    if limits.unauthorized_has_code:
+        return reply({"code": 40110000, "message": "request is not authorized"}, 401)
     return reply({"message": "unauthorized."}, 401)

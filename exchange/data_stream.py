@@ -51,6 +51,8 @@ class DataSocket:
     feed: str
     packs: bool
     queue: asyncio.Queue[bytes]
+    closes: bool = True
+    """Whether some errors end the connection."""
     is_authenticated: bool = False
     is_overrun: bool = False
     is_gone: bool = False
@@ -80,7 +82,7 @@ class DataSocket:
     def refuse(self, code: int) -> bool:
         """Tell an error; return whether the connection goes on."""
         self.send({"T": "error", "code": code, "msg": DATA_ERRORS[code]})
-        return code not in CLOSING
+        return not self.closes or code not in CLOSING
 
     def listens(self, message: Message) -> bool:
         """Whether a message is for this client."""
@@ -237,6 +239,7 @@ class DataStream:
             feed=request.path.rpartition("/")[2],
             packs="msgpack" in request.headers.get("Content-Type", ""),
             queue=asyncio.Queue(limits.stream_queue_max),
+            closes=limits.data_errors_close,
         )
         websocket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=MESSAGE_MAX_BYTES)
         await websocket.prepare(request)

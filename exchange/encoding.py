@@ -150,9 +150,11 @@ def account_json(
 def configuration_json(configuration: Configuration) -> Json:
     """Return what the account's owner has switched."""
     return {
+        "disable_overnight_trading": configuration.disable_overnight_trading,
         "dtbp_check": None,
         "fractional_trading": configuration.fractional_trading,
         "max_margin_multiplier": str(configuration.max_margin_multiplier),
+        "max_options_trading_level": configuration.max_options_trading_level,
         "no_shorting": configuration.no_shorting,
         "pdt_check": None,
         "ptp_no_exception_entry": configuration.ptp_no_exception_entry,
@@ -170,6 +172,15 @@ def day_trade_fields(count: int, totals: Totals) -> Json:
     }
 
 
+FRACTIONS_BESIDE = "fractional_eh_enabled"
+"""The attribute of assets whose fractions can be traded before the open and after the close."""
+
+
+def attributes_of(asset: Asset, knobs: Knobs) -> list[str]:
+    """Return what is remarkable about an asset, in the wire's words."""
+    return [FRACTIONS_BESIDE] if asset.fractionable and knobs.extended_hours else []
+
+
 def asset_json(asset: Asset, knobs: Knobs) -> Json:
     """Return a listed asset."""
     borrow = "easy_to_borrow"
@@ -177,6 +188,7 @@ def asset_json(asset: Asset, knobs: Knobs) -> Json:
         borrow = "hard_to_borrow"
     if not asset.shortable:
         borrow = "not_shortable"
+    margin = knobs.maintenance_rate * 100
     return {
         "id": asset.id,
         "class": "us_equity",
@@ -190,10 +202,10 @@ def asset_json(asset: Asset, knobs: Knobs) -> Json:
         "easy_to_borrow": borrow == "easy_to_borrow",
         "borrow_status": borrow,
         "fractionable": asset.fractionable,
-        "maintenance_margin_requirement": 30,
-        "margin_requirement_long": "30",
-        "margin_requirement_short": "30",
-        "attributes": [],
+        "maintenance_margin_requirement": float(margin) if margin % 1 else int(margin),
+        "margin_requirement_long": decimal_text(margin),
+        "margin_requirement_short": decimal_text(margin),
+        "attributes": attributes_of(asset, knobs),
     }
 
 

@@ -1,12 +1,21 @@
 """What the venue answers when it refuses: one constructor per row of the error table."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 
 UNPROCESSABLE = 40010001
 RULE = 42210000
 FORBIDDEN = 40310000
 NOT_FOUND = 40410000
+
+
+OTHERWISE = {
+    "price_errors_are_rules": (422, RULE),
+    "minimum_notional_is_403": (403, FORBIDDEN),
+    "not_shortable_is_422": (422, RULE),
+    "malformed_body_is_422": (422, 40010000),
+}
+"""Knob → status and code of refusals of which sources have seen two."""
 
 
 class Refusal(Exception):
@@ -24,6 +33,20 @@ class Refusal(Exception):
         self.code = code
         self.message = message
         self.extras = dict(extras or {})
+        self.knob: str | None = None
+        """The knob that gives it the other status and code that have been seen."""
+
+    def unless(self, knob: str) -> "Refusal":
+        """Return this refusal, told otherwise where a knob of `OTHERWISE` is turned."""
+        self.knob = knob
+        return self
+
+    def told(self, is_on: Callable[[str], bool]) -> "Refusal":
+        """Return the refusal as it is told, given which knobs are turned."""
+        if self.knob is None or not is_on(self.knob):
+            return self
+        http_status, code = OTHERWISE[self.knob]
+        return Refusal(http_status, code, self.message, self.extras)
 
     def body(self) -> dict[str, object]:
         """Return the JSON body: code (when the venue sends one), message, extras."""
@@ -53,7 +76,8 @@ def not_found(message: str) -> Refusal:
 
 def malformed_body() -> Refusal:
     """Return the refusal of a body that is not the JSON expected."""
-    return Refusal(400, 40010000, "request body format is invalid")
+    refusal = Refusal(400, 40010000, "request body format is invalid")
+    return refusal.unless("malformed_body_is_422")
 
 
 def endpoint_not_found() -> Refusal:

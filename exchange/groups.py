@@ -55,7 +55,18 @@ class Groups:
         if order.order_class is OrderClass.SIMPLE:
             return
         for other in self._other_exits(order):
-            self._end(other, quiet=False)
+            if self._knobs.taken_leg_is_replaced:
+                now_ns = self._register.now_ns
+                gone = replace(
+                    other,
+                    status=Status.REPLACED,
+                    replaced_by=order.id,
+                    finished_ns=now_ns,
+                    updated_ns=now_ns,
+                )
+                self._register.record(EventKind.REPLACED, gone)
+            else:
+                self._end(other, quiet=False)
 
     def after_replace(self, old: VenueOrder, new: VenueOrder) -> None:
         """Let a group's other members point at the replacement."""

@@ -16,16 +16,20 @@ class FillModel:
     volume_share_max: float = 0.10
     slippage_bps: float = 0.0
     impact_bps: float = 2.0
+    partial_share: float = 0.0
+    """Share of fills that are cut to a part of them by chance; the rest waits for the next tick."""
 
     def __post_init__(self) -> None:
         if not 0 < self.volume_share_max <= 1e9:
             raise ValueError("volume_share_max must lie above 0")
         if self.slippage_bps < 0 or self.impact_bps < 0:
             raise ValueError("slippage and impact cannot help the order")
+        if not 0 <= self.partial_share <= 1:
+            raise ValueError("partial_share must lie between 0 and 1")
 
 
-LIKE_PAPER = FillModel(volume_share_max=1e9, slippage_bps=0.0, impact_bps=0.0)
-"""Fills at the touch whatever the size, as the paper service does."""
+LIKE_PAPER = FillModel(volume_share_max=1e9, slippage_bps=0.0, impact_bps=0.0, partial_share=0.10)
+"""Fills at the touch whatever the size, a tenth of them in part, as the paper service does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +97,20 @@ class Knobs:
     """The stream, too, says that a cancel or replacement of a known order was refused."""
     recancel_accepted: bool = False
     quiet_leg_cancel: bool = True
+    taken_leg_is_replaced: bool = False
+    """A triggered stop leaves its profit-taker `replaced` instead of `canceled`."""
+    opened_today_counts: bool = True
+    """Buying power at four times is less what was opened today."""
+    order_list_clamps: bool = True
+    """A listing's `limit` above 500 means 500; otherwise it is refused."""
+    price_errors_are_rules: bool = False
+    """Missing and forbidden prices are 42210000 instead of 40010001."""
+    minimum_notional_is_403: bool = False
+    """Less than one dollar is 403 40310000 instead of 422 40010001."""
+    not_shortable_is_422: bool = False
+    """An asset that cannot be sold short is 422 42210000 instead of 403 40310000."""
+    malformed_body_is_422: bool = False
+    """A body that is not the JSON expected is 422 instead of 400."""
 
 
 DEFAULT_KNOBS = Knobs()
@@ -116,5 +134,9 @@ class WireLimits:
     """Replies from this size on are compressed for clients that accept gzip; 0 = never."""
     html_unauthorized: bool = True
     """Wrong keys get the data API's HTML page there, as recorded, instead of JSON."""
+    unauthorized_has_code: bool = False
+    """The trading API's 401 has a code and the older words."""
+    data_errors_close: bool = True
+    """The data stream's 402, 404, 406 and 407 end the connection."""
     trading_429_headers: bool = True
     """Whether the trading API's 429 carries the budget's headers; the data API's never does."""

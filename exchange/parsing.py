@@ -94,7 +94,7 @@ def _check_auction(request: OrderRequest) -> None:
 def _check_prices(request: OrderRequest) -> None:
     fault = _price_fault(request)
     if fault is not None:
-        raise errors.invalid(fault)
+        raise errors.invalid(fault).unless("price_errors_are_rules")
     if request.type is OrderType.TRAILING_STOP:
         trails = [t for t in (request.trail_price, request.trail_percent) if t is not None]
         _check_trail(request, trails)
@@ -130,7 +130,7 @@ def _check_trail(request: OrderRequest, trails: list[Decimal]) -> None:
     if len(trails) != 1:
         raise errors.invalid(
             "trailing stop orders must specify one of trail_price or trail_percent"
-        )
+        ).unless("price_errors_are_rules")
     if trails[0] <= 0 or (request.trail_percent is not None and request.trail_percent >= 100):
         raise errors.invalid("trail_price and trail_percent must be > 0")
     if request.time_in_force not in (TimeInForce.DAY, TimeInForce.GTC):
@@ -166,7 +166,7 @@ def _size(body: Body) -> tuple[Decimal | None, Decimal | None]:
     if notional is None:
         raise errors.invalid("qty or notional is required")
     if notional < 1:
-        raise errors.invalid("notional must be >= 1.00")
+        raise errors.invalid("notional must be >= 1.00").unless("minimum_notional_is_403")
     if not has_places(notional, 2):
         raise errors.invalid("notional must have no more than 2 decimal places")
     return None, notional

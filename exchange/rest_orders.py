@@ -24,6 +24,7 @@ from exchange.wire import (
 )
 
 LIST_DEFAULT, LIST_MAX = 50, 500
+COUNT_MAX = 10**9
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -168,7 +169,10 @@ async def list_orders(request: web.Request) -> web.Response:
     status = query.get("status", "open").lower() or "open"
     if status not in ("open", "closed", "all"):
         raise errors.invalid("invalid status")
-    limit = query_count(query, "limit", LIST_DEFAULT, LIST_MAX)
+    limit = query_count(query, "limit", LIST_DEFAULT, COUNT_MAX)
+    if limit > LIST_MAX and not venue.config.knobs.order_list_clamps:
+        raise errors.invalid(f"limit must be no more than {LIST_MAX}")
+    limit = min(limit, LIST_MAX)
     keep = _Filter(
         status=status,
         symbols=frozenset(query_list(query, "symbols")),

@@ -14,6 +14,7 @@ from exchange.encoding import (
     Marks,
     account_json,
     asset_json,
+    attributes_of,
     clock_json,
     configuration_json,
     day_trade_fields,
@@ -21,24 +22,22 @@ from exchange.encoding import (
     position_json,
     session_json,
 )
-from exchange.equity import equity_history, first_day, period_days
-from exchange.instants import from_ns, new_york_day, to_ns
+from exchange.instants import from_ns, to_ns
 from exchange.numbers import has_places, read_decimal
 from exchange.service import Exchange
 from exchange.venue import Outcome, Venue
 from exchange.wire import (
     EXCHANGE,
     query_flag,
-    query_instant,
     query_list,
     read_object,
     reply,
     written_day,
 )
 
-DAYS_OF_MINUTES = 7
-"""Periods up to this long are shown within the day unless asked otherwise."""
 CALENDAR_DAYS_MAX = 20_000
+OPTIONS_LEVELS = (0, 1, 2, 3)
+"""What an account may be limited to in options, of which there are none here."""
 
 
 def routes() -> list[web.RouteDef]:
@@ -47,7 +46,6 @@ def routes() -> list[web.RouteDef]:
         web.get("/v2/account", get_account),
         web.get("/v2/account/configurations", get_configuration),
         web.patch("/v2/account/configurations", patch_configuration),
-        web.get("/v2/account/portfolio/history", get_portfolio_history),
         web.get("/v2/clock", get_clock),
         web.get("/v2/calendar", get_calendar),
         web.get("/v2/assets", get_assets),
@@ -113,7 +111,15 @@ def _configured(configuration: Configuration, body: Json) -> Configuration:
         ptp_no_exception_entry=_flag(
             body, "ptp_no_exception_entry", configuration.ptp_no_exception_entry
         ),
+        disable_overnight_trading=_flag(
+            body, "disable_overnight_trading", configuration.disable_overnight_trading
+        ),
     )
+    level = body.get("max_options_trading_level")
+    if level is not None:
+        if level not in OPTIONS_LEVELS or isinstance(level, bool):
+            raise errors.invalid("invalid max_options_trading_level")
+        configuration = replace(configuration, max_options_trading_level=int(str(level)))
     multiplier = body.get("max_margin_multiplier")
     if multiplier is not None:
         if str(multiplier) not in ("1", "2", "4"):
@@ -145,16 +151,19 @@ async def get_clock(request: web.Request) -> web.Response:
 
 
 async def get_calendar(request: web.Request) -> web.Response:
-    """Serve the sessions between two dates."""
+    """Serve the sessions between two dates: of trading, or of settlement if that is asked for."""
     sessions = request.app[EXCHANGE].venue.market.calendar.sessions
     days = [s.day for s in sessions]
+    # What is traded on a day settles on the next.
+    settled = [*days[1:], days[-1]]
+    date_type = request.query.get("date_type", "").upper() or "TRADING"
+    if date_type not in ("TRADING", "SETTLEMENT"):
+        raise errors.invalid(f"invalid date_type: {date_type[:40]}")
+    looked_at = days if date_type == "TRADING" else settled
     start = written_day(request.query, "start") or days[0]
     end = written_day(request.query, "end") or days[-1]
-    first, last = bisect_left(days, start), bisect_right(days, end)
-    rows = []
-    for index in range(first, last):
-        settles = days[min(index + 1, len(days) - 1)]
-        rows.append(session_json(sessions[index], settles.isoformat()))
+    first, last = bisect_left(looked_at, start), bisect_right(looked_at, end)
+    rows = [session_json(sessions[n], settled[n].isoformat()) for n in range(first, last)]
     return reply(rows[:CALENDAR_DAYS_MAX])
 
 
@@ -164,14 +173,14 @@ async def get_assets(request: web.Request) -> web.Response:
     status, listing = query.get("status", ""), query.get("exchange", "")
     if query.get("asset_class", "us_equity") not in ("", "us_equity"):
         return reply([])
-    if query_list(query, "attributes"):
-        return reply([])
+    attributes = set(query_list(query, "attributes"))
     return reply(
         [
             asset_json(asset, knobs)
             for asset in request.app[EXCHANGE].venue.assets.values()
             if (not status or status == "all" or asset.is_active == (status == "active"))
             and (not listing or asset.exchange == listing)
+            and (not attributes or attributes.intersection(attributes_of(asset, knobs)))
         ]
     )
 
@@ -267,34 +276,3 @@ def _closed(exchange: Exchange, outcome: Outcome) -> Json:
     assert outcome.order is not None
     body = order_json(outcome.order, exchange.venue.book, nested=True)
     return {"symbol": outcome.subject, "status": 200, "body": body}
-
-
-async def get_portfolio_history(request: web.Request) -> web.Response:
-    """Serve the equity through time; numbers, never null."""
-    venue, query = request.app[EXCHANGE].venue, request.query
-    end_ns = query_instant(query, "end") or query_instant(query, "date_end") or venue.now_ns
-    start_ns = query_instant(query, "start")
-    if start_ns is not None and query.get("end") and query.get("period"):
-        raise errors.invalid("only two of start, end and period are accepted")
-    try:
-        days = period_days(query.get("period") or "1M")
-        default = "1D" if days > DAYS_OF_MINUTES or start_ns is not None else "15Min"
-        timeframe = query.get("timeframe") or default
-        last = min(new_york_day(end_ns), new_york_day(venue.now_ns))
-        first = first_day(end_ns, days) if start_ns is None else new_york_day(start_ns)
-        history = equity_history(venue, timeframe, first, last)
-    except (ValueError, OverflowError) as fault:
-        raise errors.invalid(str(fault)) from fault
-    base = history.base
-    return reply(
-        {
-            "timestamp": history.timestamps,
-            "equity": [float(equity) for equity in history.equity],
-            "profit_loss": [float(equity - base) for equity in history.equity],
-            "profit_loss_pct": [float((equity - base) / base) for equity in history.equity],
-            "base_value": float(base),
-            "base_value_asof": history.base_day.isoformat() if history.base_day else None,
-            "timeframe": timeframe,
-            "cashflow": {},
-        }
-    )

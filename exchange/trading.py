@@ -8,6 +8,7 @@ from domain.money import ZERO
 from exchange.agenda import NEVER_NS
 from exchange.due_ticks import DueTicks
 from exchange.groups import Groups
+from exchange.ids import hex_text
 from exchange.knobs import Knobs
 from exchange.matching import (
     Fill,
@@ -282,10 +283,21 @@ class Trading:
     def _fill(self, order: VenueOrder, tick: int, fill: Fill | None) -> None:
         if fill is None or fill.qty <= 0:
             return
+        fill = self._cut(order, tick, fill)
         taken_tick, taken = self._taken.get(order.symbol, (-1, ZERO))
         before = taken if taken_tick == tick else ZERO
         self._taken[order.symbol] = (tick, before + fill.qty)
         self._groups.after_fill(self._register.record_fill(order, fill))
+
+    def _cut(self, order: VenueOrder, tick: int, fill: Fill) -> Fill:
+        """Return a fill, or by chance a part of its whole shares; fok gets all or nothing."""
+        share, whole = self._knobs.fills.partial_share, int(fill.qty)
+        if share <= 0 or whole < 2 or order.time_in_force is TimeInForce.FOK:
+            return fill
+        drawn = hex_text(self._register.seed, "partial", order.ordinal, self._register.now_ns, tick)
+        if int(drawn[:8], 16) >= share * (1 << 32):
+            return fill
+        return replace(fill, qty=Decimal(1 + int(drawn[8:16], 16) % (whole - 1)))
 
     def _elected(self, order: VenueOrder, view: TapeView, tick: int) -> VenueOrder | None:
         order = self._ratcheted(order, view, tick)

@@ -20,7 +20,7 @@ from exchange.corporate_actions import (
     split_position,
     with_references,
 )
-from exchange.equity import equity_history
+from exchange.equity import Asked, equity_history
 from exchange.instants import wall_ns
 from exchange.knobs import Knobs
 from exchange.orders import OrderType, Status, TimeInForce
@@ -297,7 +297,7 @@ def test_dividends_can_be_paid_on_the_ex_date() -> None:
 def test_the_equity_s_history_knows_splits_and_dividends() -> None:
     venue = holding("10", split("4"), dividend("1", pays=TUESDAY), after_usd=24.75)
     venue.advance(close_ns(DAYS[2]))
-    history = equity_history(venue, "1D", MONDAY, DAYS[2])
+    history = equity_history(venue, Asked(timeframe="1D", first=MONDAY, last=DAYS[2]))
     assert history.equity == [D("99999.90"), D("99999.90"), D("99999.90")]
     assert history.equity[-1] == venue.totals().equity
 
