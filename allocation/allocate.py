@@ -9,28 +9,19 @@ from allocation.plan import (
     OUTCOME_CODES,
     Allocation,
     AllocationInputs,
-    Codes,
     Crossing,
     PlannedOrder,
 )
-from allocation.rebalance import (
-    band_usd,
-    flat_first,
-    leaving,
-    no_longer_wanted,
-    whole_lots,
-    within_turnover,
-    worth_trading,
-)
+from allocation.rebalance import flat_first, no_longer_wanted, whole_lots, within_turnover
 from allocation.rules import AllocationRules
-from allocation.targets import Targets, TargetSetter, Wishes
+from allocation.targets import Targets, TargetSetter
+from allocation.weighing import Weighed, gaps_of, quiet_outcomes
 from domain.instruments import Universe
-from domain.market import Flags, Floats
-from domain.orders import Leg, Side
+from domain.market import Flags
+from domain.orders import BookName, Leg, Side
 from domain.snapshot import Outcome
 from domain.values import Value
 
-_NO_SIGNAL = OUTCOME_CODES[Outcome.NO_SIGNAL]
 _HOLDING = OUTCOME_CODES[Outcome.HOLDING]
 _NO_PRICE = OUTCOME_CODES[Outcome.NO_PRICE]
 _MIN_HOLD = OUTCOME_CODES[Outcome.MIN_HOLD]
@@ -40,31 +31,6 @@ _WORKING = OUTCOME_CODES[Outcome.WORKING]
 _CANCELED_FIRST = OUTCOME_CODES[Outcome.CANCELED_FIRST]
 _ORDERED = OUTCOME_CODES[Outcome.ORDERED]
 _BY_SECTOR = Outcome.SECTOR_CAP
-_QUIET = np.array([_NO_SIGNAL, _HOLDING, _NO_SIGNAL, OUTCOME_CODES[Outcome.IN_BAND]], dtype=np.int8)
-"""Outcome without an order, by 2 × decided + (holds or wants something)."""
-
-
-class _Slot(Value, frozen=True, kw_only=True, eq=False):
-    """One slot half way: arrays `[n]` in shares unless named otherwise, and what is filled in."""
-
-    inputs: AllocationInputs
-    targets: Targets
-    deltas: Floats
-    own: Floats
-    total: Floats
-    gap: Floats
-    value_usd: Floats
-    band: Floats
-    works: Flags | None
-    acts: Flags
-    outcomes: Codes
-    reasons: dict[int, tuple[str, ...]]
-
-    def note(self, column: int, outcome: int, *reasons: str) -> None:
-        """Record what became of a column, and why."""
-        self.outcomes[column] = outcome
-        if reasons:
-            self.reasons[column] = self.reasons.get(column, ()) + reasons
 
 
 class Allocator:
@@ -88,17 +54,21 @@ class Allocator:
         """
         if inputs.universe is not self._universe and inputs.universe != self._universe:
             raise ValueError("the inputs are of another universe: make a new Allocator")
-        slot = self._weighed(inputs, self._setter.set_targets(inputs))
+        return self.conclude(self._weighed(inputs, self._setter.set_targets(inputs)))
+
+    def conclude(self, slot: Weighed) -> Allocation:
+        """Return what becomes of a slot whose wishes have been weighed; it is used up."""
+        inputs = slot.inputs
         planned: tuple[PlannedOrder, ...] = ()
         crossings: tuple[Crossing, ...] = ()
         cancel: tuple[int, ...] = ()
         self._note_quiet(slot)
-        if np.count_nonzero(slot.acts):
+        if np.count_nonzero(slot.gaps.acts):
             planned, crossings = self._acted_on(slot)
         if slot.works is not None:
             cancel = self._judge_working(slot, slot.works)
         targets = slot.targets
-        weight, combined = slot.value_usd / (inputs.equity_usd or 1.0), targets.combined
+        weight, combined = slot.gaps.value_usd / (inputs.equity_usd or 1.0), targets.combined
         if not targets.wishes.all_decided:
             decided = targets.wishes.decided
             weight, combined = np.where(decided, (weight, combined), np.nan)
@@ -113,41 +83,26 @@ class Allocator:
             reasons=slot.reasons,
         )
 
-    def _weighed(self, inputs: AllocationInputs, targets: Targets) -> _Slot:
-        wishes, shares = targets.wishes, targets.shares
-        books, decided = wishes.books, wishes.decided
-        mids = inputs.mids_usd
-        deltas = shares - books.held
-        total = np.add.reduce(shares, 0)
-        gap = total - books.own
-        value_usd = total * mids
-        band = band_usd(value_usd, self._rules)
-        acts = worth_trading(deltas, gap, mids, band)
-        emptied = leaving(shares, books.holds)
-        if emptied is not None:
-            acts |= emptied
+    def _weighed(self, inputs: AllocationInputs, targets: Targets) -> Weighed:
+        wishes = targets.wishes
+        gaps = gaps_of(targets.shares, wishes.books, inputs.mids_usd, self._rules)
+        acts = gaps.acts
         if not wishes.all_decided:
-            acts &= decided
+            acts &= wishes.decided
         works = None
         if np.count_nonzero(inputs.working_shares):
             works = inputs.working_shares != 0.0
             acts &= ~works
-        return _Slot(
+        return Weighed(
             inputs=inputs,
             targets=targets,
-            deltas=deltas,
-            own=books.own,
-            total=total,
-            gap=gap,
-            value_usd=value_usd,
-            band=band,
+            gaps=gaps,
             works=works,
-            acts=acts,
-            outcomes=quiet_outcomes(wishes, np.logical_or(books.own, total)),
+            outcomes=quiet_outcomes(wishes, np.logical_or(wishes.books.own, gaps.total)),
             reasons={},
         )
 
-    def _note_quiet(self, slot: _Slot) -> None:
+    def _note_quiet(self, slot: Weighed) -> None:
         """Say of columns without an order what kept them: no price, minimum hold, caps."""
         wishes = slot.targets.wishes
         if wishes.silent is not None:
@@ -160,11 +115,11 @@ class Allocator:
         if slot.targets.limits:
             self._note_limits(slot)
 
-    def _note_limits(self, slot: _Slot) -> None:
+    def _note_limits(self, slot: Weighed) -> None:
         """Name the caps on every column that would have traded more without them."""
         wanted_usd = np.abs(slot.targets.combined) * slot.targets.size * slot.inputs.equity_usd
         band = np.maximum(wanted_usd * self._rules.band_of_target, self._rules.band_usd)
-        missed = wanted_usd - np.abs(slot.value_usd) > band
+        missed = wanted_usd - np.abs(slot.gaps.value_usd) > band
         missed &= slot.targets.wishes.decided
         if slot.works is not None:
             missed &= ~slot.works
@@ -175,95 +130,113 @@ class Allocator:
             for column in np.flatnonzero(missed & limit.columns).tolist():
                 slot.note(column, code, limit.words)
 
-    def _acted_on(self, slot: _Slot) -> tuple[tuple[PlannedOrder, ...], tuple[Crossing, ...]]:
+    def _acted_on(self, slot: Weighed) -> tuple[tuple[PlannedOrder, ...], tuple[Crossing, ...]]:
         """Plan what the columns outside the band want; note those that come to nothing."""
-        lots = whole_lots(slot.gap, self._lot).tolist()
-        orders: list[PlannedOrder] = []
+        orders: list[tuple[_Column, PlannedOrder]] = []
         crossings: list[Crossing] = []
-        for column in np.flatnonzero(slot.acts).tolist():
-            parts, grid = self._divided(slot, column, int(lots[column]))
-            if sum(parts):
-                orders.append(self._order(slot, column, parts, grid))
+        names = slot.targets.wishes.books.names
+        for column in self._columns(slot):
+            parts, grid = self._divided(column)
+            total = sum(parts)
+            if total:
+                orders.append((column, self._order(column, names, parts, grid)))
             elif any(parts):
-                crossings.append(self._crossing(slot, column, parts, grid))
+                crossings.append(self._crossing(slot, column, _by_book(names, parts, grid)))
             else:
-                slot.note(column, _ZERO_SHARES, self._zero_words(slot, column))
+                slot.note(column.index, _ZERO_SHARES, self._zero_words(column))
         return self._paid_for(slot, orders), tuple(crossings)
 
-    def _divided(self, slot: _Slot, column: int, lots: int) -> tuple[list[int], Decimal]:
+    def _columns(self, slot: Weighed) -> list["_Column"]:
+        """Return the columns that act, as plain numbers: these are looked at one by one."""
+        gaps, targets, inputs = slot.gaps, slot.targets, slot.inputs
+        books, at = targets.wishes.books, np.flatnonzero(gaps.acts)
+        plain = (
+            at,
+            whole_lots(gaps.gap[at], self._lot),
+            books.held[:, at].T,
+            gaps.deltas[:, at].T,
+            np.logical_or.reduce(targets.shares[:, at] != 0.0, 0),
+            inputs.account_shares[at],
+            books.own[at],
+            gaps.gap[at],
+            gaps.total[at],
+            targets.combined[at],
+            gaps.value_usd[at] / inputs.equity_usd,
+            inputs.mids_usd[at],
+        )
+        return [_Column(*row) for row in zip(*(values.tolist() for values in plain), strict=True)]
+
+    def _divided(self, column: "_Column") -> tuple[list[int], Decimal]:
         """Return what each book trades, in whole units of the grid returned with it."""
-        held = slot.targets.wishes.books.held[:, column].tolist()
-        wanted = slot.deltas[:, column].tolist()
-        grid = grid_for(held, self._rules.lot_shares)
+        grid = grid_for(column.held, self._rules.lot_shares)
         unit = float(grid)
         broken = grid is not self._rules.lot_shares
-        emptied = broken and not slot.targets.shares[:, column].any()
-        total = -round(sum(held) / unit) if emptied else lots * round(self._lot / unit)
-        account = float(slot.inputs.account_shares[column])
-        first = flat_first(account, total * unit)
+        emptied = broken and not column.is_wanted
+        lots = int(column.lots)
+        total = -round(sum(column.held) / unit) if emptied else lots * round(self._lot / unit)
+        first = flat_first(column.account, total * unit)
         flips = first != total * unit
         if emptied and not flips:
-            return [-round(shares / unit) for shares in held], grid
+            return [-round(shares / unit) for shares in column.held], grid
         if flips:
             total = lots_toward_zero(first, unit)
-        units = [delta / unit for delta in wanted]
+        units = [delta / unit for delta in column.deltas]
         return split(scaled(units, total) if broken or flips else units, total), grid
 
-    def _order(self, slot: _Slot, column: int, parts: list[int], grid: Decimal) -> PlannedOrder:
-        total = sum(parts)
-        account = float(slot.inputs.account_shares[column])
+    def _order(
+        self, column: "_Column", names: tuple[str, ...], parts: list[int], grid: Decimal
+    ) -> PlannedOrder:
+        total, account = sum(parts), column.account
         after = account + total * float(grid)
-        # Plain floats: numpy's own are several times dearer to reckon with and to word.
-        strength = float(slot.targets.combined[column])
-        weight = float(slot.value_usd[column]) / slot.inputs.equity_usd
-        own, wanted = float(slot.own[column]), float(slot.total[column])
         return PlannedOrder(
-            column=column,
-            symbol=self._symbols[column],
+            column=column.index,
+            symbol=self._symbols[column.index],
             side=Side.BUY if total > 0 else Side.SELL,
             quantity_shares=abs(total) * grid,
             leg=Leg.OPEN if abs(after) > abs(account) else Leg.CLOSE,
-            deltas=_by_book(slot.targets.wishes.books.names, parts, grid),
-            reason=f"strength {strength:+.2f}, target {weight:.2%} of equity: from "
-            f"{own:g} to {round(wanted, 2):g} shares",
+            deltas=_by_book(names, parts, grid),
+            reason=f"strength {column.strength:+.2f}, target {column.weight:.2%} of equity: from "
+            f"{column.own:g} to {round(column.target, 2):g} shares",
         )
 
-    def _crossing(self, slot: _Slot, column: int, parts: list[int], grid: Decimal) -> Crossing:
-        slot.note(column, _HOLDING, "books crossed inside, no order needed")
+    def _crossing(
+        self, slot: Weighed, column: "_Column", deltas: dict[BookName, Decimal]
+    ) -> Crossing:
+        slot.note(column.index, _HOLDING, "books crossed inside, no order needed")
         return Crossing(
-            column=column,
-            symbol=self._symbols[column],
-            deltas=_by_book(slot.targets.wishes.books.names, parts, grid),
+            column=column.index,
+            symbol=self._symbols[column.index],
+            deltas=deltas,
             reason="opposite wishes of the books cancel out",
         )
 
-    def _paid_for(self, slot: _Slot, orders: list[PlannedOrder]) -> tuple[PlannedOrder, ...]:
+    def _paid_for(
+        self, slot: Weighed, orders: list[tuple["_Column", PlannedOrder]]
+    ) -> tuple[PlannedOrder, ...]:
         """Return closing orders, then the entries that the day's turnover pays for."""
-        strength = np.abs(slot.targets.combined)
-        mids = slot.inputs.mids_usd
-        closing = [order for order in orders if order.leg is not Leg.OPEN]
-        entries = [order for order in orders if order.leg is Leg.OPEN]
-        ranks = [(float(strength[o.column]), str(o.symbol)) for o in entries]
-        costs_usd = [float(o.quantity_shares) * float(mids[o.column]) for o in entries]
+        closing = [order for _, order in orders if order.leg is not Leg.OPEN]
+        entries = [(column, order) for column, order in orders if order.leg is Leg.OPEN]
+        ranks = [(abs(column.strength), str(order.symbol)) for column, order in entries]
+        costs_usd = [float(order.quantity_shares) * column.mid_usd for column, order in entries]
         paid = within_turnover(costs_usd, ranks, slot.inputs.turnover_left_usd)
-        for index, order in enumerate(entries):
+        for index, (column, _) in enumerate(entries):
             if index not in paid:
                 slot.note(
-                    order.column,
+                    column.index,
                     _TURNOVER,
                     f"{_usd(costs_usd[index])} is more than the turnover left today "
                     f"({_usd(slot.inputs.turnover_left_usd)} before this slot's entries)",
                 )
         first = sorted(closing, key=lambda o: o.symbol)
-        then = [entries[i] for i in sorted(paid, key=lambda i: (-ranks[i][0], ranks[i][1]))]
+        then = [entries[i][1] for i in sorted(paid, key=lambda i: (-ranks[i][0], ranks[i][1]))]
         for order in (*first, *then):
             slot.note(order.column, _ORDERED)
         return (*first, *then)
 
-    def _judge_working(self, slot: _Slot, works: Flags) -> tuple[int, ...]:
+    def _judge_working(self, slot: Weighed, works: Flags) -> tuple[int, ...]:
         """Note columns with a working order; return those whose order no longer fits."""
         inputs, locked = slot.inputs, slot.inputs.locked
-        lots = whole_lots(slot.gap, self._lot)
+        lots = whole_lots(slot.gaps.gap, self._lot)
         cancel: list[int] = []
         for column in np.flatnonzero(works).tolist():
             working = float(inputs.working_shares[column])
@@ -272,30 +245,39 @@ class Allocator:
                 continue
             wanted = flat_first(float(inputs.account_shares[column]), lots[column] * self._lot)
             mid_usd = float(inputs.mids_usd[column])
-            if no_longer_wanted(working, wanted, float(slot.band[column]), mid_usd):
+            if no_longer_wanted(working, wanted, float(slot.gaps.band[column]), mid_usd):
                 slot.note(column, _CANCELED_FIRST, f"{wanted:+g} shares are wanted now")
                 cancel.append(column)
         return tuple(cancel)
 
-    def _zero_words(self, slot: _Slot, column: int) -> str:
-        mid_usd = float(slot.inputs.mids_usd[column])
-        gap = float(slot.gap[column])
-        amount = _usd(abs(gap) * mid_usd)
+    def _zero_words(self, column: "_Column") -> str:
+        amount = _usd(abs(column.gap) * column.mid_usd)
         lot = "share" if self._lot == 1 else f"lot of {self._rules.lot_shares} shares"
-        verb = "buys" if gap >= 0 else "sells"
-        return f"{amount} {verb} no {lot} at {_usd(mid_usd)}"
+        verb = "buys" if column.gap >= 0 else "sells"
+        return f"{amount} {verb} no {lot} at {_usd(column.mid_usd)}"
+
+
+class _Column(Value, frozen=True, kw_only=False, eq=False):
+    """One column that acts: shares, but `lots`, the `weight` it is to have of equity, the combined
+    `strength` and the mid. `held` and `deltas` are by book; `target` is what all of them should hold."""
+
+    index: int
+    lots: float
+    held: list[float]
+    deltas: list[float]
+    is_wanted: bool
+    account: float
+    own: float
+    gap: float
+    target: float
+    strength: float
+    weight: float
+    mid_usd: float
 
 
 def allocate(inputs: AllocationInputs, rules: AllocationRules) -> Allocation:
     """Return `Allocator(inputs.universe, rules).allocate(inputs)`; keep an Allocator for speed."""
     return Allocator(inputs.universe, rules).allocate(inputs)
-
-
-def quiet_outcomes(wishes: Wishes, occupied: Flags) -> Codes:
-    """Return the outcomes `[n]` without an order; `occupied`: something is held or wanted."""
-    if wishes.all_decided:
-        return _QUIET[2:].take(occupied)
-    return _QUIET.take(2 * wishes.decided + occupied)
 
 
 def _by_book(names: tuple[str, ...], parts: list[int], grid: Decimal) -> dict[str, Decimal]:

@@ -1,96 +1,348 @@
 """Allocation looked at for many slots in a row, under books that do not change meanwhile.
 
 Everything here is made of the functions that decide a single slot, on arrays with one axis more. It
-plans no order: it says at which slots none would be planned, and what is recorded of those. Where
-anything may be traded, or any cap may bind, the slot is for `Allocator.allocate` to decide.
+plans no order: it says at which slots none would be planned, what is recorded of those, and how the
+first other one weighs, as far as that does not depend on any cap. Where a cap may bind, the slot is
+for `Allocator.allocate` to decide.
+
+What does not depend on the books either is worked out once for many slots (`Outlook`): books change
+with every fill, opinions and sizes do not.
 """
+
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from allocation.allocate import quiet_outcomes
-from allocation.plan import OUTCOME_CODES, AllocationInputs, Codes
-from allocation.rebalance import band_usd, leaving, worth_trading
+from allocation.budgets import Groups
+from allocation.hysteresis import held_by_minimum
+from allocation.plan import OUTCOME_CODES, AllocationInputs, Codes, Ints
 from allocation.rules import AllocationRules
-from allocation.targets import A_HAIR_LESS, TargetSetter, Wishes
+from allocation.sizing import base_weights
+from allocation.targets import A_HAIR_LESS, Books, Targets, TargetSetter, Wishes
+from allocation.weighing import Gaps, Weighed, gaps_of, quiet_outcomes
 from domain.instruments import Universe
 from domain.market import Flags, Floats
+from domain.signals import StrategyName
 from domain.snapshot import Outcome
 from domain.values import Value
+from domain.values import replace as changed
 
 _MIN_HOLD = OUTCOME_CODES[Outcome.MIN_HOLD]
+Clusters = tuple[Callable[[], Ints], ...]
 
 
-class QuietSlots(Value, frozen=True, kw_only=True, eq=False):
-    """How many slots from the first on come to nothing, and their outcomes `[count, n]`."""
+class Outlook(Value, frozen=True, kw_only=True, eq=False):
+    """What opinions and sizes come to at slots in a row, rows `[s, t, n]` or `[t, n]`, whatever the
+    books hold; strategies in the order of the books.
+
+    size: share of equity at full strength. clusters: of each slot, or one for all.
+    heard: slots `[t]` at which all that somebody has an opinion on has a price. mute: where
+    `[s, n]` a strategy has no opinion at some slot. contributions and is_free (heard, and no cap
+    binds, `[t]`): None where stances depend on who holds what.
+    """
+
+    names: tuple[StrategyName, ...]
+    strengths: Floats
+    size: Floats
+    clusters: Clusters
+    priced: Flags
+    decided: Flags
+    all_decided: bool
+    heard: Flags
+    mute: Flags
+    contributions: Floats | None = None
+    is_free: Flags | None = None
+
+    def rows(self, rows: slice) -> "Outlook":
+        """Return the outlook on some of the slots."""
+        return Outlook(
+            names=self.names,
+            strengths=self.strengths[:, rows],
+            size=self.size[rows],
+            clusters=self.clusters if len(self.clusters) == 1 else self.clusters[rows],
+            priced=self.priced[rows],
+            decided=self.decided[rows],
+            all_decided=self.all_decided,
+            heard=self.heard[rows],
+            mute=self.mute,
+            contributions=self.contributions[:, rows] if self.contributions is not None else None,
+            is_free=self.is_free[rows] if self.is_free is not None else None,
+        )
+
+
+class Look(Value, frozen=True, kw_only=True, eq=False):
+    """How many slots from the first on come to nothing, and their outcomes `[count, n]`.
+
+    `weighed`: how the slot after them weighs, None where that is left to `Allocator.allocate`; its
+    `inputs` are those of the look.
+    """
 
     count: int
     outcomes: Codes
+    weighed: Weighed | None
 
 
 class StackedAllocator:
-    """Finds quiet slots for one universe under one set of rules; pure, its tables made once."""
+    """Looks at many slots for one universe under one set of rules; pure, its tables made once."""
 
     def __init__(self, universe: Universe, rules: AllocationRules) -> None:
         self._setter = _Unbound(universe, rules)
         self._rules = rules
+        # A single column is added up in another order when it stands alone.
+        self._weighs = len(universe) > 1
 
-    def quiet_slots(self, inputs: AllocationInputs, equity_usd: Floats) -> QuietSlots:
+    def outlook(
+        self,
+        weights: Mapping[StrategyName, float],
+        strengths: Mapping[StrategyName, Floats],
+        size: Floats,
+        clusters: Clusters,
+        priced: Flags,
+    ) -> Outlook:
+        """Return what follows from opinions `[t, n]` whatever the books hold; `priced` `[t, n]`:
+        where there is a mid."""
+        return self._setter.outlook(weights, strengths, size, clusters, priced)
+
+    def sizes(self, volatilities: Floats) -> Floats:
+        """Return the sizes of slots `[t, n]`, from what is known of volatilities there `[t, n]`."""
+        return self._setter.sizes(volatilities)
+
+    def look(self, outlook: Outlook, inputs: AllocationInputs, equity_usd: Floats) -> Look:
         """Return the slots, from the first on, at which `allocate` would neither trade nor meet a
-        cap, and the outcomes it would give.
+        cap, and the outcomes it would give; and how the next one weighs.
 
-        Of `inputs`, `mids_usd`, `bars_held` and every strength are `[t, n]`, one row a slot; all
-        mids are known, nothing is blocked and no order works. equity_usd: `[t]`, positive.
+        Of `inputs`, `mids_usd` is `[t, n]`, one row a slot, all of them positive: any number where
+        nothing is priced and nothing held; `bars_held` is `[t, n]` or `[n]`; nothing is blocked and
+        no order works. equity_usd: `[t]`, positive.
         """
-        equity = equity_usd[:, None]
-        wishes, shares, is_free = self._setter.unbound(inputs, equity)
-        books = wishes.books
-        deltas = shares - books.held[:, None]
-        total = np.add.reduce(shares, 0)
-        value_usd = total * inputs.mids_usd
-        band = band_usd(value_usd, self._rules)
-        acts = worth_trading(deltas, total - books.own, inputs.mids_usd, band)
-        emptied = leaving(shares, books.holds[:, None])
-        if emptied is not None:
-            acts |= emptied
-        acts &= wishes.decided
-        quiet = is_free & ~np.logical_or.reduce(acts, -1)
-        count = quiet.shape[0] if quiet.all() else int(np.argmin(quiet))
-        outcomes = quiet_outcomes(wishes, np.logical_or(books.own, total))
+        wishes, shares, is_free = self._setter.unbound(outlook, inputs, equity_usd[:, None])
+        gaps = gaps_of(shares, wishes.books, inputs.mids_usd, self._rules)
+        acts = gaps.acts
+        if not wishes.all_decided:
+            acts &= wishes.decided
+        quiet = is_free
+        if np.count_nonzero(acts):
+            quiet = is_free & ~np.logical_or.reduce(acts, -1)
+        stop = quiet.shape[0]
+        count = stop if np.count_nonzero(quiet) == stop else int(np.argmin(quiet))
+        outcomes = quiet_outcomes(wishes, np.logical_or(wishes.books.own, gaps.total))
+        weighed = None
+        if count < stop and self._weighs and is_free[count]:
+            row = _Row(count, inputs, float(equity_usd[count]))
+            weighed = row.weighed(outlook, wishes, shares, gaps, outcomes[count].copy())
         if wishes.kept is not None:
             outcomes[wishes.kept] = _MIN_HOLD
-        return QuietSlots(count=count, outcomes=outcomes[:count])
+        return Look(count=count, outcomes=outcomes[:count], weighed=weighed)
 
 
 class _Unbound(TargetSetter):
     """Targets of many slots as they are while no cap binds."""
 
-    def unbound(self, inputs: AllocationInputs, equity_usd: Floats) -> tuple[Wishes, Floats, Flags]:
+    def outlook(
+        self,
+        weights: Mapping[StrategyName, float],
+        strengths: Mapping[StrategyName, Floats],
+        size: Floats,
+        clusters: Clusters,
+        priced: Flags,
+    ) -> Outlook:
+        """See `StackedAllocator.outlook`."""
+        names, column, _ = self._voters(weights)
+        said = np.full((len(names), *priced.shape), np.nan)
+        for row, name in enumerate(names):
+            if name in strengths:
+                said[row] = strengths[name]
+        opined = said == said
+        heard = ~np.logical_or.reduce(np.logical_or.reduce(opined, 0) & ~priced, -1)
+        opined &= priced
+        decided = np.logical_or.reduce(opined, 0)
+        found = Outlook(
+            names=names,
+            strengths=said,
+            size=size,
+            clusters=clusters,
+            priced=priced,
+            decided=decided,
+            all_decided=np.count_nonzero(decided) == decided.size,
+            heard=heard,
+            mute=~np.logical_and.reduce(opined, 1),
+        )
+        rules = self._rules
+        levels = {"enter": rules.enter, "exit_": rules.exit}
+        # Who holds nothing, who is long, who is short: where all come to the same, books say
+        # nothing about stances.
+        stances = self._stances(said, np.zeros(()), **levels)
+        for held in (-1.0, 1.0):
+            if np.count_nonzero(self._stances(said, np.array(held), **levels) != stances):
+                return found
+        contributions = self._combine(stances, column[:, None] * opined)
+        load = np.abs(np.add.reduce(contributions, 0)) * size
+        return changed(
+            found, contributions=contributions, is_free=heard & self._free(load, clusters)
+        )
+
+    def sizes(self, volatilities: Floats) -> Floats:
+        """See `StackedAllocator.sizes`: `_sizes` for many."""
+        rules = self._rules
+        volatility = np.where(volatilities > 0, volatilities, self._volatility)
+        reference: float | Floats | None = rules.volatility_reference
+        if reference is None:
+            reference = _medians(volatility)[:, None]
+        return base_weights(
+            volatility,
+            reference=reference,
+            target_position=rules.target_position,
+            max_position=rules.max_position,
+        )
+
+    def unbound(
+        self, outlook: Outlook, inputs: AllocationInputs, equity_usd: Floats
+    ) -> tuple[Wishes, Floats, Flags]:
         """Return the wishes, the target shares `[s, t, n]`, and at which slots `[t]` it is certain
         that no cap binds. equity_usd: `[t, 1]`."""
-        mids = inputs.mids_usd
-        wishes = self._wishes(inputs, np.ones(mids.shape, dtype=np.bool_))
-        held, moves = wishes.books.held[:, None], wishes.moves
-        outside = wishes.books.outside
-        fixed_shares = np.zeros(mids.shape) if outside is None else outside
-        if moves is not None:
-            fixed_shares = inputs.account_shares - np.add.reduce(held * moves, 0)
+        books, mids = self._books(inputs, outlook.names), inputs.mids_usd
+        per_weight = equity_usd / mids
+        known = self._known(outlook, books, inputs)
+        if known is not None:
+            assert outlook.is_free is not None
+            return known, known.contributions * (outlook.size * per_weight), outlook.is_free
+        wishes = self._wished(outlook, books, inputs)
+        held, moves = books.held[:, None], wishes.moves
+        assert moves is not None
+        fixed_shares = inputs.account_shares - np.add.reduce(held * moves, 0)
         combined = np.add.reduce(wishes.contributions, 0)
-        size = self._size(inputs.volatility)
-        load = np.abs(combined) * size + np.abs(fixed_shares) * (mids / equity_usd)
-        shares = wishes.contributions * (size * (equity_usd / mids))
-        if moves is not None:
-            shares = np.where(moves, shares, held)
-        return wishes, shares, self._is_free(load, inputs)
+        load = np.abs(combined) * outlook.size + np.abs(fixed_shares) * (mids / equity_usd)
+        shares = wishes.contributions * (outlook.size * per_weight)
+        is_free = outlook.heard & self._free(load, outlook.clusters)
+        return wishes, np.where(moves, shares, held), is_free
 
-    def _is_free(self, load: Floats, inputs: AllocationInputs) -> Flags:
-        """Return where `[t]` no cap can bind; a hair below one counts as bound."""
+    def _known(self, outlook: Outlook, books: Books, inputs: AllocationInputs) -> Wishes | None:
+        """Return the wishes that the outlook knows already, None where books have a say: by what
+        they hold of names without an opinion, or hold too short a time to leave."""
+        contributions = outlook.contributions
+        if contributions is None or books.outside is not None:
+            return None
+        if np.count_nonzero(outlook.mute) and np.count_nonzero(outlook.mute & books.holds):
+            return None
+        least = self._rules.hold_bars_min
+        if np.count_nonzero(inputs.bars_held < least) and np.count_nonzero(
+            held_by_minimum(contributions, books.held[:, None], inputs.bars_held, bars_min=least)
+        ):
+            return None
+        return Wishes(
+            books=books,
+            contributions=contributions,
+            moves=None,
+            decided=outlook.decided,
+            all_decided=outlook.all_decided,
+            silent=None,
+            kept=None,
+        )
+
+    def _wished(self, outlook: Outlook, books: Books, inputs: AllocationInputs) -> Wishes:
+        """Return the wishes under these books, as `_wishes` does for one slot."""
+        rules, held = self._rules, books.held[:, None]
+        _, weights, _ = self._voters(inputs.weights)
+        opined = (outlook.strengths == outlook.strengths) & outlook.priced
+        stances = self._stances(outlook.strengths, held, enter=rules.enter, exit_=rules.exit)
+        contributions = self._combine(stances, weights[:, None] * opined)
+        kept, moves = None, opined
+        if np.count_nonzero(inputs.bars_held < rules.hold_bars_min):
+            staying = opined & held_by_minimum(
+                contributions, held, inputs.bars_held, bars_min=rules.hold_bars_min
+            )
+            kept = np.logical_or.reduce(staying, 0)
+            contributions = np.where(staying, 0.0, contributions)
+            moves = opined & ~staying
+        return Wishes(
+            books=books,
+            contributions=contributions,
+            moves=moves,
+            decided=outlook.decided,
+            all_decided=outlook.all_decided,
+            silent=None,
+            kept=kept,
+        )
+
+    def _free(self, load: Floats, clusters: Clusters) -> Flags:
+        """Return where `[t]` no cap binds on loads `[t, n]`; a hair below one counts as bound."""
         over = np.logical_or.reduce(load > self._rules.max_position * A_HAIR_LESS, -1)
         over |= np.logical_or.reduce(load @ self._all_loads > self._all_caps * A_HAIR_LESS, -1)
         together = np.add.reduce(load, -1)
-        if np.count_nonzero(together > self._cluster_cap):
-            clusters = self._grouped(inputs.cluster_of)
-            if clusters is not None:
-                used = load @ clusters.loads
-                over |= np.logical_or.reduce(used > clusters.caps * A_HAIR_LESS, -1)
+        full = ~over & (together > self._cluster_cap)
+        if np.count_nonzero(full):
+            if len(clusters) == 1:
+                over |= _over(load, self._grouped(clusters[0]))
+            else:
+                for row in np.flatnonzero(full).tolist():
+                    over[row] = _over(load[row], self._grouped(clusters[row]))
         free: Flags = ~over
         return free
+
+
+class _Row(Value, frozen=True, kw_only=False, eq=False):
+    """One slot of a look: the numbers that `allocate` would come to there."""
+
+    index: int
+    inputs: AllocationInputs
+    equity_usd: float
+
+    def weighed(
+        self, outlook: Outlook, wishes: Wishes, shares: Floats, gaps: Gaps, outcomes: Codes
+    ) -> Weighed:
+        """Return the slot half way, as `allocate` would weigh it."""
+        row, contributions = self.index, wishes.contributions[:, self.index]
+        decided = wishes.decided[row]
+        all_decided = wishes.all_decided or np.count_nonzero(decided) == decided.shape[0]
+        found = Wishes(
+            books=wishes.books,
+            contributions=contributions,
+            moves=None,
+            decided=decided,
+            all_decided=all_decided,
+            silent=None,
+            kept=None if wishes.kept is None else wishes.kept[row],
+        )
+        targets = Targets(
+            wishes=found,
+            shares=shares[:, row],
+            combined=np.add.reduce(contributions, 0),
+            size=outlook.size[row],
+            limits=(),
+        )
+        return Weighed(
+            inputs=changed(
+                self.inputs, mids_usd=self.inputs.mids_usd[row], equity_usd=self.equity_usd
+            ),
+            targets=targets,
+            gaps=Gaps(
+                deltas=gaps.deltas[:, row],
+                total=gaps.total[row],
+                gap=gaps.gap[row],
+                value_usd=gaps.value_usd[row],
+                band=gaps.band[row],
+                acts=gaps.acts[row],
+            ),
+            works=None,
+            outcomes=outcomes,
+            reasons={},
+        )
+
+
+def _over(load: Floats, groups: Groups | None) -> Flags:
+    """Return where `[...]` loads `[..., n]` come near the cap of a cluster."""
+    if groups is None:
+        return np.zeros(load.shape[:-1], dtype=np.bool_)
+    found: Flags = np.logical_or.reduce(load @ groups.loads > groups.caps * A_HAIR_LESS, -1)
+    return found
+
+
+def _medians(values: Floats) -> Floats:
+    """Return the median of each row, to the bit what `sizing.median` says of it."""
+    middle, rest = divmod(values.shape[1], 2)
+    if rest:
+        found: Floats = np.partition(values, middle, axis=1)[:, middle]
+        return found
+    parted = np.partition(values, (middle - 1, middle), axis=1)
+    found = (parted[:, middle - 1] + parted[:, middle]) / 2
+    return found

@@ -1,23 +1,24 @@
 """One slot's decision: opinions → allocation → intents → gate → orders, in one pass."""
 
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 
 import numpy as np
 
 from allocation.allocate import Allocator
 from allocation.plan import Allocation, AllocationInputs, Ints, PlannedOrder
+from allocation.stacked import Outlook, StackedAllocator
+from allocation.weighing import Weighed
 from daemon.engine.board import tick_of
 from daemon.engine.commands import CancelOrder, Command, Record
 from daemon.engine.core import Core
+from daemon.engine.holdings import Holdings
 from daemon.engine.opinions import Opinions
 from daemon.engine.outcomes import SlotOutcomes
+from daemon.engine.panels import DailyStatistics
 from daemon.engine.rules import OrderStyle
 from domain.calendar import Timeframe
-from domain.instruments import Symbol
 from domain.market import Flags, Floats, Quote
 from domain.money import Rounding, to_price
 from domain.orders import (
@@ -25,7 +26,6 @@ from domain.orders import (
     OPERATOR,
     AtLimit,
     AtMarket,
-    BookName,
     Leg,
     Order,
     OrderIntent,
@@ -33,36 +33,18 @@ from domain.orders import (
     Terms,
     Verdict,
 )
-from domain.portfolio import Portfolio, Position
 from domain.signals import StrategyName
 from domain.snapshot import Decision
+from domain.values import replace as changed
 from execution import pricing
 from execution.order_states import request_cancel
 from risk.exits import lift_cooldowns
 from state import ledger
 from state.records import Crossed
 
-NEVER = datetime.min.replace(tzinfo=UTC)
 AT_MARKET = AtMarket()
 REFERENCE_TICK_USD = Decimal("0.0001")
 """The grid of the mid that a decision was taken on."""
-BARS_HELD_UNKNOWN = 1_000_000
-"""Long enough for any minimum hold: entered before anything we remember."""
-
-
-@dataclass(slots=True)
-class _Holdings:
-    """The portfolio as arrays `[n]`, remade only when it has changed.
-
-    `bars_held` counts up to and with the slot `counted_at`; `entered_at` is the latest entry.
-    """
-
-    portfolio: Portfolio
-    account: Floats
-    books: dict[BookName, Floats]
-    bars_held: Ints
-    counted_at: datetime | None
-    entered_at: datetime
 
 
 class Deciding:
@@ -74,23 +56,37 @@ class Deciding:
         self._core = core
         self._opinions = opinions
         self._allocator = allocator
-        self._hold_bars_min = hold_bars_min
-        self._base = core.panels.panels[core.rules.base_timeframe]
         self._column_of = core.universe.column_of()
         self._weights = {n: e.weight for n, e in core.rules.strategies.items() if e.weight > 0}
-        self._holdings: _Holdings | None = None
+        self._holdings = Holdings(core, hold_bars_min=hold_bars_min)
         count = len(core.universe)
         self._nothing = np.zeros(count)
         self._nowhere = np.zeros(count, dtype=np.bool_)
-        self._all_old = np.full(count, BARS_HELD_UNKNOWN, dtype=np.int64)
-        for unchanging in (self._nothing, self._nowhere, self._all_old):
+        for unchanging in (self._nothing, self._nowhere):
             unchanging.flags.writeable = False
 
     def decide(self, slot_at: datetime, timeframes: Sequence[Timeframe]) -> list[Command]:
         """Return everything that follows from a slot: one record, its orders, its cancels."""
-        core = self._core
         inputs = self._inputs()
-        allocation = self._allocator.allocate(inputs)
+        return self._concluded(slot_at, timeframes, inputs, self._allocator.allocate(inputs))
+
+    def conclude(
+        self, slot_at: datetime, timeframes: Sequence[Timeframe], weighed: Weighed
+    ) -> list[Command]:
+        """Return what `decide` would at a slot that was weighed beforehand, under these books."""
+        left_usd = self._turnover_left_usd(weighed.inputs.equity_usd)
+        inputs = changed(weighed.inputs, turnover_left_usd=left_usd)
+        allocation = self._allocator.conclude(changed(weighed, inputs=inputs))
+        return self._concluded(slot_at, timeframes, inputs, allocation)
+
+    def _concluded(
+        self,
+        slot_at: datetime,
+        timeframes: Sequence[Timeframe],
+        inputs: AllocationInputs,
+        allocation: Allocation,
+    ) -> list[Command]:
+        core = self._core
         self._lift_cooldowns(allocation)
         commands = self._cancels(allocation)
         commands += self._cross(allocation)
@@ -123,11 +119,10 @@ class Deciding:
     # --- what allocation is given ----------------------------------------------------------------
 
     def _inputs(self) -> AllocationInputs:
-        core, memory = self._core, self._core.memory
-        held = self._holdings_now()
+        core = self._core
+        held = self._holdings.now()
         equity_usd = float(core.sizing_equity_usd())
         statistics = core.panels.statistics()
-        turnover_max_usd = core.rules.turnover_of_equity_per_day * equity_usd
         working, locked = self._working()
         mids_usd, marks_usd = core.board.mids_usd(core.now, max_age_s=core.rules.quote_max_age_s)
         return AllocationInputs(
@@ -145,96 +140,37 @@ class Deciding:
             cluster_of=statistics.find_clusters,
             bars_held=held.bars_held,
             blocked=self._blocked(),
-            turnover_left_usd=max(
-                0.0, turnover_max_usd - float(memory.turnover_on(core.now.date()))
-            ),
+            turnover_left_usd=self._turnover_left_usd(equity_usd),
         )
 
-    def inputs_ahead(
-        self, mids_usd: Floats, strengths: Mapping[StrategyName, Floats]
-    ) -> AllocationInputs:
-        """Return what allocation would be given at the slots to come, rows `[t, n]`, if nothing
-        were traded meanwhile; for a history, and while no order works and nothing is blocked.
+    def _turnover_left_usd(self, equity_usd: float) -> float:
+        core = self._core
+        most_usd = core.rules.turnover_of_equity_per_day * equity_usd
+        return max(0.0, most_usd - float(core.memory.turnover_on(core.now.date())))
 
-        Equity is not known here; strategies that are not among the strengths keep their opinions.
+    def inputs_ahead(self, mids_usd: Floats, *, closed_first: int) -> AllocationInputs:
+        """Return what a look at the slots to come is given, rows `[t, n]`, if nothing were traded
+        meanwhile; for a history, and while no order works and nothing is blocked.
+
+        `closed_first`: how many bars will have closed between now and the first of the slots.
+        Opinions, sizes and clusters are the outlook's, equity is told beside it.
         """
-        held = self._holdings_now()
-        statistics = self._core.panels.statistics()
-        shape = mids_usd.shape
-        kept = {
-            name: np.broadcast_to(said, shape)
-            for name, said in self._opinions.strengths().items()
-            if name not in strengths
-        }
-        closed = np.arange(1, mids_usd.shape[0] + 1)[:, None]
+        held = self._holdings.now()
         return AllocationInputs(
             universe=self._core.universe,
             equity_usd=np.nan,
             mids_usd=mids_usd,
-            strengths={**kept, **strengths},
+            strengths={},
             weights=self._weights,
             book_shares=held.books,
             account_shares=held.account,
             working_shares=self._nothing,
-            volatility=statistics.volatility,
-            cluster_of=statistics.find_clusters,
-            bars_held=held.bars_held + closed,
+            volatility=self._nothing,
+            cluster_of=_no_clusters,
+            bars_held=self._holdings.bars_held_ahead(closed_first, len(mids_usd)),
             blocked=self._nowhere,
             turnover_left_usd=np.nan,
         )
-
-    def _holdings_now(self) -> _Holdings:
-        portfolio = self._core.memory.portfolio
-        if self._holdings is None or self._holdings.portfolio is not portfolio:
-            before = self._holdings
-            books = before.portfolio.books if before else {}
-            self._holdings = _Holdings(
-                portfolio=portfolio,
-                account=self._shares_of(
-                    portfolio.positions,
-                    before.portfolio.positions if before else {},
-                    before.account if before else self._nothing,
-                ),
-                books={
-                    name: self._shares_of(
-                        book.positions,
-                        books[name].positions if before and name in books else {},
-                        before.books[name] if before and name in books else self._nothing,
-                    )
-                    for name, book in portfolio.books.items()
-                },
-                bars_held=self._bars_held(),
-                counted_at=self._base.last_slot_at,
-                entered_at=max(self._core.memory.entered_at.values(), default=NEVER),
-            )
-        elif self._holdings.counted_at != self._base.last_slot_at:
-            if self._holdings.entered_at >= self._oldest_at():
-                self._holdings.bars_held = self._bars_held()
-            else:
-                self._holdings.bars_held = self._all_old
-            self._holdings.counted_at = self._base.last_slot_at
-        return self._holdings
-
-    def _shares_of(
-        self,
-        positions: Mapping[Symbol, Position],
-        before: Mapping[Symbol, Position],
-        shares_before: Floats,
-    ) -> Floats:
-        """Return signed shares `[n]`; a position that has not changed is the same object."""
-        if positions is before:
-            return shares_before
-        shares = shares_before.copy()
-        for symbol in before.keys() - positions.keys():
-            column = self._column_of.get(symbol)
-            if column is not None:
-                shares[column] = 0.0
-        for symbol, position in positions.items():
-            if before.get(symbol) is not position:
-                column = self._column_of.get(symbol)
-                if column is not None:
-                    shares[column] = float(position.quantity_shares)
-        return shares
 
     def _working(self) -> tuple[Floats, Flags]:
         """Return shares still to fill `[n]`, and where they are not allocation's to cancel."""
@@ -248,24 +184,6 @@ class Deciding:
                 shares[column] += float(order.remaining_signed_shares)
                 locked[column] |= not _is_allocations(order)
         return shares, locked
-
-    def _bars_held(self) -> Ints:
-        """Return the base slots closed since each symbol was entered; many for older ones than
-        the panel tells of."""
-        held = self._all_old.copy()
-        slots = self._base.latest_slots(1 + self._hold_bars_min)
-        oldest_at = self._oldest_at()
-        entered_at = self._core.memory.entered_at
-        for symbol, at in [(s, at) for s, at in entered_at.items() if at >= oldest_at]:
-            column = self._column_of.get(symbol)
-            if column is not None:
-                held[column] = len(slots) - bisect_right(slots, at)
-        return held
-
-    def _oldest_at(self) -> datetime:
-        """Return the slot before which an entry is old enough for any minimum hold."""
-        slots = self._base.latest_slots(1 + self._hold_bars_min)
-        return slots[0] if slots else self._core.now
 
     def _blocked(self) -> Flags:
         memory = self._core.memory
@@ -293,6 +211,25 @@ class Deciding:
         )
 
     # --- what becomes of the answer --------------------------------------------------------------
+
+    def outlook(
+        self,
+        allocator: StackedAllocator,
+        strengths: Mapping[StrategyName, Floats],
+        statistics: Sequence[DailyStatistics],
+        priced: Flags,
+    ) -> Outlook:
+        """Return what strengths `[t, n]` to come amount to, whatever is held; those that are not
+        given stay as they are. statistics: of each slot, or one for all."""
+        kept = {
+            name: np.broadcast_to(said, priced.shape)
+            for name, said in self._opinions.strengths().items()
+            if name not in strengths
+        }
+        sizes = allocator.sizes(np.array([known.volatility for known in statistics]))
+        clusters = tuple(known.find_clusters for known in statistics)
+        size = np.broadcast_to(sizes, priced.shape)
+        return allocator.outlook(self._weights, {**kept, **strengths}, size, clusters, priced)
 
     def _cancels(self, allocation: Allocation) -> list[Command]:
         wanted = {self._core.universe.symbols[column] for column in allocation.cancel}
@@ -355,6 +292,10 @@ class Deciding:
         near_usd = quote.bid_usd if side is Side.BUY else quote.ask_usd
         rounding = Rounding.DOWN if side is Side.BUY else Rounding.UP
         return AtLimit(to_price(near_usd, tick_usd, rounding))
+
+
+def _no_clusters() -> Ints:
+    return np.zeros(0, dtype=np.int64)
 
 
 def cancel(core: Core, order: Order, reason: str) -> list[Command]:

@@ -1,25 +1,30 @@
-"""Slots at which nothing can happen, passed over several at a time: for histories, whose bars and
-opinions are known beforehand.
+"""Slots known beforehand: for histories, whose bars and opinions are.
 
-Nothing is decided here. A slot is passed over only where every rule that might act at it is known
-to stand far from acting; every other slot goes through the engine as it does live.
+Nothing is decided otherwise here. A slot is passed over only where every rule that might act at it
+is known to stand far from acting, and decided from what was weighed beforehand only where
+allocation alone acts. Both leave behind what the events of such a slot would have left; every other
+slot goes through the engine's events as it does live.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
 import numpy as np
 
-from allocation.plan import Codes
 from allocation.rules import AllocationRules
-from allocation.stacked import StackedAllocator
+from allocation.stacked import Look, Outlook, StackedAllocator
+from allocation.weighing import Weighed
+from daemon.engine.commands import Command
 from daemon.engine.core import Core
 from daemon.engine.deciding import Deciding
 from daemon.engine.guarding import Guarding
-from domain.market import Floats
-from domain.signals import StrategyName
-from domain.snapshot import TradingState
+from daemon.engine.panels import DailyStatistics
+from domain.calendar import Session, Timeframe
+from domain.events import SessionClosed
+from domain.market import Flags, Floats
+from domain.signals import Opinion, StrategyName
+from domain.snapshot import DayStart, TradingState
 from domain.values import Value
 
 LOSS_HAIR = 1.0 - 1e-6
@@ -27,30 +32,34 @@ LOSS_HAIR = 1.0 - 1e-6
 
 
 class SlotsAhead(Value, frozen=True, kw_only=True, eq=False):
-    """Slots of the base grid that follow each other inside a session; rows `[t, n]` or `[t]`.
+    """Slots to come; rows `[t, n]` or `[t]`.
 
-    mids_usd: at each slot, all known. equity_usd: of what is held now, at those mids.
-    strengths: of the strategies that answer at every one of them.
+    mids_usd: at each decision, any positive number where the outlook has no price. equity_usd: of
+    what is held now, at those mids. closed_first: how many bars of the base grid will have closed
+    between now and the first decision.
     """
 
-    slots: tuple[datetime, ...]
     mids_usd: Floats
     equity_usd: Floats
-    strengths: Mapping[StrategyName, Floats]
+    outlook: Outlook
+    closed_first: int
 
 
 class Skipping:
-    """Passes over quiet slots."""
+    """Passes over quiet slots, and decides those at which allocation alone acts."""
 
     def __init__(
         self, core: Core, deciding: Deciding, guarding: Guarding, rules: AllocationRules
     ) -> None:
         self._core, self._deciding, self._guarding = core, deciding, guarding
         self._allocator = StackedAllocator(core.universe, rules)
-        settings = core.rules
+        settings, limits = core.rules, core.limits
         self._never = (
             settings.flatten_at_close_s is not None or settings.capital_cap_usd is not None
         )
+        self._daily_loss = float(limits.max_daily_loss_percent) * LOSS_HAIR
+        self._drawdown = float(limits.max_drawdown_percent) * LOSS_HAIR
+        self._timeframes = settings.timeframes()
 
     def may_skip(self) -> bool:
         """Return whether nothing is under way that every slot has to look at."""
@@ -60,42 +69,122 @@ class Skipping:
             or memory.working
             or memory.cooldowns
             or memory.quarantined
-            or memory.due_at_open
             or self._guarding.is_watching
-            or memory.session is None
             or not memory.is_reconciled
             or memory.trading.state is not TradingState.ACTIVE
         )
 
-    def look(self, ahead: SlotsAhead) -> Codes:
-        """Return the outcomes `[count, n]` of the slots, from the first on, that are quiet."""
-        safe = self._safe_from_losses(ahead.equity_usd)
-        if not safe:
-            return np.empty((0, ahead.mids_usd.shape[1]), dtype=np.int8)
-        said = {name: strengths[:safe] for name, strengths in ahead.strengths.items()}
-        inputs = self._deciding.inputs_ahead(ahead.mids_usd[:safe], said)
-        return self._allocator.quiet_slots(inputs, ahead.equity_usd[:safe]).outcomes
+    # --- what is to come -------------------------------------------------------------------------
 
-    def skip(self, ahead: SlotsAhead, count: int, highest_usd: Decimal) -> None:
-        """Pass over the first `count` slots, during which equity was `highest_usd` at most."""
+    def outlook(
+        self,
+        strengths: Mapping[StrategyName, Floats],
+        statistics: Sequence[DailyStatistics],
+        priced: Flags,
+    ) -> Outlook:
+        """Return what strengths to come amount to, whatever is held (see `Deciding.outlook`)."""
+        return self._deciding.outlook(self._allocator, strengths, statistics, priced)
+
+    def look(self, ahead: SlotsAhead) -> Look:
+        """Return which of the slots, from the first on, allocation leaves quiet, and how the next
+        one weighs."""
+        inputs = self._deciding.inputs_ahead(ahead.mids_usd, closed_first=ahead.closed_first)
+        return self._allocator.look(ahead.outlook, inputs, ahead.equity_usd)
+
+    def safe_from_losses(self, equity_usd: Floats) -> int:
+        """Return how many slots of this session, from the first on, lie clear of the loss limits;
+        equity `[t]`, positive."""
+        bases = self._core.loss_bases()
+        if bases is None:
+            return 0
+        own = equity_usd - float(bases.flows_usd)
+        peak = float(bases.peak_usd)
+        start = float(bases.day_start_usd) + float(bases.flows_today_usd)
+        lowest, highest = float(own.min()), max(peak, float(own.max()))
+        fell_at_most = (highest - lowest) / highest
+        lost_at_most = (start - float(equity_usd.min())) / float(bases.day_start_usd)
+        if fell_at_most < self._drawdown and lost_at_most < self._daily_loss:
+            return len(own)
+        peaks = np.maximum(np.maximum.accumulate(own), peak)
+        near = (start - equity_usd) / float(bases.day_start_usd) >= self._daily_loss
+        near |= (peaks - own) / peaks >= self._drawdown
+        return near.shape[0] if not near.any() else int(np.argmax(near))
+
+    def is_safe_from_losses(self, equity_usd: float) -> bool:
+        """Return whether an equity lies clear of the loss limits."""
+        bases = self._core.loss_bases()
+        if bases is None:
+            return False
+        start, flows_today = float(bases.day_start_usd), float(bases.flows_today_usd)
+        peak, own = float(bases.peak_usd), equity_usd - float(bases.flows_usd)
+        return (peak - own) / peak < self._drawdown and (
+            start + flows_today - equity_usd
+        ) / start < self._daily_loss
+
+    def opens_safely(self, equity_usd: float) -> bool:
+        """Return whether a session may begin at an equity clear of the loss limits: its losses are
+        measured from now on."""
+        memory, start = self._core.memory, float(self._core.equity_usd())
+        if memory.equity_peak_usd is None or start <= 0 or memory.equity_peak_usd <= 0:
+            return False
+        peak = float(memory.equity_peak_usd)
+        own = equity_usd - float(memory.portfolio.flows_usd)
+        return (peak - own) / peak < self._drawdown and (
+            start - equity_usd
+        ) / start < self._daily_loss
+
+    # --- what the events would have left behind --------------------------------------------------
+
+    def pass_over(self, slots: Sequence[datetime], answering: int, highest_usd: Decimal) -> None:
+        """Pass over quiet slots of a session, at each of which `answering` strategies answered and
+        during which equity was `highest_usd` at most."""
         memory, base = self._core.memory, self._core.rules.base_timeframe
-        memory.count("slots_decided", count)
-        memory.count("opinions", count * len(ahead.strengths))
-        memory.decided_slots[base] = ahead.slots[count - 1]
-        self._core.now = ahead.slots[count - 1]
+        memory.count("slots_decided", len(slots))
+        memory.count("opinions", len(slots) * answering)
+        memory.decided_slots[base] = slots[-1]
+        self._core.now = slots[-1]
         adjusted = highest_usd - memory.portfolio.flows_usd
         if memory.equity_peak_usd is None or adjusted > memory.equity_peak_usd:
             memory.equity_peak_usd = adjusted
 
-    def _safe_from_losses(self, equity_usd: Floats) -> int:
-        """Return how many slots, from the first on, lie clear of the loss limits."""
-        bases, limits = self._core.loss_bases(), self._core.limits
-        if bases is None:
-            return 0
-        own = equity_usd - float(bases.flows_usd)
-        peak = np.maximum(np.maximum.accumulate(own), float(bases.peak_usd))
-        start = float(bases.day_start_usd)
-        today = (start - (equity_usd - float(bases.flows_today_usd))) / start
-        near = today >= float(limits.max_daily_loss_percent) * LOSS_HAIR
-        near |= (peak - own) / peak >= float(limits.max_drawdown_percent) * LOSS_HAIR
-        return near.shape[0] if not near.any() else int(np.argmax(near))
+    def take_opinions(self, opinions: Iterable[Opinion]) -> None:
+        """Take in what strategies said of a slot, known to be sound."""
+        memory = self._core.memory
+        for opinion in opinions:
+            memory.opinions[opinion.strategy] = opinion
+            memory.count("opinions")
+
+    def decide(
+        self, slot_at: datetime, timeframes: Sequence[Timeframe], weighed: Weighed
+    ) -> list[Command]:
+        """Return what follows from a slot at which allocation alone acts, weighed beforehand; the
+        board has its prices."""
+        return self._deciding.conclude(slot_at, timeframes, weighed)
+
+    def open_session(self, session: Session) -> None:
+        """Begin a session, as SessionOpened does while trading is active."""
+        core, memory = self._core, self._core.memory
+        core.now = max(core.now, session.opens_at)
+        memory.session = session
+        memory.day_start = DayStart(
+            day=session.day,
+            equity_usd=core.equity_usd(),
+            flows_usd=memory.portfolio.flows_usd,
+        )
+
+    def leave_quiet(self, slot_at: datetime) -> None:
+        """Leave the slot that waited for the open as one at which nothing happens."""
+        memory = self._core.memory
+        memory.count("slots_decided")
+        for timeframe in self._timeframes:
+            memory.decided_slots[timeframe] = slot_at
+
+    def close_session(self, session: Session, slot_at: datetime) -> list[Command]:
+        """End a session whose last slot waits for the next open; return what a person is told."""
+        core, memory = self._core, self._core.memory
+        core.now = slot_at
+        memory.due_at_open = [slot_at]
+        memory.count("slots_awaiting_open")
+        memory.session = None
+        memory.count("sessions")
+        return self._guarding.session_closed(SessionClosed(at=slot_at, session=session))

@@ -4,7 +4,7 @@ A bars-only strategy whose columns are independent gives the same bits whether i
 one instant or about many side by side (design §2), so a backtest asks it once for a block of them.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from daemon.registry import Raised, attempt
 from domain.instruments import Symbol
 from domain.market import Floats, Market, Reads
 from domain.signals import Signals, StrategyName
+from domain.values import Value
 from research.backtest.stored import StoredFrame, StoredHistory
 
 BLOCK_ELEMENTS_MAX = 1 << 17
@@ -30,35 +31,44 @@ def can_stack(entry: StrategyEntry) -> bool:
     return strategy.reads == frozenset({Reads.BARS}) and not strategy.cross_sectional
 
 
+class Block(Value, frozen=True, kw_only=True, eq=False):
+    """What a strategy says at rows in a row of its frame, arrays `[t, n]` of our own.
+
+    is_sound: the engine would object to none of it.
+    """
+
+    first: int
+    strength: Floats
+    evidence: dict[str, Floats]
+    is_sound: bool
+
+    @property
+    def stop(self) -> int:
+        """The first row after the block's."""
+        return self.first + len(self.strength)
+
+    def at(self, row: int) -> Signals:
+        """Return the answer about one row."""
+        index = row - self.first
+        evidence = {key: values[index] for key, values in self.evidence.items()}
+        return Signals(strength=self.strength[index], evidence=evidence)
+
+
 @dataclass(slots=True, kw_only=True)
 class _Stack:
-    """One strategy's block of answers, and the bars they were taken from."""
+    """One strategy that is asked about many instants, and the latest block of its answers."""
 
     entry: StrategyEntry
     frame: StoredFrame
     symbols: tuple[Symbol, ...]
     instants: int
-    first: int = 0
-    answers: list[Signals] | None = None
-    strengths: Floats | None = None
-    """All of the block `[t, n]`, None when the engine would object to one of them."""
-    turns: list[bool] = field(default_factory=list)
-    """Where in the block a strength comes to or leaves the levels of entering and leaving."""
+    block: Block | None = None
 
 
 class Answers:
     """Evaluates asks: in blocks where possible, one by one for everything else."""
 
-    def __init__(
-        self,
-        rules: EngineRules,
-        stored: StoredHistory,
-        *,
-        stacks: bool = True,
-        levels: tuple[float, float] = (0.5, 0.1),
-    ) -> None:
-        """Prepare for a run over a history; `levels` are those of entering and of leaving."""
-        self._levels = levels
+    def __init__(self, rules: EngineRules, stored: StoredHistory, *, stacks: bool = True) -> None:
         self._entries = rules.strategies
         self.asked_singly: dict[StrategyName, str] = {}
         """Strategies whose answers about many instants were not those about each, and when."""
@@ -78,59 +88,33 @@ class Answers:
         stack = self._stacks.get(ask.strategy)
         if stack is not None:
             row = stack.frame.row_of[ask.slot_at]
-            answers = self._block(ask.strategy, stack, row)
-            if answers is not None:
-                return answers[row - stack.first]
+            block = self._block(ask.strategy, stack, row)
+            if block is not None:
+                return block.at(row)
         strategy = self._entries[ask.strategy].strategy
         return attempt(lambda: strategy.decide(ask.market))
 
-    def strengths_ahead(self, name: StrategyName, row: int, count: int) -> Floats | None:
-        """Return what a strategy will say at rows of its frame, up to `count` of them `[t, n]`: as
-        many as its block holds, none from the first on at which it turns, which is one to look at
-        by itself. None when that is not known before it is asked."""
+    def block(self, name: StrategyName, row: int) -> Block | None:
+        """Return what a strategy says at a row of its frame and at rows around it; None when that
+        is not known before it is asked, or the engine would object."""
         stack = self._stacks.get(name)
-        if stack is None or self._block(name, stack, row) is None or stack.strengths is None:
-            return None
-        index = row - stack.first
-        stop = min(index + count, len(stack.turns))
-        if True in stack.turns[index:stop]:
-            stop = stack.turns.index(True, index)
-        return stack.strengths[index:stop]
+        block = self._block(name, stack, row) if stack is not None else None
+        return block if block is not None and block.is_sound else None
 
-    def _block(self, name: StrategyName, stack: _Stack, row: int) -> list[Signals] | None:
+    def _block(self, name: StrategyName, stack: _Stack, row: int) -> Block | None:
         """Return the block that holds a row, evaluated if need be; None when the strategy has to
         be asked singly, from then on."""
-        if stack.answers is not None and stack.first <= row < stack.first + len(stack.answers):
-            return stack.answers
-        is_first = stack.answers is None
-        answers = _evaluate(stack, row)
-        checked = _checked_rows(len(answers), is_first=is_first) if answers else []
-        if answers is None or not all(_agrees(stack, row + k, answers[k]) for k in checked):
+        block = stack.block
+        if block is not None and block.first <= row < block.stop:
+            return block
+        found = _evaluate(stack, row)
+        checked = _checked_rows(len(found.strength), is_first=block is None) if found else []
+        if found is None or not all(_agrees(stack, row + k, found) for k in checked):
             del self._stacks[name]
             self.asked_singly[name] = f"{stack.frame.slots[row]:%Y-%m-%d %H:%M} UTC"
             return None
-        stack.first, stack.answers = row, answers
-        stack.strengths = self._sound_strengths(stack, answers)
-        return answers
-
-    def _sound_strengths(self, stack: _Stack, answers: list[Signals]) -> Floats | None:
-        """Return all strengths of a block `[t, n]`, None when the engine would object to any."""
-        width = len(stack.symbols) // stack.instants
-        whole = Signals(
-            strength=np.array([a.strength for a in answers]),
-            evidence={
-                key: np.array([a.evidence[key] for a in answers]) for key in answers[0].evidence
-            },
-        )
-        if fault_of(whole, (len(answers), width), stack.symbols):
-            return None
-        enter, leave = self._levels
-        strength = np.abs(whole.strength)
-        sides = (strength >= enter) * 2 + (strength <= leave)
-        sides *= np.where(whole.strength < 0, -1, 1)
-        moved = np.logical_or.reduce(sides[1:] != sides[:-1], -1)
-        stack.turns = [False, *moved.tolist()]
-        return whole.strength
+        stack.block = found
+        return found
 
 
 def strengths_of(
@@ -144,13 +128,13 @@ def strengths_of(
     count = len(frame.slots)
     strengths = np.empty((count, len(symbols)))
     for row in range(0, count, stack.instants):
-        answers = _evaluate(stack, row)
-        if answers is None:
+        block = _evaluate(stack, row)
+        if block is None:
             return None
-        for k in _checked_rows(len(answers), is_first=row == 0):
-            if not _agrees(stack, row + k, answers[k]):
+        for k in _checked_rows(len(block.strength), is_first=row == 0):
+            if not _agrees(stack, row + k, block):
                 return None
-        strengths[row : row + len(answers)] = [answer.strength for answer in answers]
+        strengths[row : block.stop] = block.strength
     return strengths
 
 
@@ -160,22 +144,26 @@ def _stack(entry: StrategyEntry, frame: StoredFrame, symbols: tuple[Symbol, ...]
     return _Stack(entry=entry, frame=frame, symbols=symbols * instants, instants=instants)
 
 
-def _evaluate(stack: _Stack, row: int) -> list[Signals] | None:
+def _evaluate(stack: _Stack, row: int) -> Block | None:
     """Return the answers of the block that begins at a row of the frame."""
     last = min(row + stack.instants, len(stack.frame.slots))
-    count, width = last - row, len(stack.symbols) // stack.instants
-    signals = _asked(stack, row, count)
+    shape = (last - row, len(stack.symbols) // stack.instants)
+    signals = _asked(stack, row, shape[0])
     if signals is None:
         return None
-    strengths = signals.strength.reshape(count, width)
-    evidence = {key: values.reshape(count, width) for key, values in signals.evidence.items()}
-    return [
-        Signals(
-            strength=strengths[index],
-            evidence={key: values[index] for key, values in evidence.items()},
-        )
-        for index in range(count)
-    ]
+    whole = Signals(
+        strength=signals.strength.reshape(shape),
+        evidence={key: values.reshape(shape) for key, values in signals.evidence.items()},
+    )
+    is_sound = not fault_of(whole, shape, stack.symbols)
+    # Copies, of what the engine would keep: the strategy may use its buffers again.
+    kind = np.float64 if is_sound else None
+    return Block(
+        first=row,
+        strength=np.array(whole.strength, dtype=kind),
+        evidence={key: np.array(values, dtype=kind) for key, values in whole.evidence.items()},
+        is_sound=is_sound,
+    )
 
 
 def _asked(stack: _Stack, row: int, count: int) -> Signals | None:
@@ -203,8 +191,8 @@ def _checked_rows(count: int, *, is_first: bool) -> list[int]:
     return sorted({round(k) for k in np.linspace(0, count - 1, min(wanted, count)).tolist()})
 
 
-def _agrees(stack: _Stack, row: int, answer: Signals) -> bool:
-    single = _asked(stack, row, 1)
+def _agrees(stack: _Stack, row: int, block: Block) -> bool:
+    single, answer = _asked(stack, row, 1), block.at(row)
     if single is None or single.evidence.keys() != answer.evidence.keys():
         return False
     pairs = [(single.strength, answer.strength)]

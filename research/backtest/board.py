@@ -63,16 +63,14 @@ class QuoteRows:
         return BarQuotes(self._bid[index], self._ask[index], quoted_at, cents)
 
     def ahead(self, row: int, count: int) -> tuple[Floats, Floats, Integers]:
-        """Return bids, asks and mids in cents of up to `count` rows `[t, n]`: as many as were made
-        at a time, and none from the first on that misses a quote."""
+        """Return bids, asks and mids in cents of up to `count` rows `[t, n]`, as many as were made
+        at a time; NaN and 0 where there is no quote."""
         index = row - self._first
         if not 0 <= index < len(self._complete) or self._measured_at != self._spread.measured_at:
             self._make(row)
             index = 0
-        stop = min(index + count, len(self._complete))
-        if False in self._complete[index:stop]:
-            stop = self._complete.index(False, index)
-        return self._bid[index:stop], self._ask[index:stop], self._cents[index:stop]
+        rows = slice(index, index + count)
+        return self._bid[rows], self._ask[rows], self._cents[rows]
 
     def _make(self, first: int) -> None:
         prices = self._price_usd[first : first + self._rows_at_once]
@@ -245,14 +243,18 @@ class BarBoard(Board):
 
     def equity_ahead(self, portfolio: Portfolio, cents: Integers) -> Integers | None:
         """Return what the account is worth at mids to come `[t]`, in ten-thousandths of a dollar;
-        None where it is no whole number of them."""
+        None where it is no whole number of them, or a mid of what is held is missing."""
         self._look_at(portfolio)
         cash = portfolio.cash_usd.scaleb(4)
         whole = int(cash)
         if self._shares is None or whole != cash or abs(whole) > EXACT_MAX:
             return None
-        found: Integers = whole + 100 * (cents @ self._shares)
-        return found if np.count_nonzero(np.abs(found) > EXACT_MAX) == 0 else None
+        if np.count_nonzero(cents) < cents.size and not cents[:, self._shares != 0].all():
+            return None
+        found: Integers = cents @ self._shares
+        found *= 100
+        found += whole
+        return found if abs(int(found.max())) < EXACT_MAX and int(found.min()) > 0 else None
 
     def _look_at(self, portfolio: Portfolio) -> None:
         if portfolio.positions is not self._positions:

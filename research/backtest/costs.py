@@ -128,6 +128,13 @@ class Spread:
         )
         self._bps = np.clip(bps, HALF_SPREAD_BPS_MIN, HALF_SPREAD_BPS_MAX)
 
+    def stands_until(self, session: int) -> float:
+        """Return the session before which turnover is measured next, if begun up to this one."""
+        if self._is_fixed:
+            return math.inf
+        is_young = session + 1 < TURNOVER_EVERY_SESSIONS
+        return session + 1 if is_young else self.measured_at + TURNOVER_EVERY_SESSIONS
+
     def touch(self, price_usd: Floats, *, near_open: bool = False) -> tuple[Floats, Floats]:
         """Return bids and asks `[n]` around prices, on the tick grid away from the price.
 

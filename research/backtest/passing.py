@@ -1,57 +1,59 @@
 """Passing over the slots of a history at which nothing happens: known beforehand, many at a time.
 
-What a slot would have left behind is left behind: its record, its counts, the highest equity. The
+What a slot would have left behind is left behind: its record, its counts, the highest equity. A
+slot at which allocation alone acts is decided from what was weighed when it was looked at. The
 engine says which slots those are (`daemon.engine.skipping`); a backtest that visits every slot
 comes to the same fills, curve and records, to the bit.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-import numpy as np
-
-from daemon.engine import Engine
-from daemon.engine.skipping import SlotsAhead
+from allocation.stacked import Look
+from allocation.weighing import Weighed
+from daemon.engine.panels import DailyStatistics
+from daemon.engine.skipping import Skipping, SlotsAhead
 from domain.calendar import Timeframe
-from domain.market import Floats
-from domain.signals import StrategyName
-from research.backtest.answers import Answers
+from domain.signals import Opinion, StrategyName
+from research.backtest.answers import Answers, Block
 from research.backtest.board import BarBoard, QuoteRows
+from research.backtest.foresight import Foresight, Stretch
 from research.backtest.history import Frame, Integers
-from research.backtest.record import Recording, SlotMark
+from research.backtest.record import SlotMark
+from research.backtest.running import Runner
 from research.backtest.stored import StoredPanels
 from research.backtest.triggers import Triggers
 
-_NOTHING: Integers = np.zeros(0, dtype=np.int64)
-SLOTS_AHEAD_MIN, SLOTS_AHEAD_MAX = 4, 256
-"""How far is looked ahead in one pass: further while nothing happens, less far where much does."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Prices:
-    """What the bars say of prices, and who is told."""
+class Stage:
+    """What a run is played on: its bars, quotes and triggers, and who is told."""
 
     base: Frame
+    runner: Runner
+    panels: StoredPanels
+    answers: Answers
     board: BarBoard
+    at_open: QuoteRows
     at_close: QuoteRows
     triggers: Triggers
+    levels: tuple[float, float]
+    """Of entering and of leaving."""
 
 
 class Passing:
     """Passes over quiet slots of an intraday history."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        panels: StoredPanels,
-        answers: Answers,
-        prices: Prices,
-        recording: Recording,
-    ) -> None:
-        self._engine, self._panels, self._answers = engine, panels, answers
-        self._prices, self._recording = prices, recording
-        self._skipping = engine.skipping()
-        self._reach = SLOTS_AHEAD_MIN
+    def __init__(self, stage: Stage) -> None:
+        engine = stage.runner.engine
+        self._stage, self._engine, self._core = stage, engine, engine.core
+        self._skipping: Skipping = engine.skipping()
+        self._foresight = Foresight(
+            self._skipping, stage.answers, stage.at_close, lag=0, levels=stage.levels
+        )
+        self._stretch: Stretch | None = None
+        self._statistics: DailyStatistics | None = None
         self._busy_row = -1
         """A row known to be busy: the last look ended there."""
         rules = engine.core.rules
@@ -61,63 +63,105 @@ class Passing:
         # A strategy on a longer intraday grid answers at slots of its own: none is passed over.
         self._never = bool(others - {rules.base_timeframe})
 
-    def pass_over(self, row: int, last: int) -> int:
-        """Return how many rows were passed over from `row` on, before `last` at most."""
-        if self._never or row >= last or row == self._busy_row or not self._skipping.may_skip():
+    def advance(self, row: int, last: int) -> int:
+        """Return how many rows were passed over or decided from `row` on, before `last` at most."""
+        memory = self._engine.memory
+        if self._never or row >= last or row == self._busy_row:
             return 0
-        ahead, highest = self._ahead(row, min(last - row, self._reach))
-        if ahead is None or not len(ahead.slots):
+        if memory.due_at_open or memory.session is None or not self._skipping.may_skip():
             return 0
-        outcomes = self._skipping.look(ahead)
-        count = len(outcomes)
-        if count < len(ahead.slots):
-            self._busy_row = row + count
-            self._reach = SLOTS_AHEAD_MIN
-        else:
-            self._reach = min(2 * self._reach, SLOTS_AHEAD_MAX)
-        if not count:
+        stretch = self._stretch_at(row, last)
+        if stretch is None:
             return 0
-        usd = Decimal(int(highest[:count].max())).scaleb(-4)
-        self._skipping.skip(ahead, count, usd)
-        self._panels.skip(self._prices.base.timeframe, count)
-        marks = zip(ahead.slots[:count], outcomes, strict=True)
-        self._recording.slots += [
+        looked = self._look(stretch, row)
+        if looked is None:
+            return 0
+        look, worth, looked_at = looked
+        if look.count:
+            self._pass(stretch, row, look, worth)
+        at = row + look.count
+        if look.count < looked_at and look.weighed is not None:
+            self._decide(stretch, at, look.weighed)
+            return look.count + 1
+        if look.count < stretch.reach(row):
+            self._busy_row = at
+        return look.count
+
+    def _stretch_at(self, row: int, last: int) -> Stretch | None:
+        statistics, benched = self._core.panels.statistics(), self._engine.memory.benched
+        names = [n for n in self._names if n not in benched] if benched else self._names
+        known = self._stretch
+        if (
+            known is None
+            or not known.first <= row < known.stop
+            or statistics is not self._statistics
+            or len(known.said) != len(names)
+        ):
+            known = self._foresight.stretch(row, last, names, lambda _row, _count: (statistics,))
+            self._stretch, self._statistics = known, statistics
+        return known
+
+    def _look(self, stretch: Stretch, row: int) -> tuple[Look, Integers, int] | None:
+        """Return what comes of the rows up to the next turn, what the account is worth at them, and
+        how many are clear of losses, stops and targets; None when not even the first is."""
+        stage, portfolio = self._stage, self._engine.memory.portfolio
+        start = row - stretch.first
+        rows = slice(start, start + stretch.reach(row))
+        worth = stage.board.equity_ahead(portfolio, stretch.cents[rows])
+        if worth is None:
+            return None
+        equity_usd = worth / 1e4
+        clear = self._skipping.safe_from_losses(equity_usd)
+        if not stage.triggers.is_idle and clear:
+            bars = slice(row, row + clear)
+            quoted = slice(start, start + clear)
+            clear = stage.triggers.untouched(
+                portfolio,
+                (stretch.bid[quoted], stretch.ask[quoted]),
+                (stage.base.low[bars], stage.base.high[bars]),
+            )
+        if not clear:
+            return None
+        rows = slice(start, start + clear)
+        look = self._skipping.look(
+            SlotsAhead(
+                mids_usd=stretch.mids_usd[rows],
+                equity_usd=equity_usd[:clear],
+                outlook=stretch.outlook.rows(rows),
+                closed_first=1,
+            )
+        )
+        return look, worth, clear
+
+    def _pass(self, stretch: Stretch, row: int, look: Look, worth: Integers) -> None:
+        stage, count = self._stage, look.count
+        slots = stage.base.slots[row : row + count]
+        highest_usd = Decimal(int(worth[:count].max())).scaleb(-4)
+        self._skipping.pass_over(slots, len(self._names), highest_usd)
+        stage.panels.skip(stage.base.timeframe, count)
+        marks = zip(slots, look.outcomes, strict=True)
+        stage.runner.recording.slots += [
             SlotMark(slot_at=slot, decided_at=slot, outcomes=codes) for slot, codes in marks
         ]
-        self._prices.board.update(self._prices.at_close.at(row + count - 1, ahead.slots[count - 1]))
-        self._engine.core.refresh_marks()
-        return count
+        stage.board.update(stage.at_close.at(row + count - 1, slots[-1]))
+        self._core.refresh_marks()
 
-    def _ahead(self, row: int, count: int) -> tuple[SlotsAhead | None, Integers]:
-        """Return what is known of the next slots, as far as all of it is, and the equity there in
-        ten-thousandths of a dollar."""
-        base, portfolio = self._prices.base, self._engine.memory.portfolio
-        strengths: dict[StrategyName, Floats] = {}
-        benched = self._engine.memory.benched
-        for name in self._names:
-            if name in benched:
-                continue
-            said = self._answers.strengths_ahead(name, row, count)
-            if said is None:
-                return None, _NOTHING
-            strengths[name] = said
-            count = min(count, said.shape[0])
-        if not count:
-            return None, _NOTHING
-        bid, ask, cents = self._prices.at_close.ahead(row, count)
-        rows = slice(row, row + bid.shape[0])
-        untouched = self._prices.triggers.untouched(
-            portfolio, (bid, ask), (base.low[rows], base.high[rows])
-        )
-        worth = self._prices.board.equity_ahead(portfolio, cents[:untouched])
-        if worth is None or not untouched or not worth.min() > 0:
-            return None, _NOTHING
-        mids = bid[:untouched] + ask[:untouched]
-        mids *= 0.5
-        ahead = SlotsAhead(
-            slots=base.slots[row : row + untouched],
-            mids_usd=mids,
-            equity_usd=worth / 1e4,
-            strengths={name: said[:untouched] for name, said in strengths.items()},
-        )
-        return ahead, worth
+    def _decide(self, stretch: Stretch, row: int, weighed: Weighed) -> None:
+        """Decide a slot at which allocation alone acts."""
+        stage, core, slot = self._stage, self._core, self._stage.base.slots[row]
+        core.now = slot
+        stage.board.is_calm = True
+        stage.board.update(stage.at_close.at(row, slot))
+        core.refresh_marks()
+        stage.panels.skip(stage.base.timeframe, 1)
+        self._skipping.take_opinions(opinions_of(stretch.said, row, stage.base))
+        stage.runner.do(self._skipping.decide(slot, (stage.base.timeframe,), weighed))
+
+
+def opinions_of(said: Mapping[StrategyName, Block], row: int, frame: Frame) -> list[Opinion]:
+    """Return what strategies say of a row, as the engine keeps it."""
+    slot, timeframe = frame.slots[row], frame.timeframe
+    return [
+        Opinion(strategy=name, slot_at=slot, timeframe=timeframe, signals=block.at(row))
+        for name, block in said.items()
+    ]

@@ -31,9 +31,10 @@ from research.backtest.answers import Answers
 from research.backtest.board import BarBoard, BarMarks, BarQuotes, QuoteRows
 from research.backtest.carrying import Carrying
 from research.backtest.costs import Costs, FillAt, Spread
+from research.backtest.days import Days
 from research.backtest.history import History
 from research.backtest.outside import Outside, opening_account
-from research.backtest.passing import Passing, Prices
+from research.backtest.passing import Passing, Stage
 from research.backtest.record import BacktestResult, DayMark
 from research.backtest.running import Runner
 from research.backtest.stored import StoredHistory, StoredPanels
@@ -121,8 +122,7 @@ class Player:
         self._at_close = QuoteRows(self._base.close, self._spread)
         self._at_open = QuoteRows(self._base.open, self._spread, near_open=True)
         self._triggers = Triggers(parts.limits, parts.rules, parts.universe)
-        levels = parts.allocation.enter, parts.allocation.exit
-        self._answers = Answers(parts.rules, stored, stacks=plan.stacks, levels=levels)
+        self._answers = Answers(parts.rules, stored, stacks=plan.stacks)
         self._runner = Runner(
             self.engine,
             self.venue,
@@ -132,17 +132,23 @@ class Player:
             base=history.base,
         )
         self.recording, self._post = self._runner.recording, self._runner.post
-        self._passing = Passing(
-            self.engine,
-            panels,
-            self._answers,
-            Prices(
-                base=self._base,
-                board=self._board,
-                at_close=self._at_close,
-                triggers=self._triggers,
-            ),
-            self._runner.recording,
+        stage = Stage(
+            base=self._base,
+            runner=self._runner,
+            panels=panels,
+            answers=self._answers,
+            board=self._board,
+            at_open=self._at_open,
+            at_close=self._at_close,
+            triggers=self._triggers,
+            levels=(parts.allocation.enter, parts.allocation.exit),
+        )
+        self._passing = Passing(stage)
+        self._days = Days(
+            stage,
+            self._spread,
+            stored.daily(parts.rules).at,
+            touch=self._touch if plan.costs.fill_at is FillAt.OPEN else None,
         )
         self._row = 0
         self._touched: tuple[int, BarTouch] | None = None
@@ -195,6 +201,32 @@ class Player:
         at = session.opens_at - 2 * BAR_START
         self._carrying.before_open(session, self._runner.shares, self._last_usd, at)
         self._outside.before_open(session, self._runner.shares, self._last_usd, self._post)
+        if self._daily:
+            self._play_day(index, session)
+        else:
+            self._play_slots(index, session)
+        self._mark_day(session, before)
+
+    def _play_day(self, index: int, session: Session) -> None:
+        """A session of one bar."""
+        row = self._row = self._base.first[index]
+        self.venue.begin_bar()
+        at = session.opens_at + timedelta(seconds=self._rules.open_delay_s)
+        at = min(at, session.closes_at - 8 * POLL_GAP)
+        skips = self._plan.skips
+        if not (skips and self._days.open(index, row, session, at)):
+            self._post(SessionOpened(at=session.opens_at, session=session))
+            self._opening(row, at)
+        polled_at = self._base.slots[row] - POLL_GAP
+        if skips and not self.venue.working and self._days.close(row, session, polled_at):
+            self._note_prices(row)
+            self._next_row[Timeframe.DAY] += 1
+            return
+        self._trade_through(row, session.opens_at, self._base.slots[row])
+        self._closing(row, session, is_last=True)
+
+    def _play_slots(self, index: int, session: Session) -> None:
+        """A session of many bars."""
         self._post(SessionOpened(at=session.opens_at, session=session))
         row, last = self._base.first[index], self._base.first[index + 1] - 1
         opened_at = session.opens_at
@@ -202,32 +234,29 @@ class Player:
             self._row = row
             closes_at = self._base.slots[row]
             self.venue.begin_bar()
-            if self._daily:
-                self._opening(row, session)
-            elif self._plan.costs.fill_at is FillAt.OPEN:
+            if self._plan.costs.fill_at is FillAt.OPEN:
                 self._meet(opened_at + BAR_START)
-            passed = self._passed(row, last)
-            if passed:
-                row, opened_at = row + passed, self._base.slots[row + passed - 1]
+            done = self._passed(row, last)
+            if done:
+                row, opened_at = row + done, self._base.slots[row + done - 1]
                 continue
             self._trade_through(row, opened_at, closes_at)
             self._closing(row, session, is_last=row == last)
             row, opened_at = row + 1, closes_at
-        self._mark_day(session, before)
 
     def _passed(self, row: int, last: int) -> int:
         """Pass over quiet rows, this one and what follows; return how many. A session's last row is
-        always visited, and so is every day."""
+        always visited."""
         if not self._plan.skips or self._runner.is_waiting or self.venue.working:
             return 0
-        passed = self._passing.pass_over(row, last)
-        self._next_row[self._base.timeframe] += passed
-        return passed
+        done = self._passing.advance(row, last)
+        if done:
+            self._note_prices(row + done - 1)
+            self._next_row[self._base.timeframe] += done
+        return done
 
-    def _opening(self, row: int, session: Session) -> None:
+    def _opening(self, row: int, at: datetime) -> None:
         """Daily bars: decide what waited for the open, on quotes around the opening price."""
-        at = session.opens_at + timedelta(seconds=self._rules.open_delay_s)
-        at = min(at, session.closes_at - 8 * POLL_GAP)
         at_open = self._plan.costs.fill_at is FillAt.OPEN
         quotes = self._at_open.at(row, at)
         self._runner.meets = self._touch if at_open else None
@@ -286,7 +315,7 @@ class Player:
             at += 2 * POLL_GAP
 
     def _closing(self, row: int, session: Session, *, is_last: bool) -> None:
-        frame, slot_at = self._base, self._base.slots[row]
+        slot_at = self._base.slots[row]
         polled_at = slot_at - POLL_GAP if is_last else slot_at
         quotes = self._at_close.at(row, polled_at)
         fill_at = self._plan.costs.fill_at
@@ -294,7 +323,7 @@ class Player:
             self._meet(polled_at - 2 * POLL_GAP)
         if is_last:
             self._end_orders(polled_at - POLL_GAP)
-        self._last_usd = np.where(frame.close[row] > 0, frame.close[row], self._last_usd)
+        self._note_prices(row)
         self._poll(quotes, polled_at)
         if not is_last:
             self._runner.decide_due(slot_at)
@@ -309,6 +338,10 @@ class Player:
             # Orders given at the very close would have nobody to meet.
             self._end_orders(slot_at)
             self._post(SessionClosed(at=slot_at, session=session))
+
+    def _note_prices(self, row: int) -> None:
+        close = self._base.close[row]
+        self._last_usd = np.where(close > 0, close, self._last_usd)
 
     def _end_orders(self, at: datetime) -> None:
         if self.venue.working:

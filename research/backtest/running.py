@@ -1,7 +1,7 @@
 """What the daemon's runner does with the engine's commands, where nothing has to be waited for."""
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -84,13 +84,18 @@ class Runner:
 
     def post(self, event: Event) -> None:
         """Have an event handled now or, from inside a handler, right after the present one."""
+        self._inbox.append(event)
+        if not self._draining:
+            self.do(())
+
+    def do(self, commands: Iterable[Command]) -> None:
+        """Carry out commands, then handle whatever has been posted meanwhile."""
         inbox = self._inbox
-        inbox.append(event)
-        if self._draining:
-            return
         self._draining = True
         handle, carry_out = self.engine.handle, self._carry_out
         try:
+            for command in commands:
+                carry_out(command)
             while inbox:
                 if len(inbox) > INBOX_EVENTS_MAX:
                     raise RuntimeError(f"{INBOX_EVENTS_MAX} events wait: the engine feeds itself")

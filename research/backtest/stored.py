@@ -383,8 +383,10 @@ class StoredPanels(Panels):
             self._statistics = None
 
     def skip(self, timeframe: Timeframe, count: int) -> None:
-        """Move on by several slots of an intraday timeframe."""
+        """Move on by several slots of a timeframe."""
         self._over[timeframe].row += count
+        if timeframe is Timeframe.DAY:
+            self._statistics = None
 
     def statistics(self) -> DailyStatistics:
         """Return the daily statistics after the latest daily bar."""

@@ -76,17 +76,28 @@ def _both(history: History, parts: EngineParts, costs: Costs) -> list[BacktestRe
     return [played(Player(history, parts, replace(plan, skips=skips))) for skips in (True, False)]
 
 
-def _assert_same(passing: BacktestResult, visiting: BacktestResult) -> None:
+def assert_same(passing: BacktestResult, visiting: BacktestResult) -> None:
     one, other = passing.recording, visiting.recording
     assert one.fills == other.fills
-    assert [d.equity_usd for d in one.days] == [d.equity_usd for d in other.days]
+    assert {i: (m.status, m.finished_at) for i, m in one.orders.items()} == {
+        i: (m.status, m.finished_at) for i, m in other.orders.items()
+    }
+    assert [
+        (d.equity_usd, d.cash_usd, d.trading_state, d.fills, d.orders, d.shares.tolist())
+        for d in one.days
+    ] == [
+        (d.equity_usd, d.cash_usd, d.trading_state, d.fills, d.orders, d.shares.tolist())
+        for d in other.days
+    ]
     assert [(s.slot_at, s.decided_at) for s in one.slots] == [
         (s.slot_at, s.decided_at) for s in other.slots
     ]
     for kept, visited in zip(one.slots, other.slots, strict=True):
         np.testing.assert_array_equal(kept.outcomes, visited.outcomes)
     assert one.counts() == other.counts()
-    assert [n.message for n in one.notices] == [n.message for n in other.notices]
+    assert one.notices == other.notices
+    assert one.notices_count == other.notices_count
+    assert passing.carried == visiting.carried
     assert passing.counters == visiting.counters
     assert passing.final == visiting.final
     assert passing.marks == visiting.marks
@@ -107,7 +118,7 @@ def test_passing_over_quiet_slots_changes_nothing(
 
     passing, visiting = _both(history, parts, Costs(half_spread_bps=1.0, impact_bps=0.0))
 
-    _assert_same(passing, visiting)
+    assert_same(passing, visiting)
     assert visiting.recording.fills
 
 
@@ -119,7 +130,7 @@ def test_nor_does_it_with_missing_bars_and_binding_caps(seed: int, fill_at: Fill
 
     passing, visiting = _both(history, parts, replace(FREE, fill_at=fill_at))
 
-    _assert_same(passing, visiting)
+    assert_same(passing, visiting)
 
 
 def test_a_loss_that_latches_is_met_at_the_same_slot() -> None:
@@ -132,7 +143,7 @@ def test_a_loss_that_latches_is_met_at_the_same_slot() -> None:
 
     passing, visiting = _both(history, parts, FREE)
 
-    _assert_same(passing, visiting)
+    assert_same(passing, visiting)
     assert any("daily_loss" in n.message for n in visiting.recording.notices)
 
 

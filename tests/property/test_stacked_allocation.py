@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from allocation.allocate import Allocator
 from allocation.plan import Allocation, AllocationInputs
 from allocation.rules import AllocationRules, Combination
-from allocation.stacked import QuietSlots, StackedAllocator
+from allocation.stacked import Look, StackedAllocator
 from domain.instruments import GICS_SECTORS, Tier, Universe
-from domain.market import Floats
+from domain.market import Flags, Floats
 from domain.values import replace as changed
 from tests.support.allocations import instrument, slot
 
@@ -78,15 +78,25 @@ def _ahead(seed: int, count: int, hold_bars: int) -> Ahead:
     )
 
 
-def _stacked(ahead: Ahead, rules: AllocationRules) -> QuietSlots:
-    closed = np.arange(SLOTS)[:, None]
+def _stacked(ahead: Ahead, rules: AllocationRules, *, holes: Flags | None = None) -> Look:
+    """Look at the slots; where there are `holes` `[t, n]` there is no price."""
+    allocator = StackedAllocator(ahead.common.universe, rules)
+    priced = np.ones(ahead.mids_usd.shape, dtype=np.bool_) if holes is None else ~holes
+    cluster_of = ahead.common.cluster_of
+    assert not callable(cluster_of)
+    outlook = allocator.outlook(
+        ahead.common.weights,
+        ahead.strengths,
+        np.broadcast_to(allocator.sizes(ahead.common.volatility[None, :]), priced.shape),
+        (lambda: cluster_of,),
+        priced,
+    )
     inputs = changed(
         ahead.common,
-        mids_usd=ahead.mids_usd,
-        strengths=ahead.strengths,
-        bars_held=ahead.common.bars_held + closed,
+        mids_usd=np.where(priced, ahead.mids_usd, 1.0),
+        bars_held=ahead.common.bars_held + np.arange(SLOTS)[:, None],
     )
-    return StackedAllocator(ahead.common.universe, rules).quiet_slots(inputs, ahead.equity_usd)
+    return allocator.look(outlook, inputs, ahead.equity_usd)
 
 
 def _single(ahead: Ahead, rules: AllocationRules) -> list[Allocation]:
@@ -130,6 +140,64 @@ def test_quiet_slots_are_those_at_which_nothing_is_planned(
         stopped = singles[quiet.count]
         said = [words for reasons in stopped.reasons.values() for words in reasons]
         assert stopped.planned or stopped.crossings or any("no share" in w for w in said)
+
+
+@RUNS
+@given(
+    seed=st.integers(0, 100_000),
+    count=st.integers(2, 5),
+    method=st.sampled_from(list(Combination)),
+    hold=st.sampled_from([0, 4]),
+    signs=st.booleans(),
+    holes=st.booleans(),
+)
+def test_the_slot_after_the_quiet_ones_weighs_as_allocation_weighs_it(
+    seed: int, count: int, method: Combination, hold: int, signs: bool, holes: bool
+) -> None:
+    rules = replace(WIDE, method=method, hold_bars_min=hold)
+    ahead = _ahead(seed, count, hold)
+    if signs:
+        # Opinions that nobody's books can change the meaning of.
+        ahead = replace(ahead, strengths={n: np.sign(s) for n, s in ahead.strengths.items()})
+    missing = np.zeros(ahead.mids_usd.shape, dtype=np.bool_)
+    if holes:
+        missing[:, -1] = True
+        ahead = _without(ahead, column=count - 1)
+
+    look = _stacked(ahead, rules, holes=missing)
+
+    if look.weighed is None:
+        assert look.count == SLOTS or holes
+        return
+    found = Allocator(ahead.common.universe, rules).conclude(look.weighed)
+    alone = _single(ahead, rules)[look.count]
+    assert (found.planned, found.crossings, found.reasons) == (
+        alone.planned,
+        alone.crossings,
+        alone.reasons,
+    )
+    for one, other in (
+        (found.outcomes, alone.outcomes),
+        (found.target_weight, alone.target_weight),
+        (found.combined_strength, alone.combined_strength),
+        *((found.book_targets[n], alone.book_targets[n]) for n in NAMES),
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def _without(ahead: Ahead, *, column: int) -> Ahead:
+    """Return the slots with one symbol that is neither quoted, held nor spoken of."""
+    books = {name: shares.copy() for name, shares in ahead.common.book_shares.items()}
+    strengths = {name: said.copy() for name, said in ahead.strengths.items()}
+    mids = ahead.mids_usd.copy()
+    for shares in books.values():
+        shares[column] = 0.0
+    for said in strengths.values():
+        said[:, column] = np.nan
+    mids[:, column] = np.nan
+    account = np.add.reduce(list(books.values()), 0)
+    common = changed(ahead.common, book_shares=books, account_shares=account)
+    return replace(ahead, common=common, mids_usd=mids, strengths=strengths)
 
 
 @RUNS

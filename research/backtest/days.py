@@ -1,0 +1,178 @@
+"""Sessions of daily bars that need no look at every rule: their opens and their closes.
+
+A daily session has two instants. At the open the wishes of the close before are decided: over a
+history it is known beforehand, for many sessions at a time, which opens come to nothing and how the
+next one weighs. At the close prices are marked and strategies answer; that changes nothing but what
+is written down, unless a stop, a target or a limit is near. Whatever is near is visited, event by
+event, and a run that visits everything comes to the same (`research.backtest.passing`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from allocation.stacked import Look
+from daemon.engine.panels import DailyStatistics
+from daemon.engine.skipping import SlotsAhead
+from domain.calendar import Session
+from domain.portfolio import Portfolio
+from domain.signals import StrategyName
+from research.backtest.costs import Spread
+from research.backtest.foresight import Foresight, Stretch
+from research.backtest.history import Integers
+from research.backtest.passing import Stage, opinions_of
+from research.backtest.record import SlotMark
+from research.backtest.venue import BarTouch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Looked:
+    """What a look at opens has found, good while the portfolio is the one it was made under."""
+
+    portfolio: Portfolio
+    stretch: Stretch
+    first: int
+    look: Look
+    worth: Integers
+
+    def knows(self, row: int, portfolio: Portfolio, stretch: Stretch) -> bool:
+        """Return whether it says what happens at an open."""
+        if portfolio is not self.portfolio or stretch is not self.stretch:
+            return False
+        return 0 <= row - self.first < self.look.count + (self.look.weighed is not None)
+
+
+class Days:
+    """Opens and closes daily sessions at which nothing but allocation acts."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        spread: Spread,
+        statistics_after: Callable[[int], DailyStatistics],
+        *,
+        touch: Callable[[], BarTouch] | None,
+    ) -> None:
+        """`touch`: where orders meet the open, None when they wait for another price of the bar."""
+        engine = stage.runner.engine
+        self._stage, self._engine, self._core = stage, engine, engine.core
+        self._spread, self._statistics_after, self._touch = spread, statistics_after, touch
+        self._skipping = engine.skipping()
+        self._foresight = Foresight(
+            self._skipping, stage.answers, stage.at_open, lag=1, levels=stage.levels
+        )
+        rules = engine.core.rules
+        asked = {n: e for n, e in rules.strategies.items() if not e.abstains}
+        self._names = list(asked)
+        self._timeframes = rules.timeframes()
+        self._never = self._timeframes != (stage.base.timeframe,)
+        self._stretch: Stretch | None = None
+        self._looked: _Looked | None = None
+
+    # --- the open --------------------------------------------------------------------------------
+
+    def open(self, index: int, row: int, session: Session, at: datetime) -> bool:
+        """Begin a session and decide, at an instant, what waited for its open; False, and nothing
+        done, where it has to be visited."""
+        stage, memory, core = self._stage, self._engine.memory, self._core
+        slot_at = stage.base.slots[row - 1] if row else None
+        if self._never or memory.due_at_open != [slot_at] or not self._skipping.may_skip():
+            return False
+        looked = self._look_at(row, index)
+        if looked is None:
+            return False
+        place = row - looked.first
+        quotes = stage.at_open.at(row, at)
+        if not self._skipping.opens_safely(int(looked.worth[place]) / 1e4):
+            return False
+        if not stage.triggers.are_far(memory.portfolio, quotes.bid, quotes.ask):
+            return False
+        self._skipping.open_session(session)
+        core.now = at
+        stage.board.is_calm = True
+        stage.board.update(quotes)
+        core.refresh_marks()
+        memory.due_at_open = []
+        assert slot_at is not None
+        if place < looked.look.count:
+            self._skipping.leave_quiet(slot_at)
+            mark = SlotMark(slot_at=slot_at, decided_at=at, outcomes=looked.look.outcomes[place])
+            stage.runner.recording.slots.append(mark)
+            return True
+        assert looked.look.weighed is not None
+        stage.runner.meets = self._touch
+        stage.runner.do(self._skipping.decide(slot_at, self._timeframes, looked.look.weighed))
+        stage.runner.meets = None
+        return True
+
+    def _look_at(self, row: int, index: int) -> _Looked | None:
+        """Return a look that knows an open, None when nothing does."""
+        portfolio = self._engine.memory.portfolio
+        stretch = self._stretch_at(row, index)
+        if stretch is None:
+            return None
+        if self._looked is not None and self._looked.knows(row, portfolio, stretch):
+            return self._looked
+        start = row - stretch.first
+        rows = slice(start, start + stretch.reach(row))
+        worth = self._stage.board.equity_ahead(portfolio, stretch.cents[rows])
+        if worth is None:
+            return None
+        look = self._skipping.look(
+            SlotsAhead(
+                mids_usd=stretch.mids_usd[rows],
+                equity_usd=worth / 1e4,
+                outlook=stretch.outlook.rows(rows),
+                closed_first=0,
+            )
+        )
+        looked = _Looked(portfolio=portfolio, stretch=stretch, first=row, look=look, worth=worth)
+        self._looked = looked
+        return looked if looked.knows(row, portfolio, stretch) else None
+
+    def _stretch_at(self, row: int, index: int) -> Stretch | None:
+        names = self._answering()
+        known = self._stretch
+        if known is None or not known.first <= row < known.stop or len(known.said) != len(names):
+            # On daily bars a session is a row; those before the spread is measured anew.
+            ahead = self._spread.stands_until(index) - index
+            stop = int(min(len(self._stage.base.slots), row + ahead))
+            known = self._foresight.stretch(row, stop, names, self._statistics)
+            self._stretch = known
+        return known
+
+    def _statistics(self, row: int, count: int) -> list[DailyStatistics]:
+        return [self._statistics_after(known) for known in range(row - 1, row - 1 + count)]
+
+    def _answering(self) -> list[StrategyName]:
+        benched = self._engine.memory.benched
+        return [n for n in self._names if n not in benched] if benched else self._names
+
+    # --- the close -------------------------------------------------------------------------------
+
+    def close(self, row: int, session: Session, polled_at: datetime) -> bool:
+        """Mark prices at a session's close, take in what strategies say and end it; False, and
+        nothing done, where it has to be visited."""
+        stage, memory, core = self._stage, self._engine.memory, self._core
+        if self._never or memory.due_at_open or not self._skipping.may_skip():
+            return False
+        said = {name: stage.answers.block(name, row) for name in self._answering()}
+        sound = {name: block for name, block in said.items() if block is not None}
+        bid, ask, cents = stage.at_close.ahead(row, 1)
+        worth = stage.board.equity_ahead(memory.portfolio, cents)
+        if len(sound) < len(said) or worth is None:
+            return False
+        if not self._skipping.is_safe_from_losses(int(worth[0]) / 1e4):
+            return False
+        bars = stage.base.low[row : row + 1], stage.base.high[row : row + 1]
+        if not stage.triggers.untouched(memory.portfolio, (bid, ask), bars):
+            return False
+        slot_at = stage.base.slots[row]
+        core.now = polled_at
+        stage.board.is_calm = True
+        stage.board.update(stage.at_close.at(row, polled_at))
+        core.refresh_marks()
+        stage.panels.skip(stage.base.timeframe, 1)
+        self._skipping.take_opinions(opinions_of(sound, row, stage.base))
+        stage.runner.do(self._skipping.close_session(session, slot_at))
+        return True
