@@ -259,7 +259,7 @@ class Allocator:
 
 class _Column(Value, frozen=True, kw_only=False, eq=False):
     """One column that acts: shares, but `lots`, the `weight` it is to have of equity, the combined
-    `strength` and the mid. `held` and `deltas` are by book; `target` is what all of them should hold."""
+    `strength` and the mid. `held` and `deltas` are by book; `target` is what all are to hold."""
 
     index: int
     lots: float

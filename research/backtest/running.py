@@ -95,7 +95,7 @@ class Runner:
         handle, carry_out = self.engine.handle, self._carry_out
         try:
             for command in commands:
-                carry_out(command)
+                carry_out[type(command)](command)
             while inbox:
                 if len(inbox) > INBOX_EVENTS_MAX:
                     raise RuntimeError(f"{INBOX_EVENTS_MAX} events wait: the engine feeds itself")
