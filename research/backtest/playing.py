@@ -101,7 +101,7 @@ class Player:
             raise ValueError("what is stored is of another history")
         stored = stored or StoredHistory(history)
         parts = replace(parts, rules=_unhurried(parts.rules))
-        self._history, self._plan, self._rules = history, plan, parts.rules
+        self._plan, self._rules, self._allocation = plan, parts.rules, parts.allocation
         self._base = history.frames[history.base]
         self._daily = history.base is Timeframe.DAY
         self._sessions = history.sessions
@@ -132,24 +132,11 @@ class Player:
             base=history.base,
         )
         self.recording, self._post = self._runner.recording, self._runner.post
-        stage = Stage(
-            base=self._base,
-            runner=self._runner,
-            panels=panels,
-            answers=self._answers,
-            board=self._board,
-            at_open=self._at_open,
-            at_close=self._at_close,
-            triggers=self._triggers,
-            levels=(parts.allocation.enter, parts.allocation.exit),
-        )
+        stage = self._stage(panels)
         self._passing = Passing(stage)
-        self._days = Days(
-            stage,
-            self._spread,
-            stored.daily(parts.rules).at,
-            touch=self._touch if plan.costs.fill_at is FillAt.OPEN else None,
-        )
+        statistics = stored.daily(parts.rules).at
+        at_open = self._touch if plan.costs.fill_at is FillAt.OPEN else None
+        self._days = Days(stage, self._spread, statistics, touch=at_open)
         self._row = 0
         self._touched: tuple[int, BarTouch] | None = None
         self._last_usd = np.full(len(history.symbols), np.nan)
@@ -158,6 +145,20 @@ class Player:
             self.engine, self.venue, history, borrow_bps=plan.costs.borrow_bps, post=self._post
         )
         self._post(AccountReported(at=began_at, account=account, open_orders=()))
+
+    def _stage(self, panels: StoredPanels) -> Stage:
+        allocation = self._allocation
+        return Stage(
+            base=self._base,
+            runner=self._runner,
+            panels=panels,
+            answers=self._answers,
+            board=self._board,
+            at_open=self._at_open,
+            at_close=self._at_close,
+            triggers=self._triggers,
+            levels=(allocation.enter, allocation.exit),
+        )
 
     # --- the run ---------------------------------------------------------------------------------
 
