@@ -11,7 +11,7 @@ from daemon.alpaca.client import LAST_CHECK
 from daemon.backoff import Backoff, Jitter
 from daemon.engine.commands import CancelOrder
 from daemon.outcome_table import OUTCOMES, Request, Step, answer_of
-from domain.errors import VenueError, VenueRejected, VenueUnavailable
+from domain.errors import AccountBlocked, VenueError, VenueRejected, VenueUnavailable
 from domain.events import (
     Event,
     OrderChanged,
@@ -237,6 +237,7 @@ class Submitter:
                 client_order_id=identity,
                 reason=str(refusal),
                 code=refusal.code,
+                is_account_blocked=isinstance(refusal, AccountBlocked),
             )
         )
 

@@ -54,6 +54,10 @@ class VenueRejected(VenueError):
         self.code = code
 
 
+class AccountBlocked(VenueRejected):
+    """The account may not trade, though the keys are right: a person must see to it."""
+
+
 class NotAuthorized(VenueRejected):
     """Keys missing, wrong, or without the right: the operator must act."""
 

@@ -108,12 +108,14 @@ class SubmitWithheld(Value, frozen=True, kw_only=True):
 
 
 class SubmitRejected(Value, frozen=True, kw_only=True):
-    """The venue definitely refused a submission. `code` is the venue's."""
+    """The venue definitely refused a submission. `code` is the venue's; `is_account_blocked` when
+    it would refuse any other order, too."""
 
     at: datetime
     client_order_id: str
     reason: str
     code: int | None
+    is_account_blocked: bool = False
 
 
 class SubmitUnresolved(Value, frozen=True, kw_only=True):

@@ -26,6 +26,7 @@ class Cause(StrEnum):
     """What latches a trading state. `TradingStatus.cause` lists all that hold, comma between."""
 
     DISTRUST = "distrust"
+    ACCOUNT_BLOCKED = "account_blocked"
     RECONCILE_MISMATCH = "reconcile_mismatch"
     ORDER_RATE = "order_rate"
     OPERATOR_HALT = "operator_halt"
@@ -59,6 +60,14 @@ LATCHES: Mapping[Cause, Latch] = {
         severity=Severity.CRITICAL,
         action="compare the book with the venue: `tradewind state diff`, `tradewind state verify`",
         resumes="`tradewind resume distrust` once the book is right",
+        must_be_named=True,
+    ),
+    Cause.ACCOUNT_BLOCKED: Latch(
+        state=TradingState.HALTED,
+        severity=Severity.CRITICAL,
+        action="the venue lets this account order nothing: sign in there and see why; what is "
+        "held is unprotected until then",
+        resumes="`tradewind resume account_blocked` once the venue has lifted it",
         must_be_named=True,
     ),
     Cause.RECONCILE_MISMATCH: Latch(

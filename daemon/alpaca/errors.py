@@ -8,13 +8,27 @@ from dataclasses import dataclass
 
 import msgspec
 
-from domain.errors import NotAuthorized, VenueError, VenueRejected, VenueUnavailable
+from domain.errors import (
+    AccountBlocked,
+    NotAuthorized,
+    VenueError,
+    VenueRejected,
+    VenueUnavailable,
+)
 
 MESSAGE_CHARACTERS_MAX = 300
 INVALID_PARAMETER = 40010001
 """The code of requests that were malformed, whatever they asked for."""
 _REFUSALS = frozenset({400, 403, 404, 405, 409, 410, 413, 414, 422})
-_ACCOUNT_REFUSALS = ("account is not authorized", "account is blocked", "trading is blocked")
+_BLOCKED = (
+    "account is not authorized",
+    "account is blocked",
+    "account is restricted",
+    "not eligible to trade",
+    "trading is blocked",
+    "rejected by user request",
+)
+"""What a refusal of an order says that is one of the whole account."""
 
 
 class RateLimited(VenueUnavailable):
@@ -48,8 +62,11 @@ class FailedAnswer:
             text += f" [request {self.request_id}]"
         if self.status == 429:
             return RateLimited(text)
-        if self.status == 401 or self._denies_the_account(parsed, said):
+        # Refusals of one order carry a code; a missing right (plan, key) comes without.
+        if self.status == 401 or (self.status == 403 and parsed is not None and code is None):
             return NotAuthorized(text, http_status=self.status, code=code)
+        if self.status == 403 and code is not None and any(words in said for words in _BLOCKED):
+            return AccountBlocked(text, http_status=self.status, code=code)
         # Proxies answer too, in HTML: for a POST only the venue's own words are a refusal.
         is_definite = parsed is not None or self.method != "POST"
         if self.status in _REFUSALS and is_definite:
@@ -58,12 +75,6 @@ class FailedAnswer:
             text += "; redirects are not followed: correct the venue's URL"
             return VenueRejected(text, http_status=self.status, code=code)
         return VenueUnavailable(text)
-
-    def _denies_the_account(self, parsed: _ErrorBody | None, said: str) -> bool:
-        if self.status != 403 or parsed is None:
-            return False
-        # Refusals of one order carry a code; a missing right (plan, key) comes without.
-        return parsed.code is None or any(words in said for words in _ACCOUNT_REFUSALS)
 
 
 def is_duplicate_id(fault: VenueRejected) -> bool:

@@ -188,7 +188,7 @@ class Engine:
             OrderChanged: lambda e: [*self._ordering.changed(e), *self._breaking.answered()],
             SubmitStarted: lambda e: [*self._ordering.started(e), *self._breaking.submitted(e)],
             SubmitWithheld: self._ordering.withheld,
-            SubmitRejected: lambda e: [*self._ordering.rejected(e), *self._breaking.answered()],
+            SubmitRejected: self._on_rejected,
             SubmitUnresolved: self._ordering.unresolved,
             AccountReported: self._reconciling.account,
             SessionOpened: self._on_open,
@@ -294,6 +294,12 @@ class Engine:
         return commands
 
     # --- sessions --------------------------------------------------------------------------------
+
+    def _on_rejected(self, event: SubmitRejected) -> list[Command]:
+        commands = [*self._ordering.rejected(event), *self._breaking.answered()]
+        if event.is_account_blocked:
+            commands += self._guarding.blocked(event.reason)
+        return commands
 
     def _on_open(self, event: SessionOpened) -> list[Command]:
         self.memory.session = event.session

@@ -20,6 +20,7 @@ from execution import pricing
 from risk.exits import ExitPolicy, ExitWatch, ExitWish, exit_wishes
 from risk.halts import (
     LOSS_WINDOW_SESSIONS,
+    BreakersTripped,
     Cause,
     LossesSeen,
     Observation,
@@ -84,6 +85,10 @@ class Guarding:
         return self.observe(
             LossesSeen(equity_usd=core.equity_usd(), bases=bases, earlier_trips=trips)
         )
+
+    def blocked(self, evidence: str) -> list[Command]:
+        """Halt: the venue takes no order of this account."""
+        return self.observe(BreakersTripped(evidence={Cause.ACCOUNT_BLOCKED: evidence}))
 
     def observe(self, observation: Observation) -> list[Command]:
         """Take a change of trading state: durable before anything follows from it."""

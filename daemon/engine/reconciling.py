@@ -50,6 +50,8 @@ class Reconciling:
         core, memory = self._core, self._core.memory
         core.buying_power_usd = event.account.buying_power_usd
         acted = self._acting.compared(event.account)
+        if event.account.is_blocked:
+            acted += self._guarding.blocked("the account says so")
         reports: dict[str, OrderReport | None] = {r.client_order_id: r for r in event.open_orders}
         found = compare(
             memory.portfolio, memory.orders.values(), event.account, reports, prefix=PREFIX

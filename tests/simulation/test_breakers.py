@@ -89,7 +89,7 @@ def test_every_breaker_can_be_tripped_here() -> None:
 
 def test_what_is_no_persons_doing_is_a_breaker() -> None:
     by_hand = {Cause.OPERATOR_HALT, Cause.OPERATOR_REDUCE, Cause.FLATTEN}
-    others = {Cause.DISTRUST, Cause.REPEATED_DAILY_LOSS}
+    others = {Cause.DISTRUST, Cause.ACCOUNT_BLOCKED, Cause.REPEATED_DAILY_LOSS}
     assert {*CAUSES} == {*Cause} - by_hand - others
 
 

@@ -29,7 +29,13 @@ from daemon.alpaca.errors import (
     is_unknown,
 )
 from daemon.alpaca.price_codec import InvalidCounts, decode_bars, decode_quotes
-from domain.errors import NotAuthorized, VenueError, VenueRejected, VenueUnavailable
+from domain.errors import (
+    AccountBlocked,
+    NotAuthorized,
+    VenueError,
+    VenueRejected,
+    VenueUnavailable,
+)
 from domain.instruments import Symbol
 from domain.orders import (
     ApprovedOrder,
@@ -459,7 +465,12 @@ def fault_of(status: int, body: bytes, method: str = "POST") -> VenueError:
         (401, b'{"message":"unauthorized."}', NotAuthorized),
         (401, b"<html>401</html>", NotAuthorized),
         (403, b'{"message":"subscription does not permit recent SIP data"}', NotAuthorized),
-        (403, b'{"code":40310000,"message":"account is not authorized to trade"}', NotAuthorized),
+        (403, b'{"code":40310000,"message":"account is not authorized to trade"}', AccountBlocked),
+        (
+            403,
+            b'{"code":40310000,"message":"new orders are rejected by user request"}',
+            AccountBlocked,
+        ),
         (403, b'{"code":40310000,"message":"insufficient buying power"}', VenueRejected),
         (403, b"<html>Forbidden</html>", VenueUnavailable),
         (404, b'{"code":40410000,"message":"order not found"}', VenueRejected),
