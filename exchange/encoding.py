@@ -329,6 +329,7 @@ STREAMED = frozenset(
         EventKind.HELD,
         EventKind.PARTIAL_FILL,
         EventKind.FILL,
+        EventKind.PENDING_CANCEL,
         EventKind.CANCELED,
         EventKind.EXPIRED,
         EventKind.REJECTED,

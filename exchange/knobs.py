@@ -95,6 +95,8 @@ class Knobs:
     """How long after a replacement the new order cannot be replaced itself."""
     tells_refused_changes: bool = False
     """The stream, too, says that a cancel or replacement of a known order was refused."""
+    cancel_delay_s: float = 0.0
+    """Market seconds a cancel takes; the order is `pending_cancel` meanwhile and may fill."""
     recancel_accepted: bool = False
     quiet_leg_cancel: bool = True
     taken_leg_is_replaced: bool = False

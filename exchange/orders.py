@@ -155,6 +155,8 @@ class VenueOrder:
     filled_value_usd: Decimal = ZERO
     reserve_usd: Decimal = ZERO
     finished_ns: int | None = None
+    cancel_due_ns: int | None = None
+    """When a cancel that was asked for takes effect; it may fill until then."""
     last_fill_ns: int | None = None
     replaces: str | None = None
     replaced_by: str | None = None

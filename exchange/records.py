@@ -22,6 +22,7 @@ class EventKind(StrEnum):
     HELD = "held"
     PARTIAL_FILL = "partial_fill"
     FILL = "fill"
+    PENDING_CANCEL = "pending_cancel"
     CANCELED = "canceled"
     EXPIRED = "expired"
     REJECTED = "rejected"

@@ -64,6 +64,10 @@ class Register:
             holdings=dict(state.holdings),
         )
         self.account.reclaim(self.book.by_id)
+        self.pending_cancels: dict[str, int] = {}
+        """When the cancels that were asked for take effect, by order; read only."""
+        for order in self.book.open_orders():
+            self._note_cancel(order)
         self._events: list[VenueEvent] = []
 
     def take_events(self) -> list[VenueEvent]:
@@ -233,6 +237,7 @@ class Register:
     def _redo_one(self, event: VenueEvent) -> None:
         if event.order is not None:
             self.book.put(event.order)
+            self._note_cancel(event.order)
             self.orders_made = max(self.orders_made, event.order.ordinal)
         if event.execution is not None:
             self.executions.append(event.execution)
@@ -274,6 +279,14 @@ class Register:
 
     def _store(self, order: VenueOrder) -> None:
         self.account.claim(self.book.put(order), order)
+        if order.cancel_due_ns is not None:
+            self._note_cancel(order)
+
+    def _note_cancel(self, order: VenueOrder) -> None:
+        if order.status is Status.PENDING_CANCEL and order.cancel_due_ns is not None:
+            self.pending_cancels[order.id] = order.cancel_due_ns
+        else:
+            self.pending_cancels.pop(order.id, None)
 
     def _emit(self, kind: EventKind, **parts: Unpack[_Parts]) -> None:
         self.seq += 1
@@ -297,11 +310,12 @@ def _filled(order: VenueOrder, fill: Fill, at_ns: int) -> VenueOrder:
     filled_qty = order.filled_qty + fill.qty
     value = order.filled_value_usd + fill.qty * fill.price_usd
     done = _is_done(order, filled_qty, value, fill.price_usd)
+    going = Status.PARTIALLY_FILLED if order.cancel_due_ns is None else Status.PENDING_CANCEL
     return replace(
         order,
         filled_qty=filled_qty,
         filled_value_usd=value,
-        status=Status.FILLED if done else Status.PARTIALLY_FILLED,
+        status=Status.FILLED if done else going,
         updated_ns=at_ns,
         last_fill_ns=at_ns,
         finished_ns=at_ns if done else None,

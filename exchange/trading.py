@@ -336,6 +336,6 @@ class Trading:
 
 def _works(order: VenueOrder) -> bool:
     """Whether an order watches the tape: working, or a held stop that is armed."""
-    if order.status in (Status.NEW, Status.PARTIALLY_FILLED):
+    if order.status in (Status.NEW, Status.PARTIALLY_FILLED, Status.PENDING_CANCEL):
         return True
     return order.status is Status.HELD and order.is_armed and waits_for_election(order)

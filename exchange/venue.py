@@ -14,6 +14,7 @@ from exchange.account import Account, Totals
 from exchange.admission import Admission, Configuration, Surroundings, Touch, admit
 from exchange.agenda import NEVER_NS, Agenda, Appointment, Moment, trading_day
 from exchange.assets import Asset
+from exchange.cancelling import Cancelling
 from exchange.closing import closing_request
 from exchange.corporate_days import CorporateDays
 from exchange.day_trades import (
@@ -94,6 +95,7 @@ class Venue:
             self._register, self.prices, self._trading, corporate, (self.views, config.knobs)
         )
         self._agenda = Agenda(market.calendar, self.now_ns)
+        self._cancelling = Cancelling(self._register, self._trading, config.knobs)
         self._halting = self._halting_anew()
         self._take_up()
 
@@ -137,7 +139,8 @@ class Venue:
 
     def next_event_ns(self) -> int:
         """Return when something may next happen by itself, NEVER_NS when nothing will."""
-        return min(self._agenda.next_ns, self._trading.next_ns(), self._halting.next_ns())
+        own_ns = min(self._halting.next_ns(), self._cancelling.next_ns())
+        return min(self._agenda.next_ns, self._trading.next_ns(), own_ns)
 
     def advance(self, to_ns: int) -> list[VenueEvent]:
         """Let market time pass; return what happened since the last taking of events.
@@ -146,15 +149,17 @@ class Venue:
         """
         while True:
             tick_ns, appointment_ns = self._trading.next_ns(), self._agenda.next_ns
-            halting_ns = self._halting.next_ns()
-            at_ns = min(tick_ns, appointment_ns, halting_ns)
+            halting_ns, cancel_ns = self._halting.next_ns(), self._cancelling.next_ns()
+            at_ns = min(tick_ns, appointment_ns, halting_ns, cancel_ns)
             if at_ns > to_ns or at_ns == NEVER_NS:
                 break
             self._register.now_ns = max(self.now_ns, at_ns)
             if halting_ns == at_ns:
                 self._halting.run()
-            elif tick_ns <= appointment_ns:
+            elif tick_ns == at_ns:
                 self._trading.run_tick()
+            elif cancel_ns == at_ns:
+                self._cancelling.run()
             else:
                 self._keep(self._agenda.take())
         self._register.now_ns = max(self.now_ns, to_ns)
@@ -247,7 +252,7 @@ class Venue:
                 return order
             self._tell_refused(EventKind.CANCEL_REJECTED, order)
             raise errors.not_cancelable(order.status.value)
-        return self._trading.finish(order, Status.CANCELED)
+        return self._cancelling.request(order)
 
     def cancel_all(self) -> list[Outcome]:
         """Cancel every open order."""

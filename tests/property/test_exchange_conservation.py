@@ -48,6 +48,7 @@ LEGAL = {
     Status.ACCEPTED: {Status.NEW, Status.CANCELED, Status.EXPIRED},
     Status.HELD: {Status.NEW, Status.CANCELED, Status.EXPIRED, Status.HELD, Status.REPLACED},
     Status.NEW: {
+        Status.PENDING_CANCEL,
         Status.PARTIALLY_FILLED,
         Status.FILLED,
         Status.CANCELED,
@@ -55,7 +56,9 @@ LEGAL = {
         Status.REPLACED,
         Status.NEW,
     },
+    Status.PENDING_CANCEL: {Status.FILLED, Status.CANCELED, Status.EXPIRED},
     Status.PARTIALLY_FILLED: {
+        Status.PENDING_CANCEL,
         Status.PARTIALLY_FILLED,
         Status.FILLED,
         Status.CANCELED,
@@ -113,7 +116,8 @@ class ExchangeMachine(RuleBasedStateMachine):
     def begin(self, seed: int, share: float) -> None:
         knobs = replace(
             EXACT,
-            fills=FillModel(volume_share_max=share),
+            fills=FillModel(volume_share_max=share, partial_share=0.3 if seed % 4 == 0 else 0.0),
+            cancel_delay_s=40.0 if seed % 3 == 0 else 0.0,
             cash_in_lieu=seed % 2 == 1,
             borrow_rate=Decimal("0.07"),
             margin_interest_rate=Decimal("0.06"),
@@ -269,6 +273,7 @@ class ExchangeMachine(RuleBasedStateMachine):
             if not self.venue.book.by_id[order.id].status.is_terminal:
                 self.venue.cancel(order.id)
         self._take(self.venue.take_events())
+        self._take(self.venue.advance(self.venue.now_ns + 60 * 10**9))
         assert self.venue.account.reserved_usd == 0
         assert self.venue.account.held == {}
         again = redone(self.venue, self.events)
