@@ -4,6 +4,9 @@ import math
 from collections.abc import Sequence
 from decimal import Decimal
 
+import numpy as np
+
+from domain.market import Floats
 from domain.money import FRACTIONAL_LOT
 
 LOT_TOLERANCE = 1e-6
@@ -58,3 +61,12 @@ def scaled(deltas: Sequence[float], total: int) -> list[float]:
     if not crossed:
         return [0.0 for _ in deltas]
     return [delta * (crossed / (bought if delta > 0 else sold)) for delta in deltas]
+
+
+def over_books(values: Floats) -> Floats:
+    """Return the sum of `[s, ...]` over the books; of one book it is the book's own, not a copy."""
+    if values.shape[0] == 1:
+        only: Floats = values[0]
+        return only
+    total: Floats = np.add.reduce(values, 0)
+    return total

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from allocation.books import LOT_TOLERANCE
+from allocation.books import LOT_TOLERANCE, over_books
 from allocation.rules import AllocationRules
 from domain.market import Flags, Floats
 
@@ -20,7 +20,7 @@ def worth_trading(deltas: Floats, net: Floats, mids_usd: Floats, band: Floats) -
 
     deltas: what each book wants `[s, n]`; net: their sum; band: in dollars, `[n]`.
     """
-    moved = np.add.reduce(np.abs(deltas), 0)
+    moved = over_books(np.abs(deltas))
     worth: Flags = moved * mids_usd > band
     if np.count_nonzero(worth):
         # a rare slot pays for the exact answer: all that moves is the net and twice what crosses

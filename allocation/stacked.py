@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from allocation.books import over_books
 from allocation.budgets import Groups
 from allocation.hysteresis import held_by_minimum
 from allocation.plan import OUTCOME_CODES, AllocationInputs, Codes, Ints
@@ -306,7 +307,7 @@ class _Row(Value, frozen=True, kw_only=False, eq=False):
         targets = Targets(
             wishes=found,
             shares=shares[:, row],
-            combined=np.add.reduce(contributions, 0),
+            combined=over_books(contributions),
             size=outlook.size[row],
             limits=(),
         )

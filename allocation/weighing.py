@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from allocation.books import over_books
 from allocation.plan import OUTCOME_CODES, AllocationInputs, Codes
 from allocation.rebalance import band_usd, leaving, worth_trading
 from allocation.rules import AllocationRules
@@ -57,7 +58,7 @@ def gaps_of(shares: Floats, books: Books, mids_usd: Floats, rules: AllocationRul
     if shares.ndim > held.ndim:
         held, holds = held[:, None], holds[:, None]
     deltas = shares - held
-    total = np.add.reduce(shares, 0)
+    total = over_books(shares)
     gap = total - books.own
     value_usd = total * mids_usd
     band = band_usd(value_usd, rules)

@@ -71,3 +71,11 @@ class AccountReport(Value, frozen=True, kw_only=True):
     is_blocked: bool
     shorting_enabled: bool
     reported_at: datetime
+
+
+def moved(before: Mapping[Symbol, Position], after: Mapping[Symbol, Position]) -> list[Symbol]:
+    """Return the symbols whose position is not the same object any more, or gone."""
+    found = [symbol for symbol, position in after.items() if before.get(symbol) is not position]
+    if len(after) - sum(symbol not in before for symbol in found) < len(before):
+        found += [symbol for symbol in before if symbol not in after]
+    return found

@@ -12,7 +12,7 @@ from daemon.engine.core import Core
 from domain.instruments import Symbol
 from domain.market import Floats
 from domain.orders import BookName
-from domain.portfolio import Portfolio, Position
+from domain.portfolio import Portfolio, Position, moved
 
 NEVER = datetime.min.replace(tzinfo=UTC)
 BARS_HELD_UNKNOWN = 1_000_000
@@ -100,15 +100,10 @@ class Holdings:
         if positions is before:
             return shares_before
         shares = shares_before.copy()
-        for symbol in before.keys() - positions.keys():
-            column = self._column_of.get(symbol)
+        for symbol in moved(before, positions):
+            column, position = self._column_of.get(symbol), positions.get(symbol)
             if column is not None:
-                shares[column] = 0.0
-        for symbol, position in positions.items():
-            if before.get(symbol) is not position:
-                column = self._column_of.get(symbol)
-                if column is not None:
-                    shares[column] = float(position.quantity_shares)
+                shares[column] = float(position.quantity_shares) if position is not None else 0.0
         return shares
 
     def _bars_held(self) -> Ints:

@@ -91,20 +91,19 @@ class Skipping:
         inputs = self._deciding.inputs_ahead(ahead.mids_usd, closed_first=ahead.closed_first)
         return self._allocator.look(ahead.outlook, inputs, ahead.equity_usd)
 
-    def safe_from_losses(self, equity_usd: Floats) -> int:
+    def safe_from_losses(self, equity_usd: Floats, *, lowest: float, highest: float) -> int:
         """Return how many slots of this session, from the first on, lie clear of the loss limits;
-        equity `[t]`, positive."""
+        equity `[t]`, positive, with its extremes."""
         bases = self._core.loss_bases()
         if bases is None:
             return 0
-        own = equity_usd - float(bases.flows_usd)
-        peak = float(bases.peak_usd)
+        flows, peak = float(bases.flows_usd), float(bases.peak_usd)
         start = float(bases.day_start_usd) + float(bases.flows_today_usd)
-        lowest, highest = float(own.min()), max(peak, float(own.max()))
-        fell_at_most = (highest - lowest) / highest
-        lost_at_most = (start - float(equity_usd.min())) / float(bases.day_start_usd)
-        if fell_at_most < self._drawdown and lost_at_most < self._daily_loss:
-            return len(own)
+        top = max(peak, highest - flows)
+        lost_at_most = (start - lowest) / float(bases.day_start_usd)
+        if (top - lowest + flows) / top < self._drawdown and lost_at_most < self._daily_loss:
+            return len(equity_usd)
+        own = equity_usd - flows
         peaks = np.maximum(np.maximum.accumulate(own), peak)
         near = (start - equity_usd) / float(bases.day_start_usd) >= self._daily_loss
         near |= (peaks - own) / peaks >= self._drawdown

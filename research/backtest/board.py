@@ -11,7 +11,7 @@ from daemon.engine.board import Board
 from domain.instruments import Symbol, Universe
 from domain.market import Floats, Quote
 from domain.money import ZERO
-from domain.portfolio import Portfolio, Position
+from domain.portfolio import Portfolio, Position, moved
 from research.backtest.costs import Spread
 from research.backtest.history import Integers
 from state import ledger
@@ -163,6 +163,14 @@ class BarBoard(Board):
         self._amounts: dict[int, Decimal] = {}
         self._positions: Mapping[Symbol, Position] = {}
         self._shares: Integers | None = np.zeros(len(universe), dtype=np.int64)
+        self._worth: tuple[Portfolio, int] | None = None
+        """What a portfolio is known to be worth at these quotes, in ten-thousandths."""
+
+    def take(self, quotes: BarQuotes, portfolio: Portfolio, worth: int) -> None:
+        """Take in the quotes of a bar at which an account is known to be worth so much, in
+        ten-thousandths of a dollar."""
+        self.update(quotes)
+        self._worth = portfolio, worth
 
     def update(self, quotes: Mapping[Symbol, Quote]) -> None:
         """Take in the quotes of a bar; symbols without one keep their old quote."""
@@ -179,7 +187,7 @@ class BarBoard(Board):
             self._ask = np.where(fresh, quotes.ask, self._ask)
             self._quoted_s = np.where(fresh, at_s, self._quoted_s)
         self.quotes.clear()
-        self._cents, self._mids = quotes.cents, None
+        self._cents, self._mids, self._worth = quotes.cents, None, None
 
     def quote(self, symbol: Symbol) -> Quote | None:
         """Return the latest quote of a symbol, None before its first."""
@@ -233,17 +241,22 @@ class BarBoard(Board):
 
     def equity_usd(self, portfolio: Portfolio, marks: Mapping[Symbol, Decimal]) -> Decimal:
         """Return cash plus positions at their marks, in whole cents where all shares are whole."""
-        self._look_at(portfolio)
-        cents = self._in_cents()
-        if self._shares is None or np.count_nonzero(cents[self._shares != 0] == 0):
-            return ledger.equity_usd(portfolio, marks)
+        cash_usd = portfolio.cash_usd
+        if self._worth is not None and self._worth[0] is portfolio:
+            held_cents = (self._worth[1] - int(cash_usd.scaleb(4))) // 100
+        else:
+            self._look_at(portfolio)
+            cents = self._in_cents()
+            if self._shares is None or np.count_nonzero(cents[self._shares != 0] == 0):
+                return ledger.equity_usd(portfolio, marks)
+            held_cents = int(self._shares @ cents)
         if not portfolio.positions:
-            return portfolio.cash_usd + ZERO
-        return portfolio.cash_usd + Decimal(int(self._shares @ cents)).scaleb(-2)
+            return cash_usd + ZERO
+        return cash_usd + Decimal(held_cents).scaleb(-2)
 
-    def equity_ahead(self, portfolio: Portfolio, cents: Integers) -> Integers | None:
-        """Return what the account is worth at mids to come `[t]`, in ten-thousandths of a dollar;
-        None where it is no whole number of them, or a mid of what is held is missing."""
+    def worth_ahead(self, portfolio: Portfolio, cents: Integers) -> list[int] | None:
+        """Return what the account is worth at mids to come `[t, n]`, in ten-thousandths of a
+        dollar; None where that is no whole number or not above 0, or what is held has no mid."""
         self._look_at(portfolio)
         cash = portfolio.cash_usd.scaleb(4)
         whole = int(cash)
@@ -251,10 +264,8 @@ class BarBoard(Board):
             return None
         if np.count_nonzero(cents) < cents.size and not cents[:, self._shares != 0].all():
             return None
-        found: Integers = cents @ self._shares
-        found *= 100
-        found += whole
-        return found if abs(int(found.max())) < EXACT_MAX and int(found.min()) > 0 else None
+        found = [whole + 100 * held for held in (cents @ self._shares).tolist()]
+        return found if min(found) > 0 and max(found) < EXACT_MAX else None
 
     def _look_at(self, portfolio: Portfolio) -> None:
         if portfolio.positions is not self._positions:
@@ -268,13 +279,11 @@ class BarBoard(Board):
         found = np.zeros(len(self._symbols), dtype=np.int64)
         if self._shares is not None:
             found = self._shares.copy()
-            for symbol in before.keys() - positions.keys():
-                found[self._columns[symbol]] = 0
-        for symbol, position in positions.items():
-            if before.get(symbol) is position:
-                continue
-            column, shares = self._columns.get(symbol), int(position.quantity_shares)
-            if column is None or shares != position.quantity_shares:
+        for symbol in moved(before, positions):
+            column, position = self._columns.get(symbol), positions.get(symbol)
+            held = position.quantity_shares if position is not None else ZERO
+            shares = int(held)
+            if column is None or shares != held:
                 return None
             found[column] = shares
         return found

@@ -73,6 +73,10 @@ class Carrying:
             else:
                 self._pay(action, session.day)
 
+    def splits_on(self, day: date) -> bool:
+        """Return whether last prices will be brought into other shares before a session."""
+        return any(action.is_split for action in self._history.actions.on(day))
+
     # --- dividends -------------------------------------------------------------------------------
 
     def _pay(self, action: CorporateAction, day: date) -> None:

@@ -19,8 +19,7 @@ from domain.portfolio import Portfolio
 from domain.signals import StrategyName
 from research.backtest.costs import Spread
 from research.backtest.foresight import Foresight, Stretch
-from research.backtest.history import Integers
-from research.backtest.passing import Stage, opinions_of
+from research.backtest.passing import Stage, in_usd, opinions_of
 from research.backtest.record import SlotMark
 from research.backtest.venue import BarTouch
 
@@ -33,7 +32,7 @@ class _Looked:
     stretch: Stretch
     first: int
     look: Look
-    worth: Integers
+    worth: list[int]
 
     def knows(self, row: int, portfolio: Portfolio, stretch: Stretch) -> bool:
         """Return whether it says what happens at an open."""
@@ -83,14 +82,14 @@ class Days:
             return False
         place = row - looked.first
         quotes = stage.at_open.at(row, at)
-        if not self._skipping.opens_safely(int(looked.worth[place]) / 1e4):
+        if not self._skipping.opens_safely(looked.worth[place] / 1e4):
             return False
         if not stage.triggers.are_far(memory.portfolio, quotes.bid, quotes.ask):
             return False
         self._skipping.open_session(session)
         core.now = at
         stage.board.is_calm = True
-        stage.board.update(quotes)
+        stage.board.take(quotes, memory.portfolio, looked.worth[place])
         core.refresh_marks()
         memory.due_at_open = []
         assert slot_at is not None
@@ -115,13 +114,13 @@ class Days:
             return self._looked
         start = row - stretch.first
         rows = slice(start, start + stretch.reach(row))
-        worth = self._stage.board.equity_ahead(portfolio, stretch.cents[rows])
+        worth = self._stage.board.worth_ahead(portfolio, stretch.cents[rows])
         if worth is None:
             return None
         look = self._skipping.look(
             SlotsAhead(
                 mids_usd=stretch.mids_usd[rows],
-                equity_usd=worth / 1e4,
+                equity_usd=in_usd(worth),
                 outlook=stretch.outlook.rows(rows),
                 closed_first=0,
             )
@@ -159,10 +158,10 @@ class Days:
         said = {name: stage.answers.block(name, row) for name in self._answering()}
         sound = {name: block for name, block in said.items() if block is not None}
         bid, ask, cents = stage.at_close.ahead(row, 1)
-        worth = stage.board.equity_ahead(memory.portfolio, cents)
+        worth = stage.board.worth_ahead(memory.portfolio, cents)
         if len(sound) < len(said) or worth is None:
             return False
-        if not self._skipping.is_safe_from_losses(int(worth[0]) / 1e4):
+        if not self._skipping.is_safe_from_losses(worth[0] / 1e4):
             return False
         bars = stage.base.low[row : row + 1], stage.base.high[row : row + 1]
         if not stage.triggers.untouched(memory.portfolio, (bid, ask), bars):
@@ -170,7 +169,7 @@ class Days:
         slot_at = stage.base.slots[row]
         core.now = polled_at
         stage.board.is_calm = True
-        stage.board.update(stage.at_close.at(row, polled_at))
+        stage.board.take(stage.at_close.at(row, polled_at), memory.portfolio, worth[0])
         core.refresh_marks()
         stage.panels.skip(stage.base.timeframe, 1)
         self._skipping.take_opinions(opinions_of(sound, row, stage.base))

@@ -28,8 +28,8 @@ for all of them, or one for each."""
 class Stretch:
     """Decisions in a row, arrays `[t, n]`, at which the same symbols have a price.
 
-    mids_usd: 1 where there is none; cents: 0 there. turns: indices at which an opinion comes to or
-    leaves the levels of entering and leaving. said: what each strategy answers.
+    mids_usd: 1 where there is none; cents: 0 there. turns: indices at which an opinion that counts
+    comes to or leaves the levels of entering and leaving. said: what each strategy answers.
     """
 
     first: int
@@ -88,6 +88,7 @@ class Foresight:
         mids *= 0.5
         if not priced[0].all():
             mids = np.where(priced, mids, 1.0)
+        outlook = self._skipping.outlook(strengths, statistics(row, count), priced)
         return Stretch(
             first=row,
             stop=row + count,
@@ -95,20 +96,18 @@ class Foresight:
             ask=ask,
             mids_usd=mids,
             cents=cents,
-            outlook=self._skipping.outlook(strengths, statistics(row, count), priced),
-            turns=self._turns(strengths, count),
+            outlook=outlook,
+            turns=self._turns(outlook),
             said=blocks,
         )
 
-    def _turns(self, strengths: Mapping[StrategyName, Floats], count: int) -> list[int]:
+    def _turns(self, outlook: Outlook) -> list[int]:
         enter, leave = self._levels
-        turned = np.zeros(count, dtype=np.bool_)
-        for said in strengths.values():
-            size = np.abs(said)
-            sides = (size >= enter) * 2 + (size <= leave)
-            sides *= np.where(said < 0, -1, 1)
-            turned[1:] |= np.logical_or.reduce(sides[1:] != sides[:-1], -1)
-        found: list[int] = np.flatnonzero(turned).tolist()
+        size = np.abs(outlook.strengths)
+        sides = (size >= enter) * 2 + (size <= leave)
+        sides *= np.where(outlook.strengths < 0, -1, 1)
+        turned = (sides[:, 1:] != sides[:, :-1]).any(axis=(0, 2))
+        found: list[int] = (np.flatnonzero(turned) + 1).tolist()
         return found
 
 

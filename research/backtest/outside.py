@@ -53,7 +53,10 @@ class Outside:
         core = self._core
         equity_usd = float(core.equity_usd())
         held_usd = np.abs(shares) * last_usd
-        gross_usd = float(np.add.reduce(np.where(held_usd == held_usd, held_usd, 0.0)))
+        gross_usd = float(np.add.reduce(held_usd))
+        if gross_usd != gross_usd:
+            # Some never had a price: nobody holds those.
+            gross_usd = float(np.add.reduce(np.where(held_usd == held_usd, held_usd, 0.0)))
         # Regulation T: twice what is not pledged as initial margin (half of what is held).
         core.buying_power_usd = to_usd(max(0.0, 2.0 * equity_usd - gross_usd))
         trading = core.memory.trading

@@ -10,16 +10,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
+import numpy as np
+
 from allocation.stacked import Look
 from allocation.weighing import Weighed
 from daemon.engine.panels import DailyStatistics
 from daemon.engine.skipping import Skipping, SlotsAhead
 from domain.calendar import Timeframe
+from domain.market import Floats
 from domain.signals import Opinion, StrategyName
 from research.backtest.answers import Answers, Block
 from research.backtest.board import BarBoard, QuoteRows
 from research.backtest.foresight import Foresight, Stretch
-from research.backtest.history import Frame, Integers
+from research.backtest.history import Frame
 from research.backtest.record import SlotMark
 from research.backtest.running import Runner
 from research.backtest.stored import StoredPanels
@@ -78,10 +81,10 @@ class Passing:
             return 0
         look, worth, looked_at = looked
         if look.count:
-            self._pass(stretch, row, look, worth)
+            self._pass(row, look, worth)
         at = row + look.count
         if look.count < looked_at and look.weighed is not None:
-            self._decide(stretch, at, look.weighed)
+            self._decide(stretch, at, look.weighed, worth[look.count])
             return look.count + 1
         if look.count < stretch.reach(row):
             self._busy_row = at
@@ -101,17 +104,19 @@ class Passing:
             self._stretch, self._statistics = known, statistics
         return known
 
-    def _look(self, stretch: Stretch, row: int) -> tuple[Look, Integers, int] | None:
+    def _look(self, stretch: Stretch, row: int) -> tuple[Look, list[int], int] | None:
         """Return what comes of the rows up to the next turn, what the account is worth at them, and
         how many are clear of losses, stops and targets; None when not even the first is."""
         stage, portfolio = self._stage, self._engine.memory.portfolio
         start = row - stretch.first
         rows = slice(start, start + stretch.reach(row))
-        worth = stage.board.equity_ahead(portfolio, stretch.cents[rows])
+        worth = stage.board.worth_ahead(portfolio, stretch.cents[rows])
         if worth is None:
             return None
-        equity_usd = worth / 1e4
-        clear = self._skipping.safe_from_losses(equity_usd)
+        equity_usd = in_usd(worth)
+        clear = self._skipping.safe_from_losses(
+            equity_usd, lowest=min(worth) / 1e4, highest=max(worth) / 1e4
+        )
         if not stage.triggers.is_idle and clear:
             bars = slice(row, row + clear)
             quoted = slice(start, start + clear)
@@ -133,29 +138,36 @@ class Passing:
         )
         return look, worth, clear
 
-    def _pass(self, stretch: Stretch, row: int, look: Look, worth: Integers) -> None:
+    def _pass(self, row: int, look: Look, worth: list[int]) -> None:
         stage, count = self._stage, look.count
         slots = stage.base.slots[row : row + count]
-        highest_usd = Decimal(int(worth[:count].max())).scaleb(-4)
+        highest_usd = Decimal(max(worth[:count])).scaleb(-4)
         self._skipping.pass_over(slots, len(self._names), highest_usd)
         stage.panels.skip(stage.base.timeframe, count)
         marks = zip(slots, look.outcomes, strict=True)
         stage.runner.recording.slots += [
             SlotMark(slot_at=slot, decided_at=slot, outcomes=codes) for slot, codes in marks
         ]
-        stage.board.update(stage.at_close.at(row + count - 1, slots[-1]))
+        quotes = stage.at_close.at(row + count - 1, slots[-1])
+        stage.board.take(quotes, self._engine.memory.portfolio, worth[count - 1])
         self._core.refresh_marks()
 
-    def _decide(self, stretch: Stretch, row: int, weighed: Weighed) -> None:
+    def _decide(self, stretch: Stretch, row: int, weighed: Weighed, worth: int) -> None:
         """Decide a slot at which allocation alone acts."""
         stage, core, slot = self._stage, self._core, self._stage.base.slots[row]
         core.now = slot
         stage.board.is_calm = True
-        stage.board.update(stage.at_close.at(row, slot))
+        stage.board.take(stage.at_close.at(row, slot), self._engine.memory.portfolio, worth)
         core.refresh_marks()
         stage.panels.skip(stage.base.timeframe, 1)
         self._skipping.take_opinions(opinions_of(stretch.said, row, stage.base))
         stage.runner.do(self._skipping.decide(slot, (stage.base.timeframe,), weighed))
+
+
+def in_usd(worth: list[int]) -> Floats:
+    """Return ten-thousandths as dollars `[t]`, each the float nearest to it."""
+    exact: Floats = np.array(worth, dtype=np.int64) / 1e4
+    return exact
 
 
 def opinions_of(said: Mapping[StrategyName, Block], row: int, frame: Frame) -> list[Opinion]:

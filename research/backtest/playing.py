@@ -200,6 +200,8 @@ class Player:
         self._spread.begin(index)
         before = len(self.recording.fills), len(self.recording.orders)
         at = session.opens_at - 2 * BAR_START
+        if self._carrying.splits_on(session.day):
+            self._last_usd = self._last_usd.copy()
         self._carrying.before_open(session, self._runner.shares, self._last_usd, at)
         self._outside.before_open(session, self._runner.shares, self._last_usd, self._post)
         if self._daily:
@@ -342,7 +344,11 @@ class Player:
 
     def _note_prices(self, row: int) -> None:
         close = self._base.close[row]
-        self._last_usd = np.where(close > 0, close, self._last_usd)
+        # Where all have one, as most rows do, there is nothing to keep of before.
+        known = close > 0
+        if np.count_nonzero(known) < len(close):
+            close = np.where(known, close, self._last_usd)
+        self._last_usd = close
 
     def _end_orders(self, at: datetime) -> None:
         if self.venue.working:

@@ -15,6 +15,7 @@ from domain.market import Floats
 from domain.orders import Fill, OrderIntent
 from domain.portfolio import Portfolio
 from domain.snapshot import Benching, Decision, Outcome
+from domain.values import Value
 from research.backtest.carrying import Carried
 from state.records import Decided, OrderMoved
 
@@ -22,8 +23,7 @@ NOTICES_MAX = 1_000
 """Notices kept in words; all are counted."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class DayMark:
+class DayMark(Value, frozen=True, kw_only=True, eq=False):
     """The account at one session's close; `shares` `[n]` are signed."""
 
     day: date
@@ -35,8 +35,7 @@ class DayMark:
     orders: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class SlotMark:
+class SlotMark(Value, frozen=True, kw_only=True, eq=False):
     """One decision, kept lean: a code of `allocation.plan.OUTCOMES` for each column."""
 
     slot_at: datetime
