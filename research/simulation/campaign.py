@@ -1,5 +1,6 @@
 """Many worlds, each in a process of its own; their results add up over runs and machines."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -93,13 +94,6 @@ class Tally:
         return lines
 
 
-def play(wish: Wish) -> dict[str, Any]:
-    """Return what came of one world, as a line of the results file."""
-    began_s = time.process_time()
-    outcome = World(wish).run()
-    return as_result(outcome, cpu_s=time.process_time() - began_s)
-
-
 def as_result(outcome: Outcome, *, cpu_s: float) -> dict[str, Any]:
     """Return an outcome as JSON."""
     return {
@@ -115,14 +109,24 @@ def as_result(outcome: Outcome, *, cpu_s: float) -> dict[str, Any]:
 
 def play_apart(wish: Wish) -> dict[str, Any]:
     """Return what came of one world played in a child process, which forgets everything after."""
+    began_s = time.process_time()
+    # Put together here, so that the child finds the market that an earlier world has drawn.
+    world = World(wish)
+    world.lets_go = False
+    built_s = time.process_time() - began_s
     reading, writing = os.pipe()
+    # What stands is not the child's to collect.
+    gc.freeze()
     child = os.fork()
     if child == 0:
         os.close(reading)
         signal.alarm(int(WORLD_S_MAX))
+        outcome = world.run()
         with os.fdopen(writing, "wb") as result:
-            result.write(orjson.dumps(play(wish)))
+            result.write(orjson.dumps(as_result(outcome, cpu_s=built_s + time.process_time())))
         os._exit(0)
+    gc.unfreeze()
+    world.loop.close()
     os.close(writing)
     with os.fdopen(reading, "rb") as result:
         text = result.read()

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from daemon.assembly import Assembly
 from domain.money import ZERO
-from domain.orders import OrderStatus
+from domain.orders import OrderStatus, Side
 from domain.snapshot import TradingState
 from exchange.orders import Status, VenueOrder
 from exchange.records import VenueEvent
@@ -99,7 +99,8 @@ class Oracle:
             self._report("not the order that was decided", f"{order} is not {meant}")
         if meant.leg == "open":
             self._judge_size(order)
-            self._judge_hours(meant)
+            if order.side is Side.BUY:
+                self._judge_hours(meant)
 
     def _judge_size(self, order: VenueOrder) -> None:
         """Held and working shares of a symbol, with this order, stay inside the position limit."""
@@ -119,7 +120,8 @@ class Oracle:
             )
 
     def _judge_hours(self, meant: Meant) -> None:
-        """Opening orders are decided inside the session, less its first and last minutes."""
+        """Entries are decided inside the session, less its first and last minutes. Nothing is sold
+        short here: what a person sells leads toward zero, and may be sold at any time."""
         session = self._venue.market.calendar.session_at(meant.intended_at)
         if (
             session is None

@@ -117,7 +117,7 @@ def draw_swarm(chance: Chance) -> Swarm:
         ),
         disk=DiskFaults(fail=chance.pick(DISK_RATES), slow=chance.pick((0.0, 0.01, 0.05))),
         process=ProcessFaults(
-            life_steps=chance.pick((0, 4_000, 2_500, 1_500, 1_000)),
+            life_steps=chance.pick((0, 2_500, 1_500, 1_000, 700)),
             early=chance.pick((0.2, 0.3, 0.5)),
             power=chance.pick((0.0, 0.3, 1.0)),
         ),

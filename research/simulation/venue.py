@@ -37,16 +37,17 @@ from research.simulation.kernel.node import Life
 HOST, PORT = "127.0.0.1", 8430
 URL = f"http://{HOST}:{PORT}"
 CASH_USD = Decimal(100_000)
-DEPTHS = (0.1, 0.1, 0.01, 0.001)
+DEPTHS = (0.1, 0.1, 0.01, 0.003)
 """Shares of a tick's volume that may fill: the less, the more orders fill in parts or not."""
 MARKETS = 4
 """So many different markets: what a world is worth lies in its faults."""
+MARKETS_CACHED_MAX = 32
 START_DAYS = 250
 SESSION = timedelta(hours=6.5)
 LISTENING_S = 0.001
 
 
-@lru_cache(maxsize=MARKETS)
+@lru_cache(maxsize=MARKETS_CACHED_MAX)
 def _market(seed: int, symbols: tuple[Symbol, ...]) -> SyntheticMarket:
     known = shipped_instruments()
     universe = Universe(tuple(known[symbol] for symbol in symbols))

@@ -24,11 +24,16 @@ from research.simulation.process import Profile, SimulatedDaemon, told
 from research.simulation.swarm import CALM, Swarm, draw_swarm
 from research.simulation.venue import SESSION, SimulatedVenue
 
-SPEEDS = (30.0, 60.0, 120.0, 240.0, 240.0)
-"""Market seconds in a second of virtual time; each seed draws its own."""
+SPEEDS = (30.0, 60.0, 60.0, 120.0, 120.0, 240.0, 240.0, 240.0, 240.0, 240.0)
+"""Market seconds in a second of virtual time; each seed draws its own. Slow worlds have time to
+settle every fault before the next slot, fast ones have faults that reach over several."""
 SYMBOLS = 12
+SYMBOL_SETS = 6
+"""So many choices of symbols: a market that one world has drawn is there for the next."""
 SLOW_SHARE, SLOW_SPEED = 0.05, 4.0
-"""In so many seeds approvals live long enough for an order in doubt to be sent again."""
+"""In so many seeds approvals live long enough for an order in doubt to be sent again; a session
+takes them sixty times as long, so they live through SLOW_DAYS at most."""
+SLOW_DAYS = 1
 WIDE_SHARE = 0.05
 """The share of seeds with all symbols and one-minute bars, played for WIDE_DAYS at most."""
 WIDE_DAYS = 1
@@ -126,9 +131,10 @@ class World:
         drawn = draw_swarm(chance.fork("swarm"))
         self.swarm = wish.swarm if wish.swarm is not None else drawn
         is_wide = chance.fork("wide").hits(WIDE_SHARE) if wish.wide is None else wish.wide
-        self._days = min(wish.days, WIDE_DAYS) if is_wide else wish.days
-        symbols = _symbols(chance.fork("symbols"), wish.symbols, is_wide=is_wide)
         is_slow = chance.fork("slow").hits(SLOW_SHARE)
+        days_max = min(WIDE_DAYS if is_wide else wish.days, SLOW_DAYS if is_slow else wish.days)
+        self._days = min(wish.days, days_max)
+        symbols = _symbols(chance.fork("symbols"), wish.symbols, is_wide=is_wide)
         drawn_speed = SLOW_SPEED if is_slow else chance.fork("speed").pick(SPEEDS)
         speed = wish.speed if wish.speed is not None else drawn_speed
         self.venue = SimulatedVenue(self.loop, chance.fork("venue"), symbols, speed=speed)
@@ -352,6 +358,6 @@ def _symbols(chance: Chance, count: int, *, is_wide: bool) -> tuple[Symbol, ...]
     known = [Symbol(name) for name in shipped_instruments()]
     if is_wide:
         return tuple(known)
-    start = chance.below(len(known))
+    start = chance.below(SYMBOL_SETS) * (len(known) // SYMBOL_SETS)
     step = 5
     return tuple(known[(start + step * number) % len(known)] for number in range(count))
