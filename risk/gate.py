@@ -6,7 +6,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from domain.money import FRACTIONAL_LOT, WHOLE_SHARE, ZERO, to_quantity
-from domain.orders import ApprovedOrder, BookName, Denial, OrderIntent, Verdict
+from domain.orders import ApprovedOrder, BookName, Denial, Leg, OrderIntent, Verdict
 from domain.values import replace
 from risk.prices import ExitPricing
 from risk.rule import RiskRule
@@ -69,6 +69,9 @@ class _Judgement:
                 if passed <= 0:
                     return Verdict(intent=intent, approved=None, denials=denials)
                 sent = reduced(intent, passed)
+                if passed <= closing:
+                    # What is left of it opens nothing: no halt may cancel it as an entry.
+                    sent = replace(sent, leg=closing_leg(sent.leg))
         notes = self._notes(sent) if passed <= closing else ()
         approved = ApprovedOrder(
             intent=sent,
@@ -126,6 +129,11 @@ def reduced(intent: OrderIntent, quantity_shares: Decimal) -> OrderIntent:
         quantity_shares=quantity_shares,
         deltas=_scaled(intent, quantity_shares),
     )
+
+
+def closing_leg(leg: Leg) -> Leg:
+    """Return what an order is called of which only the closing part is left."""
+    return Leg.CLOSE if leg is Leg.OPEN else leg
 
 
 def _scaled(intent: OrderIntent, quantity_shares: Decimal) -> dict[BookName, Decimal]:

@@ -361,6 +361,17 @@ def test_a_persons_sale_of_what_is_held_closes() -> None:
     assert [(o.intent.leg, o.intent.side) for o in desk.sent[1:]] == [(Leg.CLOSE, Side.SELL)]
 
 
+def test_a_sale_cut_down_to_what_is_held_closes() -> None:
+    """Found in simulation (seed 3000256): 58 shares were to be sold of 9, minutes before the close.
+    The gate let the 9 pass, as it should, but they still were called an entry: a halt would have
+    canceled them, and the judge took them for an entry out of hours."""
+    desk = holding()
+    held = desk.engine.memory.portfolio.shares(A)
+    desk.ask(Action.ORDER, order=wish(str(held + 50), side=Side.SELL))
+    order = desk.sent[-1]
+    assert (order.intent.leg, order.intent.quantity_shares) == (Leg.CLOSE, held)
+
+
 def test_a_persons_order_for_an_unknown_symbol_is_refused_in_words() -> None:
     desk = a_desk(one=(NAN, NAN, NAN))
     assert desk.ask(Action.ORDER, order=wish(symbol=Symbol("ZZZ"))) == []
