@@ -1,7 +1,6 @@
 """The market-data stream: JSON text or MessagePack, auth, subscriptions, and the feed."""
 
 import asyncio
-import json
 import struct
 from collections import deque
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from exchange.instants import MINUTE_NS, SECOND_NS, rfc3339_short
 from exchange.paca import TEST_SYMBOL, PacaFeed
 from exchange.records import EventKind, VenueEvent
 from exchange.service import Exchange
-from exchange.wire import EXCHANGE
+from exchange.wire import EXCHANGE, read_json
 
 Json = dict[str, object]
 TEST_FEED, DELAYED_FEED = "test", "delayed_sip"
@@ -337,8 +336,8 @@ def _subscription(wanted: dict[str, set[str]]) -> Json:
 def _decode(raw: str | bytes) -> Json | None:
     """Return a command's object from JSON or MessagePack, None for anything else."""
     try:
-        command = json.loads(raw) if isinstance(raw, str) else msgspec.msgpack.decode(raw)
-    except (ValueError, RecursionError, msgspec.MsgspecError):
+        command = read_json(raw) if isinstance(raw, str) else msgspec.msgpack.decode(raw)
+    except (ValueError, msgspec.MsgspecError):
         command = _decode_text(raw)
     return command if isinstance(command, dict) else None
 
@@ -346,8 +345,8 @@ def _decode(raw: str | bytes) -> Json | None:
 def _decode_text(raw: str | bytes) -> object:
     """Return JSON sent in a binary frame, None for anything else."""
     try:
-        return json.loads(raw) if isinstance(raw, bytes) else None
-    except (ValueError, RecursionError):
+        return read_json(raw) if isinstance(raw, bytes) else None
+    except ValueError:
         return None
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 
@@ -159,13 +159,13 @@ class MarketData:
         makers: list[MakeBlock] = []
         days = [session.day]
         if not moment.view.is_extended:
-            makers.append(lambda: self.bars.session_block(session, 1, now_ns))
+            makers.append(cache(partial(self.bars.session_block, session, 1, now_ns)))
         elif regular is not None and regular.view.session.day != days[0]:
             days.append(regular.view.session.day)
         for day in days:
             whole = self._views.market.calendar.session_of(day)
             assert whole is not None
-            makers.append(partial(self.bars.day_block, whole, 1, now_ns))
+            makers.append(cache(partial(self.bars.day_block, whole, 1, now_ns)))
         return makers
 
     def _last_of(self, symbol: str, makers: Iterable[MakeBlock]) -> Point | None:

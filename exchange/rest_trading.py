@@ -117,9 +117,9 @@ def _configured(configuration: Configuration, body: Json) -> Configuration:
     )
     level = body.get("max_options_trading_level")
     if level is not None:
-        if level not in OPTIONS_LEVELS or isinstance(level, bool):
+        if not isinstance(level, int) or level is True or level not in OPTIONS_LEVELS:
             raise errors.invalid("invalid max_options_trading_level")
-        configuration = replace(configuration, max_options_trading_level=int(str(level)))
+        configuration = replace(configuration, max_options_trading_level=int(level))
     multiplier = body.get("max_margin_multiplier")
     if multiplier is not None:
         if str(multiplier) not in ("1", "2", "4"):

@@ -1,7 +1,6 @@
 """The trading stream: one socket per account, binary JSON frames, authenticate, then listen."""
 
 import asyncio
-import json
 from collections.abc import Callable
 
 import msgspec
@@ -12,7 +11,7 @@ from exchange.auth import Credentials
 from exchange.encoding import trade_update_json
 from exchange.records import VenueEvent
 from exchange.service import Exchange
-from exchange.wire import EXCHANGE
+from exchange.wire import EXCHANGE, read_json
 
 Json = dict[str, object]
 HEARTBEAT_S = 30.0
@@ -132,10 +131,8 @@ async def _stop(socket: TradeSocket, writer: asyncio.Task[None] | None) -> None:
 
 def _decode(raw: str | bytes) -> Json:
     try:
-        command = json.loads(raw)
-    except RecursionError as fault:
-        raise ValueError("nested too deeply") from fault
-    except (UnicodeDecodeError, json.JSONDecodeError):
+        command = read_json(raw)
+    except ValueError:
         if isinstance(raw, str):
             raise
         command = _unpack(raw)

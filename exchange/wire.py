@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import date
 from decimal import Decimal
@@ -21,6 +22,8 @@ JSON_TYPE = "application/json; charset=UTF-8"
 LAST_DATE = date(9000, 1, 1)
 GZIP_LEVEL = 1
 BODY_MAX_BYTES = 1_000_000
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+"""An escape that is half of a character unless the other half stands beside it."""
 UNAUTHORIZED_PAGE = (
     "<html>\r\n<head><title>401 Authorization Required</title></head>\r\n<body>\r\n"
     "<center><h1>401 Authorization Required</h1></center>\r\n<hr><center>nginx</center>\r\n"
@@ -63,12 +66,24 @@ async def read_object(request: web.Request) -> dict[str, object]:
     if not raw:
         return {}
     try:
-        body = json.loads(raw, parse_float=Decimal, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as fault:
+        body = read_json(raw)
+    except ValueError as fault:
         raise errors.malformed_body() from fault
     if not isinstance(body, dict):
         raise errors.malformed_body()
     return body
+
+
+def read_json(raw: str | bytes) -> Any:
+    """Return what a client's JSON says, its numbers exact. Raises ValueError, for text too that
+    cannot be written again: JSON can escape halves of characters, UTF-8 has none."""
+    try:
+        found = json.loads(raw, parse_float=Decimal, parse_constant=_no_constant)
+        if _HALF.search(raw if isinstance(raw, bytes) else raw.encode()):
+            json.dumps(found, ensure_ascii=False, default=str).encode()
+    except RecursionError as fault:
+        raise ValueError("nested too deeply") from fault
+    return found
 
 
 def _no_constant(name: str) -> Any:

@@ -178,3 +178,22 @@ def test_a_slow_client_is_told_and_cut_off() -> None:
             while True:
                 codes += [m["code"] for m in updates.next() if m["T"] == "error"]
         assert codes == [407]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v2/orders", {"client_order_id": "\ud800"}),
+        ("/v2/orders", {"symbol": "A\udfff"}),
+        ("/v2/watchlists", {"name": "\ud83d"}),
+        ("/v2/watchlists", {"name": "x", "\udc00": 1}),
+    ],
+)
+def test_half_a_character_is_no_text(client: RestClient, path: str, body: dict[str, Any]) -> None:
+    """JSON can escape halves of characters; nothing could write them down again."""
+    order = {"symbol": "AAA", "qty": "1", "side": "buy", "type": "market", "time_in_force": "day"}
+    reply = client.ask("POST", path, body={**order, **body})
+    assert (reply.status, reply.json()["code"]) == (400, 40010000)
+    whole = {**order, "client_order_id": "\N{ROCKET}", "name": "\N{ROCKET}"}
+    assert client.ask("POST", path, body=whole).status == 200
+    assert client.orders(status="all") == client.orders(status="all")

@@ -374,3 +374,12 @@ async def test_wrong_keys_are_refused() -> None:
         await told(socket)
         await socket.send_json(AUTH)
         assert (await told(socket))[0]["msg"] == "auth failed"
+
+
+async def test_half_a_character_is_invalid_syntax() -> None:
+    async with connected(make()) as client, client.ws_connect("/v2/iex") as socket:
+        await authenticated(socket)
+        await socket.send_str('{"action": "subscribe", "bars": ["\\ud800"]}')
+        assert (await told(socket))[0]["code"] == 400
+        await socket.send_str('{"action": "subscribe", "bars": ["\\ud83d\\ude80"]}')
+        assert (await told(socket))[0]["bars"] == ["\N{ROCKET}"]

@@ -56,6 +56,8 @@ NASTY: list[Any] = [
     "\x00",
     "A" * 5000,
     "🚀",
+    "\ud800",
+    "half \udfff",
     "'; DROP TABLE orders;--",
     [],
     {},
@@ -99,6 +101,8 @@ CONFIGURATION = {
     "max_margin_multiplier": "4",
     "trade_confirm_email": "all",
     "dtbp_check": None,
+    "max_options_trading_level": 2,
+    "disable_overnight_trading": True,
 }
 QUERY = {
     "symbols": "AAA,BBB",
@@ -127,7 +131,16 @@ QUERY = {
     "markets": "NYSE",
     "timezone": "UTC",
     "types": "cash_dividend",
+    "ca_types": "split,dividend",
+    "since": "2026-01-01",
+    "date_type": "ex_date",
+    "name": "a list",
+    "pnl_reset": "no_reset",
+    "intraday_reporting": "continuous",
+    "cashflow_types": "ALL",
+    "attributes": "has_options",
 }
+WATCHLIST = {"name": "a list", "symbols": ["AAA", "BBB"], "symbol": "AAA"}
 BY_DESIGN = ("/_exchange/shutdown", "/_exchange/advance", "/_exchange/halt", "/stream", "/v2/iex")
 FRAMES: list[dict[str, Any]] = [
     {"action": "auth", "key": "key", "secret": "secret"},
@@ -196,6 +209,8 @@ class Mutator:
     def body(self, method: str) -> bytes:
         """Return a request's body."""
         known = self.pick([CHANGE, CHANGE, CONFIGURATION]) if method == "PATCH" else ORDER
+        if method == "PUT" or (method == "POST" and self.hits(0.1)):
+            known = WATCHLIST
         fields = self.fields(known, 0.97)
         if self.hits(0.8):
             for name in ("order_class", "take_profit", "stop_loss", "position_intent"):
@@ -222,13 +237,18 @@ class Mutator:
                 return self.raw(json.dumps(command).encode())
         try:
             return self.raw(msgspec.msgpack.encode(command))
-        except (OverflowError, msgspec.MsgspecError):
+        except (OverflowError, UnicodeEncodeError, msgspec.MsgspecError):
             return b"\xc1"
 
     def query(self) -> str:
         """Return a query string, already escaped."""
         pairs = self.fields(QUERY, 0.12)
-        return "&".join(f"{quote(k)}={quote(str(v)[:300])}" for k, v in pairs.items())
+        return "&".join(f"{_quoted(k)}={_quoted(str(v)[:300])}" for k, v in pairs.items())
+
+
+def _quoted(text: str) -> str:
+    """Return text escaped for a URL, halves of characters as the bytes they would have."""
+    return quote(text, safe="", errors="surrogatepass")
 
 
 async def fuzz(count: int, seed: int) -> Findings:
@@ -293,7 +313,7 @@ async def _throw_requests(
         while "{" in path:
             head, _, rest = path.partition("{")
             word = str(mutator.value(mutator.pick(known)))[:300]
-            path = f"{head}{quote(word, safe='')}{rest.partition('}')[2]}"
+            path = f"{head}{_quoted(word)}{rest.partition('}')[2]}"
         url = URL(f"{base}{path}?{mutator.query()}", encoded=True)
         body = (
             mutator.body(method)
