@@ -17,19 +17,24 @@ if TYPE_CHECKING:
 else:
     from msgspec.structs import replace
 
-__all__ = ["Value", "field", "replace"]
+__all__ = ["Value", "field", "remember", "replace"]
 
 field = msgspec.field
+remember = msgspec.structs.force_setattr
+"""Sets a private field of a Value: for what is derived from the others when first asked for.
+`dataclasses.replace` leaves it behind, `replace` of this module takes it along."""
 
 
 @cache
 def _fields_of(kind: type[msgspec.Struct]) -> dict[str, dataclasses.Field[Any]]:
     told: list[Any] = []
     for found in msgspec.structs.fields(kind):
+        # What is private is remembered, not given: `dataclasses.replace` begins without it.
+        is_given = not found.name.startswith("_")
         if found.default_factory is not msgspec.NODEFAULT:
-            spec = dataclasses.field(default_factory=found.default_factory)
+            spec = dataclasses.field(default_factory=found.default_factory, init=is_given)
         elif found.default is not msgspec.NODEFAULT:
-            spec = dataclasses.field(default=found.default)
+            spec = dataclasses.field(default=found.default, init=is_given)
         else:
             spec = dataclasses.field()
         told.append((found.name, Any, spec))

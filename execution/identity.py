@@ -1,7 +1,6 @@
 """What an order is called at the venue: a function of why it exists, so that it exists once."""
 
 import hashlib
-import struct
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -57,24 +56,33 @@ def _slot_part(slot_at: datetime) -> str:
 
 
 _LEG_PARTS = {leg: f"{len(leg.value)}:{leg.value}" for leg in Leg}
-_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
-_FIVE_BYTES = struct.Struct(">IB")
-_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
-"""Ten bits as two of RFC 4648's base-32 digits, in small letters."""
+_DIGITS = b"abcdefghijklmnopqrstuvwxyz234567".ljust(256)
+"""RFC 4648's base-32 digits, in small letters, at the five bits that each stands for."""
+
+
+def _halvings(bits: int, places: int) -> list[tuple[int, int, int]]:
+    """Return how `bits` bits come to lie in `places` places, five in the low end of every eight:
+    by halving. Of each group that is left, its upper half, its lower half (masks over the whole),
+    and how far the upper one moves."""
+    steps, groups = [], 1
+    while bits > 5:
+        ones = (1 << bits // 2) - 1
+        lower = sum(ones << group * places for group in range(groups))
+        bits, places, groups = bits // 2, places // 2, groups * 2
+        steps.append((lower << bits, lower, places - bits))
+    return steps
+
+
+_HALVINGS = _halvings(DIGEST_BYTES * 8, 256)
 
 
 def base32(digest: bytes) -> str:
-    """Return what `base64.b32encode` does of whole groups of five bytes, in small letters."""
-    pairs, text = _PAIRS, ""
-    for high, low in _FIVE_BYTES.iter_unpack(digest):
-        bits = high << 8 | low
-        text += (
-            pairs[bits >> 30]
-            + pairs[bits >> 20 & 1023]
-            + pairs[bits >> 10 & 1023]
-            + pairs[bits & 1023]
-        )
-    return text
+    """Return what `base64.b32encode` does of DIGEST_BYTES, in small letters; that one takes as
+    long as all the rest of an order's name."""
+    bits = int.from_bytes(digest, "big")
+    for upper, lower, distance in _HALVINGS:
+        bits = (bits & upper) << distance | bits & lower
+    return bits.to_bytes(32, "big").translate(_DIGITS).decode()
 
 
 def is_ours(client_order_id: str) -> bool:

@@ -1,7 +1,6 @@
 """Everything a rule may look at, as one value of one instant."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -13,6 +12,7 @@ from domain.money import WHOLE_SHARE, ZERO
 from domain.orders import Order, OrderIntent, Side
 from domain.portfolio import Portfolio
 from domain.snapshot import TradingStatus
+from domain.values import Value, field, remember, replace
 from risk.exposure import (
     Exposure,
     HeldSums,
@@ -26,8 +26,7 @@ from risk.exposure import (
 from risk.losses import LossBases
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class RiskView:
+class RiskView(Value, frozen=True, kw_only=True, eq=False):
     """The account, the market and the day, as rules see them.
 
     The engine builds one for each slot; exposures are derived at the first question and kept.
@@ -70,7 +69,7 @@ class RiskView:
     approved_cash_usd: float = 0.0
     """Settled cash those may take, which the venue's figure cannot know yet."""
     held_sums: HeldSums | None = None
-    _exposure: Exposure | None = field(default=None, init=False, repr=False)
+    _exposure: Exposure | None = None
 
     @property
     def exposure(self) -> Exposure:
@@ -87,7 +86,7 @@ class RiskView:
                 mark_usd = self.mark_usd(intent.symbol)
                 derived = derived.plus(commitment(intent, intent.quantity_shares, mark_usd))
             # Only a memory of what the other fields say: nobody can see it change.
-            object.__setattr__(self, "_exposure", derived)
+            remember(self, "_exposure", derived)
             return derived
         return self._exposure
 
@@ -151,12 +150,11 @@ class RiskView:
         before = self.exposure
         mark_usd = self.mark_usd(intent.symbol)
         after = before.plus(commitment(intent, intent.quantity_shares, mark_usd))
-        view = replace(
+        return replace(
             self,
             approved=(*self.approved, intent),
             approved_cash_usd=self.approved_cash_usd + after.reserved_usd - before.reserved_usd,
             order_times=(*self.order_times, self.as_of) if is_entry else self.order_times,
             orders_today=self.orders_today + is_entry,
+            _exposure=after,
         )
-        object.__setattr__(view, "_exposure", after)
-        return view

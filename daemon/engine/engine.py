@@ -174,7 +174,9 @@ class Engine:
 
     def handle(self, event: Event) -> list[Command]:
         """Take in one event and return what is to be done about it, in order."""
-        self._core.now = max(self._core.now, event.at)
+        core = self._core
+        if event.at > core.now:
+            core.now = event.at
         return self._handlers[type(event)](event)
 
     def _make_handlers(self) -> dict[type[Event], Callable[[Any], list[Command]]]:
@@ -186,7 +188,7 @@ class Engine:
             DecisionDue: lambda e: self._decide(e.slot_at),
             OrderFilled: self._on_fill,
             OrderChanged: lambda e: [*self._ordering.changed(e), *self._breaking.answered()],
-            SubmitStarted: lambda e: [*self._ordering.started(e), *self._breaking.submitted(e)],
+            SubmitStarted: lambda e: self._ordering.started(e) + self._breaking.submitted(e),
             SubmitWithheld: self._ordering.withheld,
             SubmitRejected: self._on_rejected,
             SubmitUnresolved: self._ordering.unresolved,

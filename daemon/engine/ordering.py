@@ -156,12 +156,11 @@ class Ordering:
         odd = ""
         if order is not None and not _is_its(fill, order):
             order, odd = None, f"fill {fill.fill_id} cannot be of the order it names"
-        portfolio = memory.portfolio
-        before = portfolio.shares(fill.symbol)
+        before = memory.portfolio
         deltas = order.intent.deltas if order else None
         filled_before = order.filled_shares if order else ZERO
-        memory.portfolio = ledger.book(portfolio, fill, deltas, filled_before)
-        is_carried = core.carry_equity(portfolio, fill)
+        memory.portfolio = ledger.book(before, fill, deltas, filled_before)
+        is_carried = core.carry_equity(before, fill)
         memory.note_booked(fill)
         memory.count("fills")
         commands: list[Command] = [Record(fact=Filled(fill=fill))]
@@ -176,7 +175,7 @@ class Ordering:
                 if after.status is not order.status:
                     commands.append(_noted(after))
                 commands += self._reprice(after)
-        self._note_entry(fill.symbol, before)
+        self._note_entry(fill.symbol, before.shares(fill.symbol))
         if is_carried:
             core.raise_peak()
         else:

@@ -112,10 +112,10 @@ class Runner:
 
     def _record(self, command: Record | RecordDurably) -> None:
         fact = command.fact
-        if isinstance(fact, Decided):
-            self.recording.decided(fact)
-        elif isinstance(fact, OrderMoved):
+        if isinstance(fact, OrderMoved):
             self.recording.moved(fact)
+        elif isinstance(fact, Decided):
+            self.recording.decided(fact)
 
     def _ask(self, ask: Ask) -> None:
         answer = self._answers.answer(ask)

@@ -26,35 +26,29 @@ from domain.orders import (
     Side,
     TimeInForce,
 )
+from domain.values import Value
 from research.backtest.costs import Costs
 
 _EXACT = 1e-9
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class BarTouch:
-    """How a bar meets orders: lists by column, NaN where a symbol has no bar.
+class BarTouch(Value, frozen=True, kw_only=True, eq=False):
+    """How a bar meets orders: arrays `[n]`, NaN where a symbol has no bar.
 
     `bid`, `ask`: what an order takes; `low`, `high`: how far the bar trades after that instant;
     `volume`: the shares of the whole bar.
     """
 
-    bid: Sequence[float]
-    ask: Sequence[float]
-    low: Sequence[float]
-    high: Sequence[float]
-    volume: Sequence[float]
+    bid: Floats
+    ask: Floats
+    low: Floats
+    high: Floats
+    volume: Floats
 
     @staticmethod
     def of(bid: Floats, ask: Floats, low: Floats, high: Floats, volume: Floats) -> "BarTouch":
-        """Return the touch of arrays `[n]`; plain lists are faster to look single columns up in."""
-        return BarTouch(
-            bid=bid.tolist(),
-            ask=ask.tolist(),
-            low=low.tolist(),
-            high=high.tolist(),
-            volume=volume.tolist(),
-        )
+        """Return the touch of arrays `[n]`."""
+        return BarTouch(bid=bid, ask=ask, low=low, high=high, volume=volume)
 
 
 @dataclass(slots=True)
@@ -129,9 +123,9 @@ class BarVenue:
     def _met(self, order: _Working, touch: BarTouch, at: datetime) -> OrderFilled | None:
         intent = order.intent
         column = self._column_of[intent.symbol]
-        volume = touch.volume[column]
+        volume: float = touch.volume.item(column)
         is_buy = intent.side is Side.BUY
-        touch_usd = touch.ask[column] if is_buy else touch.bid[column]
+        touch_usd: float = (touch.ask if is_buy else touch.bid).item(column)
         # NaN fails both comparisons: no bar, no trade.
         if not volume > 0 or not touch_usd > 0:
             return None
@@ -158,7 +152,7 @@ class BarVenue:
         shares: float,
     ) -> Decimal | None:
         terms, side, column = intent.terms, intent.side, self._column_of[intent.symbol]
-        slip = side.sign * self._costs.slip_bps(shares, touch.volume[column]) / 1e4
+        slip = side.sign * self._costs.slip_bps(shares, touch.volume.item(column)) / 1e4
         taken_usd = _on_tick(side, touch_usd, slip)
         if isinstance(terms, AtMarket):
             return taken_usd
@@ -169,9 +163,9 @@ class BarVenue:
             better = min if side is Side.BUY else max
             return better(taken_usd, terms.limit_usd)
         reached = (
-            touch.low[column] <= limit_usd + _EXACT
+            touch.low.item(column) <= limit_usd + _EXACT
             if side is Side.BUY
-            else touch.high[column] >= limit_usd - _EXACT
+            else touch.high.item(column) >= limit_usd - _EXACT
         )
         return terms.limit_usd if reached else None
 

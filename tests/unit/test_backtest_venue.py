@@ -45,7 +45,7 @@ def touch(
     bid: float = 99.99, ask: float = 100.01, low: float = 99.0, high: float = 101.0,
     volume: float = 10_000.0,
 ) -> BarTouch:  # fmt: skip
-    return BarTouch(bid=[bid], ask=[ask], low=[low], high=[high], volume=[volume])
+    return BarTouch.of(*(np.array([value]) for value in (bid, ask, low, high, volume)))
 
 
 def venue(costs: Costs = FREE) -> BarVenue:

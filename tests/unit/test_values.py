@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from domain.values import Value, field, replace
+from domain.values import Value, field, remember, replace
 
 
 class Parcel(Value, frozen=True, kw_only=True):
@@ -79,3 +79,20 @@ def test_its_fields_are_a_dataclasss() -> None:
 
 def test_a_default_is_each_ones_own() -> None:
     assert Parcel(weight_kg=1).notes is not Parcel(weight_kg=1).notes
+
+
+class Counted(Value, frozen=True, kw_only=True):
+    numbers: tuple[int, ...]
+    _sum: int | None = None
+
+    @property
+    def sum(self) -> int:
+        if self._sum is None:
+            remember(self, "_sum", sum(self.numbers))
+        return self._sum or 0
+
+
+def test_what_is_remembered_is_not_taken_over_by_another_value() -> None:
+    one = Counted(numbers=(1, 2))
+    assert one.sum == 3
+    assert dataclasses.replace(one, numbers=(5,)).sum == 5
