@@ -149,22 +149,26 @@ class Allocator:
     def _columns(self, slot: Weighed) -> list["_Column"]:
         """Return the columns that act, as plain numbers: these are looked at one by one."""
         gaps, targets, inputs = slot.gaps, slot.targets, slot.inputs
-        books, at = targets.wishes.books, np.flatnonzero(gaps.acts)
-        plain = (
-            at,
-            whole_lots(gaps.gap[at], self._lot),
-            books.held[:, at].T,
-            gaps.deltas[:, at].T,
-            np.logical_or.reduce(targets.shares[:, at] != 0.0, 0),
-            inputs.account_shares[at],
-            books.own[at],
-            gaps.gap[at],
-            gaps.total[at],
-            targets.combined[at],
-            gaps.value_usd[at] / inputs.equity_usd,
-            inputs.mids_usd[at],
-        )
-        return [_Column(*row) for row in zip(*(values.tolist() for values in plain), strict=True)]
+        books = targets.wishes.books
+        found = []
+        for at in np.flatnonzero(gaps.acts).tolist():
+            gap = gaps.gap.item(at)
+            column = _Column(
+                index=at,
+                lots=whole_lots(gap, self._lot),
+                held=books.held[:, at].tolist(),
+                deltas=gaps.deltas[:, at].tolist(),
+                account=inputs.account_shares.item(at),
+                own=books.own.item(at),
+                gap=gap,
+                target=gaps.total.item(at),
+                is_wanted=any(targets.shares[:, at].tolist()),
+                strength=targets.combined.item(at),
+                weight=gaps.value_usd.item(at) / inputs.equity_usd,
+                mid_usd=inputs.mids_usd.item(at),
+            )
+            found.append(column)
+        return found
 
     def _divided(self, column: "_Column") -> tuple[list[int], Decimal]:
         """Return what each book trades, in whole units of the grid returned with it."""
@@ -172,8 +176,8 @@ class Allocator:
         unit = float(grid)
         broken = grid is not self._rules.lot_shares
         emptied = broken and not column.is_wanted
-        lots = int(column.lots)
-        total = -round(sum(column.held) / unit) if emptied else lots * round(self._lot / unit)
+        lots = column.lots * round(self._lot / unit)
+        total = -round(sum(column.held) / unit) if emptied else lots
         first = flat_first(column.account, total * unit)
         flips = first != total * unit
         if emptied and not flips:
@@ -236,14 +240,14 @@ class Allocator:
     def _judge_working(self, slot: Weighed, works: Flags) -> tuple[int, ...]:
         """Note columns with a working order; return those whose order no longer fits."""
         inputs, locked = slot.inputs, slot.inputs.locked
-        lots = whole_lots(slot.gaps.gap, self._lot)
         cancel: list[int] = []
         for column in np.flatnonzero(works).tolist():
             working = float(inputs.working_shares[column])
             slot.note(column, _WORKING, f"an order for {working:+g} shares is working")
             if not slot.targets.wishes.decided[column] or (locked is not None and locked[column]):
                 continue
-            wanted = flat_first(float(inputs.account_shares[column]), lots[column] * self._lot)
+            lots = whole_lots(slot.gaps.gap.item(column), self._lot)
+            wanted = flat_first(float(inputs.account_shares[column]), lots * self._lot)
             mid_usd = float(inputs.mids_usd[column])
             if no_longer_wanted(working, wanted, float(slot.gaps.band[column]), mid_usd):
                 slot.note(column, _CANCELED_FIRST, f"{wanted:+g} shares are wanted now")
@@ -257,12 +261,12 @@ class Allocator:
         return f"{amount} {verb} no {lot} at {_usd(column.mid_usd)}"
 
 
-class _Column(Value, frozen=True, kw_only=False, eq=False):
+class _Column(Value, frozen=True, kw_only=True, eq=False):
     """One column that acts: shares, but `lots`, the `weight` it is to have of equity, the combined
     `strength` and the mid. `held` and `deltas` are by book; `target` is what all are to hold."""
 
     index: int
-    lots: float
+    lots: int
     held: list[float]
     deltas: list[float]
     is_wanted: bool

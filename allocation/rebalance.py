@@ -1,5 +1,6 @@
 """What is worth trading: the no-trade band, lots, changed wishes, and the day's turnover."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,18 +23,17 @@ def worth_trading(deltas: Floats, net: Floats, mids_usd: Floats, band: Floats) -
     """
     moved = over_books(np.abs(deltas))
     worth: Flags = moved * mids_usd > band
-    if np.count_nonzero(worth):
+    if deltas.shape[0] > 1 and np.count_nonzero(worth):
         # a rare slot pays for the exact answer: all that moves is the net and twice what crosses
         ordered = np.abs(net)
         worth = np.maximum(ordered, (moved - ordered) / 2) * mids_usd > band
     return worth
 
 
-def whole_lots(shares: Floats, lot: float) -> Floats:
+def whole_lots(shares: float, lot: float) -> int:
     """Return the lots in signed shares, toward zero; float noise below a lot's millionth aside."""
     lots = shares / lot
-    toward: Floats = np.trunc(lots + np.copysign(LOT_TOLERANCE, lots))
-    return toward
+    return math.trunc(lots + math.copysign(LOT_TOLERANCE, lots))
 
 
 def leaving(target_shares: Floats, holds: Flags) -> Flags | None:
@@ -42,7 +42,7 @@ def leaving(target_shares: Floats, holds: Flags) -> Flags | None:
     emptied &= holds
     if not np.count_nonzero(emptied):
         return None
-    out: Flags = np.logical_or.reduce(emptied, 0)
+    out: Flags = emptied[0] if emptied.shape[0] == 1 else np.logical_or.reduce(emptied, 0)
     return out
 
 
