@@ -26,6 +26,7 @@ from daemon.engine.rules import EngineRules
 from daemon.startup import memory_of
 from domain.calendar import Session, Timeframe
 from domain.events import AccountReported, BarsClosed, QuotesPolled, SessionClosed, SessionOpened
+from domain.market import Floats
 from domain.portfolio import AccountReport
 from research.backtest.answers import Answers
 from research.backtest.board import BarBoard, BarMarks, BarQuotes, QuoteRows
@@ -362,12 +363,19 @@ class Player:
                 day=session.day,
                 equity_usd=self.engine.core.equity_usd(),
                 cash_usd=memory.portfolio.cash_usd,
-                shares=self._runner.shares.copy(),
+                shares=self._shares_held(),
                 trading_state=memory.trading.state.value,
                 fills=len(recording.fills) - before[0],
                 orders=len(recording.orders) - before[1],
             )
         )
+
+    def _shares_held(self) -> Floats:
+        """Return the shares of now; of days that leave them as they were, the same array."""
+        days, shares = self.recording.days, self._runner.shares
+        if days and np.array_equal(days[-1].shares, shares):
+            return days[-1].shares
+        return shares.copy()
 
     def _poll(self, quotes: BarQuotes, at: datetime) -> None:
         self._board.is_calm = self._triggers.are_far(

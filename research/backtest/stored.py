@@ -8,21 +8,11 @@ by the functions that measure one.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from functools import partial
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided, sliding_window_view
+from numpy.lib.stride_tricks import as_strided
 
-from allocation.plan import Ints
-from daemon.engine.panels import (
-    VOLUME_DAYS,
-    DailyStatistics,
-    Deviations,
-    Panels,
-    clusters,
-    deviations,
-    mean_volume,
-)
+from daemon.engine.panels import DailyStatistics, Panels
 from daemon.engine.rules import EngineRules
 from domain.calendar import Session, Timeframe
 from domain.events import BarsClosed
@@ -30,10 +20,9 @@ from domain.instruments import Symbol, Universe
 from domain.market import BarRow, Bars, Flags, Floats
 from domain.panel import Panel
 from research.backtest.actions import in_first_shares, shares_grown
+from research.backtest.daily import DailyHistory
 from research.backtest.history import Frame, History
 
-MEASURED_ELEMENTS_MAX = 1 << 17
-"""Days x symbols x window of one pass over the daily statistics."""
 _FIELDS = ("open", "high", "low", "close", "volume")
 
 
@@ -155,87 +144,6 @@ def _settled(
     return arrays, traded
 
 
-class DailyHistory:
-    """The daily statistics after every day of a history, measured many days at a time."""
-
-    def __init__(self, daily: StoredFrame, rules: EngineRules) -> None:
-        self._days = min(rules.cluster_days, rules.history_days - 1)
-        self._rules = rules
-        count, width = daily.close.shape
-        with np.errstate(invalid="ignore", divide="ignore"):
-            logs = np.log(daily.close)
-        self._returns = np.full((count + self._days - 1, width), np.nan)
-        self._returns[self._days :] = logs[1:] - logs[:-1]
-        self._close = daily.close
-        self._volume = np.vstack([np.full((VOLUME_DAYS - 1, width), np.nan), daily.volume])
-        self._rows_at_once = max(1, MEASURED_ELEMENTS_MAX // (self._days * width))
-        if width == 1:
-            # A single column is added up in another order when it stands alone.
-            self._rows_at_once = 1
-        # What is known after a day is used on the next, in whose shares it must be.
-        self._grown = (
-            None if daily.grown is None else np.vstack([daily.grown[1:], daily.grown[-1:]])
-        )
-        self._known: dict[int, DailyStatistics] = {}
-        self._block: tuple[int, Deviations] | None = None
-
-    def at(self, row: int) -> DailyStatistics:
-        """Return what is known after a day's bar."""
-        known = self._known.get(row)
-        if known is None:
-            self._measure(row // self._rows_at_once)
-            known = self._known[row]
-        return known
-
-    def volatility(self) -> Floats:
-        """Return the annualised volatility after every day `[t, n]`."""
-        return np.array([self.at(row).volatility for row in range(self._close.shape[0])])
-
-    def _deviations(self, block: int) -> Deviations:
-        """Return the deviations of a block of days; the latest is remembered."""
-        if self._block is None or self._block[0] != block:
-            first = block * self._rows_at_once
-            last = min(first + self._rows_at_once, self._close.shape[0])
-            windows = sliding_window_view(
-                self._returns[first : last + self._days - 1], self._days, axis=0
-            )
-            found = deviations(np.moveaxis(windows, -1, 0), self._rules.cluster_days)
-            self._block = block, found
-        return self._block[1]
-
-    def _measure(self, block: int) -> None:
-        found = self._deviations(block)
-        first = block * self._rows_at_once
-        count = found.volatility.shape[0]
-        windows = sliding_window_view(
-            self._volume[first : first + count + VOLUME_DAYS - 1], VOLUME_DAYS, axis=0
-        )
-        volumes = mean_volume(np.moveaxis(windows, -1, 0))
-        for index in range(count):
-            close, volume = self._close[first + index], volumes[index]
-            if self._grown is not None:
-                close, volume = (
-                    close / self._grown[first + index],
-                    volume * self._grown[first + index],
-                )
-            self._known[first + index] = DailyStatistics(
-                volatility=found.volatility[index],
-                volume_shares=volume,
-                previous_close_usd=close,
-                clusters=partial(self._clusters, first + index),
-            )
-
-    def _clusters(self, row: int) -> Ints:
-        block, index = divmod(row, self._rows_at_once)
-        found = self._deviations(block)
-        return clusters(
-            np.ascontiguousarray(found.centred[:, index]),
-            found.squares[index],
-            found.comparable[index],
-            self._rules.cluster_correlation,
-        )
-
-
 class StoredHistory:
     """A history and all that runs over it share; made once, handed to each of them."""
 
@@ -267,7 +175,7 @@ class StoredHistory:
         )
         if key not in self._daily:
             frame = self.frame(Timeframe.DAY, stale_bars_max=rules.stale_bars_max)
-            self._daily[key] = DailyHistory(frame, rules)
+            self._daily[key] = DailyHistory(frame.close, frame.volume, frame.grown, rules)
         return self._daily[key]
 
     def panels(
