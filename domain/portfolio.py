@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
+from itertools import compress
+from operator import is_not
 
 from domain.instruments import Symbol
 from domain.money import ZERO
@@ -75,7 +77,8 @@ class AccountReport(Value, frozen=True, kw_only=True):
 
 def moved(before: Mapping[Symbol, Position], after: Mapping[Symbol, Position]) -> list[Symbol]:
     """Return the symbols whose position is not the same object any more, or gone."""
-    found = [symbol for symbol, position in after.items() if before.get(symbol) is not position]
+    others = map(is_not, after.values(), map(before.get, after))
+    found = list(compress(after, others))
     if len(after) - sum(symbol not in before for symbol in found) < len(before):
         found += [symbol for symbol in before if symbol not in after]
     return found

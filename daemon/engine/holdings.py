@@ -73,7 +73,7 @@ class Holdings:
                 counted_at=self._base.last_slot_at,
                 entered_at=max(self._core.memory.entered_at.values(), default=NEVER),
             )
-        elif self._held.counted_at != self._base.last_slot_at:
+        elif self._hold_bars_min and self._held.counted_at != self._base.last_slot_at:
             if self._held.entered_at >= self._oldest_at():
                 self._held.bars_held = self._bars_held()
             else:

@@ -18,7 +18,7 @@ from domain.signals import Signals, StrategyName
 from domain.values import Value
 from research.backtest.stored import StoredFrame, StoredHistory
 
-BLOCK_ELEMENTS_MAX = 1 << 17
+BLOCK_ELEMENTS_MAX = 1 << 18
 """Look-back x columns of one stacked call: its arrays should stay in the processor's cache."""
 BLOCK_INSTANTS_MAX = 512
 FIRST_CHECKS, LATER_CHECKS = 16, 2
