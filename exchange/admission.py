@@ -66,6 +66,8 @@ class Surroundings:
     knobs: Knobs
     freed_qty: Decimal = ZERO
     """Shares a replaced order gives back."""
+    is_settling: bool = False
+    """Whether the symbol's last fill has not reached the books of positions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +83,7 @@ def admit(request: OrderRequest, around: Surroundings) -> Admission:
     _judge_asset(request, around)
     _judge_blocks(around.configuration)
     intent = _intent(request, around)
-    _judge_intent(request, intent)
+    _judge_intent(request, intent, is_settling=around.is_settling)
     if intent.opens:
         if around.configuration.liquidates_only:
             raise errors.forbidden("account is restricted to liquidation only")
@@ -118,14 +120,14 @@ def _intent(request: OrderRequest, around: Surroundings) -> PositionIntent:
     return PositionIntent.SELL_TO_CLOSE if held > 0 else PositionIntent.SELL_TO_OPEN
 
 
-def _judge_intent(request: OrderRequest, intent: PositionIntent) -> None:
+def _judge_intent(request: OrderRequest, intent: PositionIntent, *, is_settling: bool) -> None:
     wanted = request.position_intent
     if wanted is not None and wanted is not intent:
         raise errors.against_rule(
             f"position intent mismatch, inferred: {intent}, specified: {wanted}"
         )
     is_exit = not intent.opens
-    if request.order_class is OrderClass.OCO and not is_exit:
+    if request.order_class is OrderClass.OCO and (is_settling or not is_exit):
         raise errors.against_rule("oco orders must be exit orders")
     if request.order_class in (OrderClass.BRACKET, OrderClass.OTO) and is_exit:
         raise errors.against_rule(f"{request.order_class} orders must be entry orders")

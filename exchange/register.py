@@ -124,6 +124,15 @@ class Register:
         self._emit(kind, order=after, execution=execution)
         return after
 
+    def has_filled_since(self, symbol: str, after_ns: int) -> bool:
+        """Whether a symbol's shares have changed hands after an instant, and by now."""
+        for execution in reversed(self.executions):
+            if execution.at_ns <= after_ns:
+                return False
+            if execution.symbol == symbol:
+                return True
+        return False
+
     def record_due(self, due: DividendDue) -> None:
         """Remember a dividend that a position is entitled to."""
         self.dues.append(due)

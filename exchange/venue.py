@@ -28,7 +28,7 @@ from exchange.days import DayRules
 from exchange.halting import Halting
 from exchange.halts import Halt
 from exchange.ids import uuid_text
-from exchange.instants import new_york_day
+from exchange.instants import SECOND_NS, new_york_day
 from exchange.intake import Desk, head_request, with_trail, write_legs, write_order
 from exchange.knobs import DEFAULT_KNOBS, Knobs
 from exchange.markets.base import Market
@@ -378,6 +378,9 @@ class Venue:
             freed_qty=without.held_qty if without else ZERO,
             configuration=self._register.configuration,
             knobs=self.config.knobs,
+            is_settling=self._register.has_filled_since(
+                symbol, self.now_ns - round(self.config.knobs.bookkeeping_lag_s * SECOND_NS)
+            ),
         )
 
 

@@ -148,6 +148,20 @@ async def test_the_data_stream_s_errors_end_the_connection_or_not(begin: Begin) 
         assert kind is (WSMsgType.CLOSE if closes else WSMsgType.TEXT)
 
 
+@pytest.mark.wire("open.bookkeeping")
+async def test_an_oco_right_after_its_fill_is_taken_or_refused(begin: Begin) -> None:
+    exits = {"take_profit": {"limit_price": "110"}, "stop_loss": {"stop_price": "90"}}
+    wish = {**BUY, "side": "sell", "type": "limit", "order_class": "oco", **exits}
+    for lag_s, expected in ((0.0, 200), (30.0, 422)):
+        client = await begin(bookkeeping_lag_s=lag_s)
+        await ask(client, "POST", "/v2/orders", json=BUY)
+        status, reply = await ask(client, "POST", "/v2/orders", json=wish)
+        assert status == expected
+    assert reply == {"code": 42210000, "message": "oco orders must be exit orders"}
+    await ask(client, "POST", "/_exchange/advance", json={"to": "2026-01-05T14:31:00Z"})
+    assert (await ask(client, "POST", "/v2/orders", json=wish))[0] == 200
+
+
 @pytest.mark.wire("open.partials")
 async def test_one_fill_in_ten_is_partial_like_on_paper(begin: Begin) -> None:
     fills = replace(EXACT.fills, volume_share_max=1e9, partial_share=0.1)
