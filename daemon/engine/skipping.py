@@ -61,18 +61,21 @@ class Skipping:
         self._drawdown = float(limits.max_drawdown_percent) * LOSS_HAIR
         self._timeframes = settings.timeframes()
 
-    def may_skip(self) -> bool:
-        """Return whether nothing is under way that every slot has to look at."""
+    def is_calm(self) -> bool:
+        """Return whether nothing is under way that would act at a slot beside allocation."""
         memory = self._core.memory
         return not (
             self._never
             or memory.working
-            or memory.cooldowns
             or memory.quarantined
             or self._guarding.is_watching
             or not memory.is_reconciled
             or memory.trading.state is not TradingState.ACTIVE
         )
+
+    def may_look(self) -> bool:
+        """Return whether a look can tell what allocation does: no symbol is kept from entries."""
+        return not self._core.memory.cooldowns
 
     # --- what is to come -------------------------------------------------------------------------
 
@@ -91,21 +94,23 @@ class Skipping:
         inputs = self._deciding.inputs_ahead(ahead.mids_usd, closed_first=ahead.closed_first)
         return self._allocator.look(ahead.outlook, inputs, ahead.equity_usd)
 
-    def safe_from_losses(self, equity_usd: Floats, *, lowest: float, highest: float) -> int:
+    def safe_from_losses(self, worth: Sequence[int]) -> int:
         """Return how many slots of this session, from the first on, lie clear of the loss limits;
-        equity `[t]`, positive, with its extremes."""
+        worth: equity in ten-thousandths of a dollar, positive."""
         bases = self._core.loss_bases()
         if bases is None:
             return 0
         flows, peak = float(bases.flows_usd), float(bases.peak_usd)
-        start = float(bases.day_start_usd) + float(bases.flows_today_usd)
-        top = max(peak, highest - flows)
-        lost_at_most = (start - lowest) / float(bases.day_start_usd)
-        if (top - lowest + flows) / top < self._drawdown and lost_at_most < self._daily_loss:
-            return len(equity_usd)
+        start = float(bases.day_start_usd)
+        level = start + float(bases.flows_today_usd)
+        lowest, highest = min(worth) / 1e4, max(peak, max(worth) / 1e4 - flows)
+        lost_at_most, fell_at_most = level - lowest, highest - (lowest - flows)
+        if fell_at_most / highest < self._drawdown and lost_at_most / start < self._daily_loss:
+            return len(worth)
+        equity_usd = np.array(worth, dtype=np.int64) / 1e4
         own = equity_usd - flows
         peaks = np.maximum(np.maximum.accumulate(own), peak)
-        near = (start - equity_usd) / float(bases.day_start_usd) >= self._daily_loss
+        near = (level - equity_usd) / start >= self._daily_loss
         near |= (peaks - own) / peaks >= self._drawdown
         return near.shape[0] if not near.any() else int(np.argmax(near))
 
@@ -154,10 +159,12 @@ class Skipping:
             memory.count("opinions")
 
     def decide(
-        self, slot_at: datetime, timeframes: Sequence[Timeframe], weighed: Weighed
+        self, slot_at: datetime, timeframes: Sequence[Timeframe], weighed: Weighed | None
     ) -> list[Command]:
-        """Return what follows from a slot at which allocation alone acts, weighed beforehand; the
-        board has its prices."""
+        """Return what follows from a slot at which allocation alone acts, as it was weighed
+        beforehand if it was; the board has its prices."""
+        if weighed is None:
+            return self._deciding.decide(slot_at, timeframes)
         return self._deciding.conclude(slot_at, timeframes, weighed)
 
     def open_session(self, session: Session) -> None:

@@ -19,7 +19,7 @@ from domain.portfolio import Portfolio
 from domain.signals import StrategyName
 from research.backtest.costs import Spread
 from research.backtest.foresight import Foresight, Stretch
-from research.backtest.passing import Stage, in_usd, opinions_of
+from research.backtest.passing import Patience, Stage, in_usd, opinions_of
 from research.backtest.record import SlotMark
 from research.backtest.venue import BarTouch
 
@@ -34,9 +34,11 @@ class _Looked:
     look: Look
     worth: list[int]
 
-    def knows(self, row: int, portfolio: Portfolio, stretch: Stretch) -> bool:
+    def knows(self, row: int, portfolio: Portfolio, stretch: Stretch | None) -> bool:
         """Return whether it says what happens at an open."""
         if portfolio is not self.portfolio or stretch is not self.stretch:
+            return False
+        if row >= stretch.stop:
             return False
         return 0 <= row - self.first < self.look.count + (self.look.weighed is not None)
 
@@ -67,6 +69,7 @@ class Days:
         self._never = self._timeframes != (stage.base.timeframe,)
         self._stretch: Stretch | None = None
         self._looked: _Looked | None = None
+        self._patience = Patience()
 
     # --- the open --------------------------------------------------------------------------------
 
@@ -75,43 +78,58 @@ class Days:
         done, where it has to be visited."""
         stage, memory, core = self._stage, self._engine.memory, self._core
         slot_at = stage.base.slots[row - 1] if row else None
-        if self._never or memory.due_at_open != [slot_at] or not self._skipping.may_skip():
+        if slot_at is None or self._never or not self._skipping.is_calm():
             return False
-        looked = self._look_at(row, index)
-        if looked is None:
+        if memory.due_at_open != [slot_at] or not self._have_answered(slot_at):
             return False
-        place = row - looked.first
+        portfolio, looked = memory.portfolio, self._look_at(row, index)
+        worth = looked.worth[row - looked.first] if looked else self._worth_at(row)
         quotes = stage.at_open.at(row, at)
-        if not self._skipping.opens_safely(looked.worth[place] / 1e4):
+        if worth is None or not self._skipping.opens_safely(worth / 1e4):
             return False
-        if not stage.triggers.are_far(memory.portfolio, quotes.bid, quotes.ask):
+        if not stage.triggers.are_far(portfolio, quotes.bid, quotes.ask):
             return False
         self._skipping.open_session(session)
         core.now = at
         stage.board.is_calm = True
-        stage.board.take(quotes, memory.portfolio, looked.worth[place])
+        stage.board.take(quotes, portfolio, worth)
         core.refresh_marks()
         memory.due_at_open = []
-        assert slot_at is not None
-        if place < looked.look.count:
+        if looked is not None and row - looked.first < looked.look.count:
             self._skipping.leave_quiet(slot_at)
-            mark = SlotMark(slot_at=slot_at, decided_at=at, outcomes=looked.look.outcomes[place])
+            outcomes = looked.look.outcomes[row - looked.first]
+            mark = SlotMark(slot_at=slot_at, decided_at=at, outcomes=outcomes)
             stage.runner.recording.slots.append(mark)
             return True
-        assert looked.look.weighed is not None
+        weighed = looked.look.weighed if looked is not None else None
         stage.runner.meets = self._touch
-        stage.runner.do(self._skipping.decide(slot_at, self._timeframes, looked.look.weighed))
+        stage.runner.do(self._skipping.decide(slot_at, self._timeframes, weighed))
         stage.runner.meets = None
         return True
 
+    def _have_answered(self, slot_at: datetime) -> bool:
+        """Return whether every strategy has an opinion on the latest bar, so that none is asked at
+        the open."""
+        opinions = self._engine.memory.opinions
+        return all(n in opinions and opinions[n].slot_at == slot_at for n in self._answering())
+
+    def _worth_at(self, row: int) -> int | None:
+        _, _, cents = self._stage.at_open.ahead(row, 1)
+        worth = self._stage.board.worth_ahead(self._engine.memory.portfolio, cents)
+        return worth[0] if worth is not None else None
+
     def _look_at(self, row: int, index: int) -> _Looked | None:
-        """Return a look that knows an open, None when nothing does."""
-        portfolio = self._engine.memory.portfolio
-        stretch = self._stretch_at(row, index)
+        """Return a look that knows what happens at an open, None when none does."""
+        portfolio, known = self._engine.memory.portfolio, self._looked
+        if not self._skipping.may_look():
+            return None
+        # Who is benched answers no more, and what was looked at with it is void.
+        alike = known is not None and len(known.stretch.said) == len(self._answering())
+        if known is not None and alike and known.knows(row, portfolio, self._stretch):
+            return known
+        stretch = self._stretch_at(row, index) if self._patience.may_look() else None
         if stretch is None:
             return None
-        if self._looked is not None and self._looked.knows(row, portfolio, stretch):
-            return self._looked
         start = row - stretch.first
         rows = slice(start, start + stretch.reach(row))
         worth = self._stage.board.worth_ahead(portfolio, stretch.cents[rows])
@@ -125,6 +143,7 @@ class Days:
                 closed_first=0,
             )
         )
+        self._patience.looked(look)
         looked = _Looked(portfolio=portfolio, stretch=stretch, first=row, look=look, worth=worth)
         self._looked = looked
         return looked if looked.knows(row, portfolio, stretch) else None
@@ -153,7 +172,7 @@ class Days:
         """Mark prices at a session's close, take in what strategies say and end it; False, and
         nothing done, where it has to be visited."""
         stage, memory, core = self._stage, self._engine.memory, self._core
-        if self._never or memory.due_at_open or not self._skipping.may_skip():
+        if self._never or memory.due_at_open or not self._skipping.is_calm():
             return False
         said = {name: stage.answers.block(name, row) for name in self._answering()}
         sound = {name: block for name, block in said.items() if block is not None}

@@ -28,6 +28,9 @@ from research.backtest.running import Runner
 from research.backtest.stored import StoredPanels
 from research.backtest.triggers import Triggers
 
+DECISIONS_BETWEEN_MAX = 31
+"""Decisions until the next look, after many in a row that told nothing."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Stage:
@@ -45,6 +48,25 @@ class Stage:
     """Of entering and of leaving."""
 
 
+class Patience:
+    """Where looks tell nothing, as where a cap binds all day, they are made less often."""
+
+    def __init__(self) -> None:
+        self._wait = self._waits = 0
+
+    def may_look(self) -> bool:
+        """Return whether to look this time."""
+        if self._waits:
+            self._waits -= 1
+            return False
+        return True
+
+    def looked(self, look: Look) -> None:
+        """Learn from a look."""
+        is_vain = not look.count and look.weighed is None
+        self._wait = self._waits = min(2 * self._wait + 1, DECISIONS_BETWEEN_MAX) if is_vain else 0
+
+
 class Passing:
     """Passes over quiet slots of an intraday history."""
 
@@ -57,8 +79,7 @@ class Passing:
         )
         self._stretch: Stretch | None = None
         self._statistics: DailyStatistics | None = None
-        self._busy_row = -1
-        """A row known to be busy: the last look ended there."""
+        self._patience = Patience()
         rules = engine.core.rules
         asked = {n: e for n, e in rules.strategies.items() if not e.abstains}
         self._names = [n for n, e in asked.items() if e.strategy.timeframe is rules.base_timeframe]
@@ -69,26 +90,28 @@ class Passing:
     def advance(self, row: int, last: int) -> int:
         """Return how many rows were passed over or decided from `row` on, before `last` at most."""
         memory = self._engine.memory
-        if self._never or row >= last or row == self._busy_row:
+        if self._never or row >= last:
             return 0
-        if memory.due_at_open or memory.session is None or not self._skipping.may_skip():
+        if memory.due_at_open or memory.session is None or not self._skipping.is_calm():
             return 0
         stretch = self._stretch_at(row, last)
         if stretch is None:
             return 0
-        looked = self._look(stretch, row)
-        if looked is None:
+        looks = self._patience.may_look() and self._skipping.may_look()
+        worth, clear = self._clear(stretch, row, stretch.reach(row) if looks else 1)
+        if not clear:
             return 0
-        look, worth, looked_at = looked
-        if look.count:
-            self._pass(row, look, worth)
-        at = row + look.count
-        if look.count < looked_at and look.weighed is not None:
-            self._decide(stretch, at, look.weighed, worth[look.count])
-            return look.count + 1
-        if look.count < stretch.reach(row):
-            self._busy_row = at
-        return look.count
+        count, weighed = 0, None
+        if looks:
+            look = self._look(stretch, row, worth[:clear])
+            count, weighed = look.count, look.weighed
+            self._patience.looked(look)
+            if count:
+                self._pass(row, look, worth)
+        if count == clear:
+            return count
+        self._decide(stretch, row + count, weighed, worth[count])
+        return count + 1
 
     def _stretch_at(self, row: int, last: int) -> Stretch | None:
         statistics, benched = self._core.panels.statistics(), self._engine.memory.benched
@@ -104,19 +127,15 @@ class Passing:
             self._stretch, self._statistics = known, statistics
         return known
 
-    def _look(self, stretch: Stretch, row: int) -> tuple[Look, list[int], int] | None:
-        """Return what comes of the rows up to the next turn, what the account is worth at them, and
-        how many are clear of losses, stops and targets; None when not even the first is."""
+    def _clear(self, stretch: Stretch, row: int, count: int) -> tuple[list[int], int]:
+        """Return what the account is worth at up to `count` rows, and how many of them, from the
+        first on, are clear of losses, stops and targets."""
         stage, portfolio = self._stage, self._engine.memory.portfolio
         start = row - stretch.first
-        rows = slice(start, start + stretch.reach(row))
-        worth = stage.board.worth_ahead(portfolio, stretch.cents[rows])
+        worth = stage.board.worth_ahead(portfolio, stretch.cents[start : start + count])
         if worth is None:
-            return None
-        equity_usd = in_usd(worth)
-        clear = self._skipping.safe_from_losses(
-            equity_usd, lowest=min(worth) / 1e4, highest=max(worth) / 1e4
-        )
+            return [], 0
+        clear = self._skipping.safe_from_losses(worth)
         if not stage.triggers.is_idle and clear:
             bars = slice(row, row + clear)
             quoted = slice(start, start + clear)
@@ -125,18 +144,19 @@ class Passing:
                 (stretch.bid[quoted], stretch.ask[quoted]),
                 (stage.base.low[bars], stage.base.high[bars]),
             )
-        if not clear:
-            return None
-        rows = slice(start, start + clear)
-        look = self._skipping.look(
+        return worth, clear
+
+    def _look(self, stretch: Stretch, row: int, worth: list[int]) -> Look:
+        start = row - stretch.first
+        rows = slice(start, start + len(worth))
+        return self._skipping.look(
             SlotsAhead(
                 mids_usd=stretch.mids_usd[rows],
-                equity_usd=equity_usd[:clear],
+                equity_usd=in_usd(worth),
                 outlook=stretch.outlook.rows(rows),
                 closed_first=1,
             )
         )
-        return look, worth, clear
 
     def _pass(self, row: int, look: Look, worth: list[int]) -> None:
         stage, count = self._stage, look.count
@@ -152,7 +172,7 @@ class Passing:
         stage.board.take(quotes, self._engine.memory.portfolio, worth[count - 1])
         self._core.refresh_marks()
 
-    def _decide(self, stretch: Stretch, row: int, weighed: Weighed, worth: int) -> None:
+    def _decide(self, stretch: Stretch, row: int, weighed: Weighed | None, worth: int) -> None:
         """Decide a slot at which allocation alone acts."""
         stage, core, slot = self._stage, self._core, self._stage.base.slots[row]
         core.now = slot

@@ -1,6 +1,6 @@
 """Daily sessions that are not visited event by event are the same as those that are, to the bit."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import numpy as np
@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from allocation.rules import Combination
 from daemon.engine import EngineParts
 from domain.calendar import Timeframe
-from domain.market import Floats
+from domain.market import Floats, Market, Reads
 from domain.ports import Strategy
+from domain.signals import Signals
 from exchange.corporate_actions import ActionKind, ActionTable, CorporateAction
 from research.backtest.costs import FREE, Costs, FillAt
 from research.backtest.history import History
@@ -149,6 +150,33 @@ def test_nor_does_it_over_a_split_and_a_dividend(seed: int, row: int) -> None:
     history = replace(history, actions=ActionTable([split, paid]))
 
     _assert_alike(history, _parts(history, ("sma", "mean")), FREE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overbold:
+    """Wants twice everything once a price has passed a level."""
+
+    level_usd: float
+    timeframe: Timeframe = DAY
+    lookback_bars: int = 2
+    reads: frozenset[Reads] = frozenset({Reads.BARS})
+    cross_sectional: bool = False
+
+    def decide(self, market: Market) -> Signals:
+        close = market.bars.close[-1]
+        return Signals(strength=np.where(close > self.level_usd, 2.0, 1.0))
+
+
+@RUNS
+@given(seed=st.integers(0, 10_000), level=st.floats(100.0, 200.0))
+def test_nor_does_it_when_a_strategy_is_benched_half_way(seed: int, level: float) -> None:
+    history = history_of(_bars(seed))
+    parts = _parts(history, ("sma",))
+    bold = replace(parts.rules.strategies["sma"], strategy=Overbold(level_usd=level))
+    strategies = {**parts.rules.strategies, "bold": bold}
+    parts = replace(parts, rules=replace(parts.rules, strategies=strategies))
+
+    _assert_alike(history, parts, FREE)
 
 
 def test_most_sessions_of_a_calm_market_hand_the_engine_no_event(
