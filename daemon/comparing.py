@@ -16,8 +16,9 @@ ABSENT_S = 60.0
 """Loop time for which an acknowledged order must be unknown to the venue before we distrust it."""
 FILLS_OVERLAP = timedelta(minutes=2)
 """Executions are asked for again from so long before the last one seen, by the venue's clock…"""
-FILLS_LOOK_BACK_MAX = timedelta(days=1)
-"""…but from no longer ago than this, by ours: a clock of ours that is ahead must hide none."""
+FILLS_LOOK_BACK_MAX = timedelta(days=7)
+"""…but from no longer ago than this, by ours: a clock of ours that is ahead must hide none, be it
+by a holiday and a weekend that a fast market which stood still has yet to skip."""
 UNHEARD_AFTER = timedelta(seconds=10)
 """Market time after which an execution that the stream has not told of is one it will not."""
 UNHEARD_MAX = 2

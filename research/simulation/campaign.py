@@ -40,6 +40,7 @@ KINDS = (
     "network.reset",
     "network.slow",
     "network.split",
+    "operator.halt",
     "process.kill_disk",
     "process.kill_in_recovery",
     "process.kill_step",

@@ -1,12 +1,13 @@
 """`tradewind simulate`: one world told in words, or many counted."""
 
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-MUTANTS_MIN = 15
+MUTANTS_MIN = 30
 """So many must be caught."""
 
 
@@ -22,6 +23,9 @@ def simulate_command(  # noqa: PLR0913 - one parameter for each option
     worlds: Annotated[int, typer.Option(min=1, help="How many worlds, by seeds in a row.")] = 1,
     jobs: Annotated[int, typer.Option(min=1, help="Processes at once.")] = 1,
     minutes: Annotated[float, typer.Option(help="Begin no world after so long.")] = 1e6,
+    days_min: Annotated[
+        float, typer.Option(min=0, help="Many worlds that come to fewer days are no valid run.")
+    ] = 0.0,
     results: Annotated[
         Path | None,
         typer.Option(help="Add to this file; worlds that are in it are not played again."),
@@ -69,7 +73,8 @@ def simulate_command(  # noqa: PLR0913 - one parameter for each option
     elif same:
         _compare(same, days)
     elif worlds > 1:
-        _play_many(range(seed, seed + worlds), days, jobs, minutes, results)
+        due_s = time.monotonic() + 60.0 * minutes  # noqa: TID251 - a person's patience
+        _play_many(range(seed, seed + worlds), days, jobs, due_s, results, days_min)
     else:
         _play_one(seed, days, trace=trace)
 
@@ -96,24 +101,26 @@ def _play_one(seed: int, days: int, *, trace: bool) -> None:
         raise typer.Exit(1)
 
 
-def _play_many(seeds: range, days: int, jobs: int, minutes: float, results: Path | None) -> None:
-    import time
-
+def _play_many(
+    seeds: range, days: int, jobs: int, due_s: float, results: Path | None, days_min: float
+) -> None:
     from research.simulation.campaign import play_many
 
-    due_s = time.monotonic() + 60.0 * minutes  # noqa: TID251 - a person's patience
     tally = play_many(seeds, days=days, jobs=jobs, results=results, say=_say, due_s=due_s)
     for line in tally.lines():
         _say(line)
     untried = tally.untried()
     if untried:
         _say(f"not a valid run: fired too rarely: {', '.join(untried)}")
-    if tally.failed or untried:
+    if tally.days < days_min:
+        _say(f"not a valid run: {tally.days:.1f} days of at least {days_min:g}")
+    if tally.failed or untried or tally.days < days_min:
         raise typer.Exit(1)
 
 
 def _hunt(jobs: int) -> None:
-    from research.simulation.mutants import MUTANTS, hunt_all
+    from research.simulation.hunting import hunt_all
+    from research.simulation.mutants import MUTANTS
 
     survived = 0
     for name, caught in hunt_all(jobs):

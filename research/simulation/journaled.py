@@ -46,6 +46,8 @@ class Journaled:
         """The orders of one wish."""
         self.first_of: dict[tuple[str, str, str], Decimal] = {}
         """How large a wish is."""
+        self.on_order: Callable[[], None] = lambda: None
+        """Hears of every order whose record has become durable, once."""
         self._decided: dict[tuple[str, str], str] = {}
 
     def synced(self, path: Path, data: bytes) -> None:
@@ -74,6 +76,8 @@ class Journaled:
                 expires_at=_instant(approved["expires_at"]),
                 epoch=approved["epoch"],
             )
+            if meant.identity not in self.journaled:
+                self.on_order()
             known = self.journaled.setdefault(meant.identity, meant)
             if known != meant:
                 self._report("one id, two orders", f"{known} and {meant}")

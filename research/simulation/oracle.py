@@ -65,6 +65,10 @@ class Oracle:
         memory = assembly.engine.memory
         if memory.trading.state is TradingState.HALTED and meant.leg != "flatten":
             self._report("sent while halted", f"{identity}: {memory.trading.cause}")
+        # Nothing is sold short here: what a person sells leads toward zero.
+        is_entry = meant.leg == "open" and meant.side is Side.BUY
+        if memory.trading.state is TradingState.REDUCING and is_entry:
+            self._report("entered while only reducing", f"{identity}: {memory.trading.cause}")
         if memory.trading.epoch != meant.epoch:
             self._report("sent though trading has changed since", identity)
         if assembly.clock.now() > meant.expires_at + WIRE_DELAY:

@@ -1,6 +1,7 @@
 """Who else acts in a world: a person at the controls, somebody else on the account, and fate."""
 
 import asyncio
+import contextvars
 from collections.abc import Callable, Coroutine, Iterator
 from decimal import Decimal
 from typing import Any
@@ -19,10 +20,10 @@ from research.simulation.swarm import OtherFaults
 from research.simulation.venue import SimulatedVenue
 from risk.halts import Cause
 
-ORDERS_BY_HAND = 0.3
-"""The share of a person's looks that end in an order of a size drawn blindly."""
-LOOK_S = (300.0, 3_600.0)
-"""Market seconds between two looks of a person."""
+RESUMES = 0.8
+"""The share of a person's looks that lift what is latched; they order by hand all the same."""
+HALT_IN_S = (0.0, 0.005)
+"""How long after an order's record is durable a person halts: the order is leaving then."""
 AWAY_S = (0.2, 20.0)
 """How long the exchange is away when its process ends."""
 SKEWS_S = (0.0, 0.05, -0.05, 0.5, -0.5, 3.0, -3.0)
@@ -31,21 +32,41 @@ EVERY_CAUSE = ",".join([*Cause, "quarantine"])
 
 
 class Person:
-    """Resumes what latched, starts anew what failed, and orders by hand, often far too much."""
+    """Resumes what latched, starts anew what failed, halts in the midst of things, and orders by
+    hand, often far too much."""
 
     def __init__(
         self, loop: VirtualLoop, daemon: SimulatedDaemon, *, count: Count, say: Say, report: Report
     ) -> None:
+        self._outside = contextvars.copy_context()
+        self._halts, self._chance = 0.0, Chance(0)
         self._loop = loop
         self._daemon = daemon
         self._count = count
         self._say = say
         self._report = report
 
-    async def operate(self, chance: Chance, speed: float) -> None:
+    def begin_halting(self, share: float, chance: Chance) -> None:
+        """Halt trading while an order leaves, at so many of them; 0 ends it."""
+        self._halts, self._chance = share, chance
+
+    def order_leaves(self) -> None:
+        """Hear that an order's record has become durable."""
+        if self._chance.hits(self._halts):
+            in_s = self._chance.between(*HALT_IN_S)
+            # The person is not part of the process that writes the record.
+            self._loop.call_later(in_s, self._halt, context=self._outside.copy())
+
+    def _halt(self) -> None:
+        assembly = self._daemon.assembly
+        if assembly is not None and self._halts:
+            self._count("operator.halt")
+            self.ask(assembly, self._chance.pick((Action.HALT, Action.REDUCE)))
+
+    async def operate(self, chance: Chance, speed: float, others: OtherFaults) -> None:
         """Resume what was halted, after a while; start a daemon anew whose disk had failed."""
         while True:
-            await asyncio.sleep(chance.between(*LOOK_S) / speed)
+            await asyncio.sleep(chance.between(*others.look_s) / speed)
             assembly = self._daemon.assembly
             if assembly is None:
                 continue
@@ -53,8 +74,9 @@ class Person:
                 self._count("operator.restart")
                 self._daemon.kill("operator", delay_s=1.0, power=False)
                 continue
-            self.resume(assembly)
-            if chance.hits(ORDERS_BY_HAND):
+            if chance.hits(RESUMES):
+                self.resume(assembly)
+            if chance.hits(others.by_hand):
                 self._order_by_hand(assembly, chance)
 
     def _order_by_hand(self, assembly: Assembly, chance: Chance) -> None:

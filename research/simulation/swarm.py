@@ -69,6 +69,13 @@ class OtherFaults:
     """The daemon's machine clock is set forward or back."""
     by_another: float = 0.0
     """Somebody else trades on the account."""
+    halts: float = 0.0
+    """The share of orders in whose instant of leaving a person halts trading, or lets it only
+    reduce."""
+    by_hand: float = 0.3
+    """The share of a person's looks that end in an order of a size drawn blindly."""
+    look_s: tuple[float, float] = (300.0, 3_600.0)
+    """Market seconds between two looks of a person."""
     shuffled: bool = False
     """Tasks that are woken in one turn of the loop run in any order."""
 
@@ -126,5 +133,6 @@ def draw_swarm(chance: Chance) -> Swarm:
             skew=chance.pick((0.0, 0.0, 12_000.0, 3_000.0)),
             by_another=chance.pick((0.0, 0.0, 0.0, 4_000.0)),
             shuffled=chance.pick((False, False, False, True)),
+            halts=chance.pick((0.0, 0.0, 0.01, 0.05)),
         ),
     )

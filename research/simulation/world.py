@@ -166,11 +166,13 @@ class World:
         self.person = Person(
             self.loop, self.daemon, count=self._count, say=self._say, report=self.violated
         )
+        self.person.begin_halting(self.swarm.others.halts, chance.fork("halts"))
         self.fates = Fates(self.swarm.others, self.venue, self.daemon, self._count)
         self._connect()
 
     def _connect(self) -> None:
         self.daemon.disk.on_synced = self.oracle.durable.synced
+        self.oracle.durable.on_order = self.person.order_leaves
         self.daemon.on_assembled = self._assembled
         self.venue.watchers.append(self._happened)
         self.loop.set_exception_handler(self._unhandled)
@@ -256,7 +258,9 @@ class World:
         watchers = [
             self.loop.create_task(self._look(), name="oracle"),
             self.loop.create_task(
-                self.person.operate(self._chance.fork("operator"), self.venue.speed),
+                self.person.operate(
+                    self._chance.fork("operator"), self.venue.speed, self.swarm.others
+                ),
                 name="operator",
             ),
             *(self.loop.create_task(job, name="fate") for job in jobs),
@@ -302,6 +306,7 @@ class World:
         self._say("HEALED")
         self.fates.is_over = True
         self.daemon.skew_s = 0.0
+        self.person.begin_halting(0.0, self._chance)
         self.venue.start_now()
         self.loop.network.faults = NO_FAULTS
         self.venue.gateway.heal()

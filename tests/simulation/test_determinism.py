@@ -12,7 +12,7 @@ PLAY = """
 import sys
 from research.simulation.world import Wish, World
 for seed in map(int, sys.argv[1:]):
-    outcome = World(Wish(seed=seed, days=1, wide=False, speed=120.0)).run()
+    outcome = World(Wish(seed=seed, days=1, wide=False, speed=480.0, symbols=6)).run()
     print(seed, outcome.trace, outcome.steps, sorted(outcome.counts.items()))
 """
 SEEDS = ("11", "12", "13", "14", "15")
