@@ -14,6 +14,7 @@ from exchange import (
     rest_history,
     rest_markets,
     rest_orders,
+    rest_reference,
     rest_trading,
     rest_watchlists,
 )
@@ -62,6 +63,7 @@ def make_app(exchange: Exchange) -> web.Application:
     app.add_routes(rest_activities.routes())
     app.add_routes(rest_watchlists.routes())
     app.add_routes(rest_announcements.routes())
+    app.add_routes(rest_reference.routes())
     app.add_routes(rest_data.routes())
     app.add_routes(rest_actions.routes())
     for path in TRADE_STREAM_PATHS:

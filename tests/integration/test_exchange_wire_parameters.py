@@ -55,3 +55,15 @@ async def test_options_and_the_overnight_session_can_be_switched_off(client: Cli
         assert await reply.json() == {**before, **patch}
     async with client.patch(path, json={"max_options_trading_level": 9}) as reply:
         assert reply.status == 422
+
+
+@pytest.mark.wire("GET /v2/stocks/meta/exchanges", "GET /v2/stocks/meta/conditions/{ticktype}")
+async def test_every_code_of_market_data_has_a_meaning(client: Client) -> None:
+    shot = (await get(client, "/v2/stocks/snapshots?symbols=AAA"))["AAA"]
+    exchanges = await get(client, "/v2/stocks/meta/exchanges")
+    assert {shot["latestTrade"]["x"], shot["latestQuote"]["ax"]} <= exchanges.keys()
+    for kind, point in (("trade", "latestTrade"), ("quote", "latestQuote")):
+        path = f"/v2/stocks/meta/conditions/{kind}?tape={shot[point]['z']}"
+        assert set(shot[point]["c"]) <= (await get(client, path)).keys()
+    await get(client, "/v2/stocks/meta/conditions/bar?tape=A", 400)
+    await get(client, "/v2/stocks/meta/conditions/trade", 400)
