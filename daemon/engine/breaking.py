@@ -14,7 +14,7 @@ from risk.breakers import Level, Readings, armed, levels, trips
 from risk.halts import BreakersTripped, Cause, causes_of
 from risk.losses import daily_loss_ratio, drawdown_ratio
 
-MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+MINUTE, HOUR, DAY_S = timedelta(minutes=1), timedelta(hours=1), 86_400.0
 INSTANTS_MAX = 10_000
 """Instants kept of any one thing that is counted; limits are far below."""
 _WISHED = (Leg.OPEN, Leg.CLOSE)
@@ -28,6 +28,8 @@ class Breaking:
         self._core = core
         self._guarding = guarding
         self._limits = core.rules.breakers
+        self._patience = timedelta(seconds=min(self._limits.stale_data_seconds_max, DAY_S))
+        """Quotes of no more than this age are not stale."""
         self._sent = _Recent(MINUTE)
         self._rejected = _Recent(HOUR)
         self._rejects_seen = self._rejects()
@@ -134,10 +136,7 @@ class Breaking:
         if self._held or self._core.memory.trading.cause:
             return False
         quoted_at = self._core.board.newest_quoted_at()
-        if quoted_at is None:
-            return False
-        age_s = (self._core.now - quoted_at).total_seconds()
-        return age_s <= self._limits.stale_data_seconds_max
+        return quoted_at is not None and self._core.now - quoted_at <= self._patience
 
     def _check(self) -> list[Command]:
         self._begin_anew()

@@ -7,7 +7,7 @@ import numpy as np
 from allocation.plan import Ints
 from domain.instruments import Kind, Sector, Symbol, Universe
 from domain.market import Floats
-from domain.portfolio import Position
+from domain.portfolio import Position, moved
 from risk.exposure import Totals
 
 
@@ -25,15 +25,10 @@ class Held:
 
     def take(self, positions: Mapping[Symbol, Position]) -> None:
         """Follow a portfolio's positions."""
-        known = self._known
-        if positions is known:
-            return
-        for symbol, position in positions.items():
-            if known.get(symbol) is not position:
-                self._set(symbol, position)
-        for symbol in known.keys() - positions.keys():
-            self._set(symbol, None)
-        self._known = positions
+        if positions is not self._known:
+            for symbol in moved(self._known, positions):
+                self._set(symbol, positions.get(symbol))
+            self._known = positions
 
     def totals(self, mids_usd: Floats) -> Totals | None:
         """Return the sums of what is held at these mids `[n]`, to within rounding and without

@@ -2,11 +2,11 @@
 
 Run: python -m tests.benchmarks.bench_backtest [PART…] [--venvs DIR] [--rounds N]
 
-Parts: daily, minute, signals, scaling, memory, many; all of them when none is named. The peers'
-scripts and data come from the bench folder beside the checkout (`setup_venvs.sh` there makes DIR;
-peers that are not in it are left out, and said so). Same bars, same rule: SMA 10/30, long or flat,
-filled at the next open without cost. The peers trade 100 shares, we trade what sizing gives; so
-trades are compared by symbol, bar and side, and money is not.
+Parts: daily, minute, signals, scaling, order, memory, many; all of them when none is named. The
+peers' scripts and data come from the bench folder beside the checkout (`setup_venvs.sh` there makes
+DIR; peers that are not in it are left out, and said so). Same bars, same rule: SMA 10/30, long or
+flat, filled at the next open without cost. The peers trade 100 shares, we trade what sizing gives;
+so trades are compared by symbol, bar and side, and money is not.
 """
 
 import argparse
@@ -35,7 +35,15 @@ from research.backtest.playing import Plan
 from research.backtest.record import BacktestResult
 from research.backtest.stored import StoredHistory
 from strategies.sma_crossover import SmaCrossover
-from tests.support.backtests import CAPITAL_USD, drawn_bars, parts_of, played, player_of
+from tests.support.backtests import (
+    CAPITAL_USD,
+    Scripted,
+    drawn_bars,
+    history_of,
+    parts_of,
+    played,
+    player_of,
+)
 from tests.support.peer_bars import (
     FIELDS,
     TARGET_POSITION,
@@ -70,6 +78,7 @@ FLOORS = {
 LONG = ("zipline-reloaded", "lumibot")
 """Peers that are run once, and not on minutes."""
 SETS, BEST = 1_000, 50
+ORDER_SESSIONS, FEW, MANY = 300, 3, 33
 
 
 def main() -> None:
@@ -79,6 +88,7 @@ def main() -> None:
         "minute": minute,
         "signals": signals,
         "scaling": scaling,
+        "order": order,
         "memory": memory,
         "many": many,
     }
@@ -251,6 +261,42 @@ def scaling(_options: argparse.Namespace) -> dict[str, float]:
     orders = len(busy[0].recording.orders)
     found["order_life_us"] = (min(b.cpu_s for b in busy) - quiet) / orders * 1e6
     return {name: round(value, 2) for name, value in found.items()}
+
+
+def order(options: argparse.Namespace) -> dict[str, float]:
+    """CPU microseconds of one order's whole life: of one more where there are some already, by
+    the difference between many and few in the same sessions; and of one that has its session to
+    itself, by the difference to a strategy that never turns. In turns; the least of each."""
+    history = history_of(drawn_bars(ORDER_SESSIONS, 66, seed=4))
+    took: dict[int, list[float]] = {turns: [] for turns in (0, 1, FEW, MANY)}
+    orders: dict[int, int] = {}
+    for _ in range(options.rounds):
+        for turns, seconds in took.items():
+            parts = parts_of(history, {"turns": _turning(turns)}, target_position=TARGET_POSITION)
+            player = player_of(history, parts)
+            gc.collect()
+            gc.freeze()
+            result = played(player)
+            gc.unfreeze()
+            seconds.append(result.cpu_s)
+            orders[turns] = len(result.recording.orders)
+    least = {turns: min(seconds) for turns, seconds in took.items()}
+    more, alone = orders[MANY] - orders[FEW], orders[1] - orders[0]
+    return {
+        "one_more_us": round((least[MANY] - least[FEW]) / more * 1e6, 1),
+        "alone_in_its_session_us": round((least[1] - least[0]) / alone * 1e6, 1),
+        "orders": float(sum(orders.values())),
+    }
+
+
+def _turning(turns: int) -> Scripted:
+    """Return a strategy on 66 symbols of which so many, in rotation, turn in each session."""
+    wishes, wish = [], [0.0] * 66
+    for row in range(ORDER_SESSIONS):
+        for column in range(row * turns, (row + 1) * turns):
+            wish[column % 66] = 1.0 - wish[column % 66]
+        wishes.append(tuple(wish))
+    return Scripted(wishes=tuple(wishes))
 
 
 def _quiet_session_us(count: int, width: int) -> float:
