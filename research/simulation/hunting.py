@@ -23,7 +23,7 @@ SPEEDS = {
     "an approval holds for ever": 60.0,
     "a slot is decided again": 30.0,
     "cancels are not sent": 10.0,
-    "comparisons overlap": 240.0,
+    "comparisons overlap": 60.0,
     "fills are asked for by our own clock": 240.0,
     "the gate lets in right before the close": 240.0,
 }
@@ -44,7 +44,9 @@ SCENES: Mapping[str, Swarm] = {
         stream=StreamFaults(lost=0.5), others=OtherFaults(exchange_kill=2_000.0)
     ),
     "comparisons overlap": Swarm(
-        link=LinkFaults(slow=0.05, reset=0.01), stream=StreamFaults(lost=0.3, delayed=0.3)
+        link=LinkFaults(slow=0.02, reset=0.01),
+        api=ApiFaults(late=0.05),
+        stream=StreamFaults(lost=0.3, delayed=0.3, muted=0.01),
     ),
     "cancels are not sent": Swarm(others=BUSY),
     "the gate lets in right after the open": Swarm(others=BUSY),

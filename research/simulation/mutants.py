@@ -25,6 +25,7 @@ from daemon.recording import Recorder
 from daemon.runner import Runner
 from daemon.submitting import Submitter
 from domain.errors import VenueRejected, VenueUnavailable
+from domain.orders import OrderStatus
 from execution.identity import client_order_id
 from risk.gate import RiskGate
 from state import recovery
@@ -243,8 +244,20 @@ async def _not_compared_first(self: Any, assembly: Any, feeds: Any) -> None:
     assembly.engine.memory.is_reconciled = True
 
 
-def _uncertain_of_nothing(snapshot: Any) -> Any:
-    return snapshot
+def _known_to_be_doubtful(memory: Memory) -> list[str]:
+    doubtful = (OrderStatus.UNRESOLVED, OrderStatus.CANCELING)
+    return [identity for identity, order in memory.working.items() if order.status in doubtful]
+
+
+@contextlib.contextmanager
+def _uncertain_of_nothing() -> Iterator[None]:
+    # Either defence alone suffices: an order is marked when it is recovered, and whatever the
+    # venue has not named is looked up.
+    with (
+        patch.object(recovery, "unsettled", lambda snapshot: snapshot),
+        patch.object(settling, "doubtful_orders", _known_to_be_doubtful),
+    ):
+        yield
 
 
 def _cancels_unheard(self: Submitter, command: Any) -> Any:
@@ -295,6 +308,6 @@ MUTANTS: Mapping[str, Mutate] = {
     "comparisons overlap": _put(Comparing, "compare", Comparing._compare),
     "one difference is believed": _put(reconciling, "MISMATCHES_MAX", 1),
     "trading begins before the first comparison": _put(_Program, "_recover", _not_compared_first),
-    "recovery is in doubt of nothing": _put(recovery, "unsettled", _uncertain_of_nothing),
+    "recovery is in doubt of nothing": _uncertain_of_nothing,
     "cancels are not sent": _put(Submitter, "cancel", _cancels_unheard),
 }

@@ -65,8 +65,8 @@ class Oracle:
         memory = assembly.engine.memory
         if memory.trading.state is TradingState.HALTED and meant.leg != "flatten":
             self._report("sent while halted", f"{identity}: {memory.trading.cause}")
-        # Nothing is sold short here: what a person sells leads toward zero.
-        is_entry = meant.leg == "open" and meant.side is Side.BUY
+        # Nothing is sold short here, unless by others: what a person sells leads toward zero.
+        is_entry = meant.leg == "open" and meant.side is Side.BUY and self.is_alone
         if memory.trading.state is TradingState.REDUCING and is_entry:
             self._report("entered while only reducing", f"{identity}: {memory.trading.cause}")
         if memory.trading.epoch != meant.epoch:
@@ -103,7 +103,7 @@ class Oracle:
             self._report("not the order that was decided", f"{order} is not {meant}")
         if meant.leg == "open":
             self._judge_size(order)
-            if order.side is Side.BUY:
+            if order.side is Side.BUY and self.is_alone:
                 self._judge_hours(meant)
 
     def _judge_size(self, order: VenueOrder) -> None:
@@ -125,7 +125,8 @@ class Oracle:
 
     def _judge_hours(self, meant: Meant) -> None:
         """Entries are decided inside the session, less its first and last minutes. Nothing is sold
-        short here: what a person sells leads toward zero, and may be sold at any time."""
+        short here, unless by others: what a person sells leads toward zero, and may be sold at any
+        time."""
         session = self._venue.market.calendar.session_at(meant.intended_at)
         if (
             session is None
