@@ -40,6 +40,9 @@ class Reconciling:
         self._ordering = ordering
         self._breaking = breaking
         self._acting = acting
+        # An order that was under way when we began may fill between the answers of the first
+        # report, and be told of by the stream before that report is complete.
+        self._may_adopt_at_once = not core.memory.working
         self._unheard: dict[str, int] = {}
         self._risen: frozenset[str] = frozenset()
         self._last: tuple[object, ...] = ()
@@ -63,7 +66,7 @@ class Reconciling:
             self._times = 0
             return [*commands, *self._breaking.compared(is_equal=True)]
         # While an order works, it may have filled between two answers of one report.
-        at_once = first and not memory.working
+        at_once = first and self._may_adopt_at_once and not memory.working
         if found.can_adopt and (at_once or self._is_confirmed(found)):
             commands += self._adopt(event, found)
             return [*commands, *self._breaking.compared(is_equal=True)]

@@ -76,6 +76,22 @@ def test_a_first_report_that_agrees_adopts_nothing() -> None:
     assert desk.memory.is_reconciled
 
 
+def test_a_fill_that_overtakes_the_first_report_is_not_taken_back() -> None:
+    """Found in simulation (seed 4000147): an order that a kill had caught on its way was carried
+    out late. The stream told of its fill while the first report was still being read, the positions
+    were of an instant before it, and what had just been booked was adopted away as somebody's."""
+    desk = a_desk(one=LONG_A)
+    desk.slot(desk.next_slot())
+    order = desk.work(desk.sent[0])
+    desk = desk.restarted()
+    before = desk.account()
+    desk.fill(order, 100)
+    desk.report(before)
+    assert (desk.held(), desk.facts(Adopted)) == (100, [])
+    assert desk.report() == []
+    assert desk.memory.portfolio.books["one"].shares(A) == 100
+
+
 # --- later reports -------------------------------------------------------------------------------
 
 
