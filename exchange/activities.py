@@ -1,4 +1,5 @@
-"""What happens to an account apart from orders: dividends, splits, fees, interest."""
+"""What happens to an account apart from orders: dividends, splits, fees, interest, and
+money that its owner brings or takes."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -14,6 +15,8 @@ class ActivityKind(StrEnum):
     CASH_IN_LIEU = "CIL"
     FEE = "FEE"
     INTEREST = "INT"
+    DEPOSIT = "CSD"
+    WITHDRAWAL = "CSW"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -145,7 +145,7 @@ class Register:
         self._emit(EventKind.DIVIDEND_PAID, due=due, activities=(activity,))
 
     def record_charge(self, activity: Activity) -> None:
-        """Book a fee or interest."""
+        """Book a fee, interest, or money that the account's owner brings or takes."""
         self._book(activity)
         self._emit(EventKind.CHARGED, activities=(activity,))
 

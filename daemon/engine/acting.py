@@ -4,7 +4,7 @@ What changes the number of shares is carried out when the venue's account shows 
 venue change as one; money is credited on the ex-date, to who held over the night.
 """
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -183,7 +183,7 @@ class Acting:
         if action.action_id in self._shown or symbol not in core.instruments:
             return
         self._shown.add(action.action_id)
-        core.board.forget(symbol)
+        core.board.forget(symbol, made_before=datetime.combine(action.ex_day, time(), NEW_YORK))
         is_split = action.ratio not in (0, 1) and action.becomes == symbol
         if is_split and action.ex_day > self._warmed_on:
             core.panels.rescale(symbol, float(action.ratio))

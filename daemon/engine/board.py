@@ -37,6 +37,7 @@ class Board:
         self.last_good_usd: dict[Symbol, float] = {}
         self._known: dict[Symbol, KnownPrice] = {}
         self._marks: dict[Symbol, Decimal] = {}
+        self._of_others_until: dict[Symbol, datetime] = {}
         self._bid = np.full(len(universe), np.nan)
         self._ask = np.full(len(universe), np.nan)
         self._quoted_s = np.full(len(universe), np.nan)
@@ -48,6 +49,8 @@ class Board:
         for symbol, quote in quotes.items():
             held = self.quotes.get(symbol)
             if held is not None and quote.quoted_at <= held.quoted_at:
+                continue
+            if symbol in self._of_others_until and self._is_of_others(quote):
                 continue
             self.quotes[symbol] = quote
             known = observe_price(self._known.get(symbol), quote, self._price_jump_max)
@@ -61,8 +64,13 @@ class Board:
                 self._quoted_s[column] = quote.quoted_at.timestamp()
                 self._good[column] = known.mid_usd
 
-    def forget(self, symbol: Symbol) -> None:
-        """Believe the next price of a symbol, whatever it was before: its shares are others."""
+    def _is_of_others(self, quote: Quote) -> bool:
+        return quote.quoted_at < self._of_others_until[quote.symbol]
+
+    def forget(self, symbol: Symbol, *, made_before: datetime) -> None:
+        """Believe the next price of a symbol that was made since an instant, whatever it was
+        before: its shares are others from then on. One made before may still be on its way."""
+        self._of_others_until[symbol] = made_before
         self.version += 1
         self.is_calm = False
         self.quotes.pop(symbol, None)

@@ -212,7 +212,10 @@ class Engine:
         for reason, count in event.invalid.items():
             core.memory.count(f"quotes_invalid.{reason}", count)
         core.refresh_marks()
-        if self.is_stopping or core.memory.session is None:
+        session = core.memory.session
+        # Who was held up over the night may find another day's prices before the session's end was
+        # told: what they say of what is held is not known before that morning was read.
+        if self.is_stopping or session is None or core.now >= session.closes_at:
             return []
         return [*self._guarding.check(event.quotes), *self._ordering.chase()]
 

@@ -24,7 +24,10 @@ WORLD_S_MAX = 900.0
 FIRED_MIN = 30
 """A fault kind that fired less often in a run of many worlds has not been tried."""
 KINDS = (
+    "account.blocked",
+    "account.deposit",
     "account.order",
+    "account.withdrawal",
     "api.blind",
     "api.failing",
     "api.garbled",
@@ -32,8 +35,11 @@ KINDS = (
     "api.limited",
     "api.lost",
     "clock.skewed",
+    "company.dividend",
+    "company.split",
     "disk.slow",
     "exchange.kill",
+    "market.halted",
     "network.black_hole",
     "network.hang",
     "network.refuse",

@@ -172,7 +172,9 @@ class Oracle:
             if order.filled_shares > order.intent.quantity_shares:
                 self._report("overfilled", f"{identity}: {order.filled_shares}")
         adoptions = memory.counters.get("adoptions", 0)
-        if adoptions > self._adoptions and self.is_alone:
+        # Money that comes or goes without an order is learnt from the account, once each.
+        moved = sum(bool(a.net_amount) for a in self._venue.register.activities)
+        if adoptions > max(self._adoptions, moved) and self.is_alone:
             self._report("the book was wrong and adopted the venue's", str(memory.portfolio.books))
         self._adoptions = max(self._adoptions, adoptions)
 
@@ -214,11 +216,13 @@ class Oracle:
         return found
 
     def identity_of_money(self) -> None:
-        """Judge the exchange's own sums: cash is what it began with less what was bought."""
+        """Judge the exchange's own sums: cash is what it began with less what was bought, and what
+        companies, brokers and its owner brought or took."""
         spent = sum(
             (e.side.sign * e.qty * e.price_usd for e in self._venue.register.executions), ZERO
         )
-        if self._venue.account.cash != self._venue.config.cash_usd - spent:
+        came = sum((a.net_amount for a in self._venue.register.activities), ZERO)
+        if self._venue.account.cash != self._venue.config.cash_usd - spent + came:
             self._report("cash is not what was traded", f"{self._venue.account.cash} after {spent}")
 
 

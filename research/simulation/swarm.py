@@ -78,6 +78,16 @@ class OtherFaults:
     """Market seconds between two looks of a person."""
     shuffled: bool = False
     """Tasks that are woken in one turn of the loop run in any order."""
+    eventful: bool = False
+    """Companies split and pay dividends, every few days each."""
+    pauses: bool = False
+    """Symbols whose prices leave their bands pause for five minutes."""
+    halted: float = 0.0
+    """A symbol is halted, for minutes or an hour."""
+    transfer: float = 0.0
+    """The account's owner brings or takes money."""
+    blocked: float = 0.0
+    """The account may order nothing, for minutes or an hour."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,5 +144,10 @@ def draw_swarm(chance: Chance) -> Swarm:
             by_another=chance.pick((0.0, 0.0, 0.0, 4_000.0)),
             shuffled=chance.pick((False, False, False, True)),
             halts=chance.pick((0.0, 0.0, 0.01, 0.05)),
+            eventful=chance.pick((False, True)),
+            pauses=chance.pick((False, False, True)),
+            halted=chance.pick((0.0, 0.0, 20_000.0, 4_000.0)),
+            transfer=chance.pick((0.0, 0.0, 0.0, 8_000.0)),
+            blocked=chance.pick((0.0, 0.0, 0.0, 15_000.0)),
         ),
     )

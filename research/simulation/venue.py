@@ -21,18 +21,21 @@ from exchange.auth import Credentials
 from exchange.clock import RunningTime
 from exchange.errors import Refusal
 from exchange.faults.kinds import Kind
-from exchange.instants import to_ns
+from exchange.instants import SECOND_NS, to_ns
 from exchange.knobs import FillModel, Knobs, WireLimits
 from exchange.markets.synthetic import START_DAY, SyntheticMarket
 from exchange.orders import OrderRequest, OrderType, TimeInForce
 from exchange.records import EventKind, VenueEvent, VenueState
 from exchange.service import Exchange
 from exchange.stream import TRADE_STREAM
+from exchange.transfers import transfer
 from exchange.venue import Venue, VenueConfig, first_state
+from research.simulation.eventful import EventfulMarket
 from research.simulation.gateway import Count, Gateway
 from research.simulation.kernel.chance import Chance
 from research.simulation.kernel.loop import VirtualLoop
 from research.simulation.kernel.node import Life
+from research.simulation.swarm import OtherFaults
 
 HOST, PORT = "127.0.0.1", 8430
 URL = f"http://{HOST}:{PORT}"
@@ -41,16 +44,18 @@ DEPTHS = (0.1, 0.1, 0.01, 0.003)
 """Shares of a tick's volume that may fill: the less, the more orders fill in parts or not."""
 MARKETS = 4
 """So many different markets: what a world is worth lies in its faults."""
-MARKETS_CACHED_MAX = 32
+MARKETS_CACHED_MAX = 64
 START_DAYS = 250
 SESSION = timedelta(hours=6.5)
 LISTENING_S = 0.001
 
 
 @lru_cache(maxsize=MARKETS_CACHED_MAX)
-def _market(seed: int, symbols: tuple[Symbol, ...]) -> SyntheticMarket:
+def _market(seed: int, symbols: tuple[Symbol, ...], *, is_eventful: bool) -> SyntheticMarket:
     known = shipped_instruments()
     universe = Universe(tuple(known[symbol] for symbol in symbols))
+    if is_eventful:
+        return EventfulMarket(seed=seed, universe=universe, liveliness=1.5)
     return SyntheticMarket(seed=seed, universe=universe, liveliness=1.5)
 
 
@@ -88,11 +93,19 @@ class SimulatedVenue:
     """One exchange that serves on the loop, and everything that can be asked of it directly."""
 
     def __init__(
-        self, loop: VirtualLoop, chance: Chance, symbols: Sequence[Symbol], *, speed: float
+        self,
+        loop: VirtualLoop,
+        chance: Chance,
+        symbols: Sequence[Symbol],
+        *,
+        speed: float,
+        others: OtherFaults,
     ) -> None:
         self._loop = loop
         self.speed = speed
-        self._market = market = _market(chance.below(MARKETS), tuple(symbols))
+        self._market = market = _market(
+            chance.below(MARKETS), tuple(symbols), is_eventful=others.eventful
+        )
         sessions = [s for s in market.calendar.sessions if s.day >= START_DAY]
         session = sessions[chance.below(START_DAYS)]
         self._config = VenueConfig(
@@ -103,6 +116,7 @@ class SimulatedVenue:
                 fills=FillModel(volume_share_max=chance.fork("depth").pick(DEPTHS)),
                 # The daemon looks at regular hours only: making the others would only take time.
                 extended_data=False,
+                luld_pauses=others.pauses,
             ),
         )
         self._start_day = session.day.isoformat()
@@ -141,7 +155,7 @@ class SimulatedVenue:
                 "seed": config.seed,
                 "start": self._start_day,
                 "cash_usd": str(CASH_USD),
-                "corporate_actions": False,
+                "corporate_actions": bool(market.actions),
             },
         )
         exchange.listeners.append(self._tell)
@@ -222,6 +236,38 @@ class SimulatedVenue:
         except Refusal:
             return
         self._count(Kind.BY_HAND)
+        self.exchange.settle()
+
+    @property
+    def is_up(self) -> bool:
+        """Whether its process runs."""
+        return self._life is not None
+
+    def halt(self, symbol: Symbol, reason: str, *, lasts_s: float) -> None:
+        """Halt a symbol for so many market seconds."""
+        self.exchange.step()
+        until_ns = self.venue.now_ns + int(lasts_s) * SECOND_NS
+        self.venue.halt(symbol, reason, until_ns)
+        self.exchange.settle()
+
+    def resume(self, symbol: str) -> None:
+        """Let a halted symbol trade again."""
+        self.exchange.step()
+        self.venue.resume(symbol)
+        self.exchange.settle()
+
+    def transfer(self, amount_usd: Decimal) -> None:
+        """Bring (> 0) or take money; what is not there is not taken."""
+        self.exchange.step()
+        if self.venue.account.cash + amount_usd >= 0:
+            transfer(self.venue.register, amount_usd)
+        self.exchange.settle()
+
+    def set_blocked(self, *, is_blocked: bool) -> None:
+        """Let the account order nothing, or again."""
+        self.exchange.step()
+        configuration = self.venue.register.configuration
+        self.venue.configure(replace(configuration, is_blocked=is_blocked))
         self.exchange.settle()
 
     def cancel_of_others(self, is_ours: Callable[[str], bool]) -> None:

@@ -14,6 +14,7 @@ from domain.instruments import Symbol
 from exchange.assets import shipped_instruments
 from execution.identity import PREFIX
 from research.simulation.apart import Log, alone
+from research.simulation.bookkeeping import Bookkeeper
 from research.simulation.kernel.chance import Chance
 from research.simulation.kernel.loop import Deadlock, VirtualLoop
 from research.simulation.kernel.network import NO_FAULTS
@@ -22,6 +23,7 @@ from research.simulation.oracle import Oracle
 from research.simulation.others import Fates, Person
 from research.simulation.process import Profile, SimulatedDaemon, told
 from research.simulation.swarm import CALM, Swarm, draw_swarm
+from research.simulation.upheavals import Upheavals
 from research.simulation.venue import SESSION, SimulatedVenue
 
 SPEEDS = (30.0, 60.0, 60.0, 120.0, 120.0, 240.0, 240.0, 240.0, 240.0, 240.0)
@@ -137,7 +139,9 @@ class World:
         symbols = _symbols(chance.fork("symbols"), wish.symbols, is_wide=is_wide)
         drawn_speed = SLOW_SPEED if is_slow else chance.fork("speed").pick(SPEEDS)
         speed = wish.speed if wish.speed is not None else drawn_speed
-        self.venue = SimulatedVenue(self.loop, chance.fork("venue"), symbols, speed=speed)
+        self.venue = SimulatedVenue(
+            self.loop, chance.fork("venue"), symbols, speed=speed, others=self.swarm.others
+        )
         self.daemon = SimulatedDaemon(
             self.loop,
             chance.fork("daemon"),
@@ -163,11 +167,19 @@ class World:
         )
         self.oracle.assembly_of = lambda: self.daemon.assembly
         self.oracle.is_alone = not self.swarm.others.by_another
+        self.bookkeeper = Bookkeeper(
+            lambda: self.venue.venue,
+            self.oracle.durable,
+            self.violated,
+            is_exact=self.oracle.is_alone and not self.swarm.others.skew,
+        )
+        self.bookkeeper.assembly_of = self.oracle.assembly_of
         self.person = Person(
             self.loop, self.daemon, count=self._count, say=self._say, report=self.violated
         )
         self.person.begin_halting(self.swarm.others.halts, chance.fork("halts"))
         self.fates = Fates(self.swarm.others, self.venue, self.daemon, self._count)
+        self.upheavals = Upheavals(self.swarm.others, self.venue, self._count)
         self._connect()
 
     def _connect(self) -> None:
@@ -190,6 +202,7 @@ class World:
             self._count(f"venue.{event.kind.value}")
             self._trace.note(f"{event.seq} {event.kind} {event.cash}")
         self.oracle.happened(events)
+        self.bookkeeper.happened(events)
 
     def _assembled(self, assembly: Assembly) -> None:
         self._count("process.assembled")
@@ -244,7 +257,7 @@ class World:
         self.loop.close()
         self.daemon.let_go()
         self.venue.let_go()
-        self.oracle.assembly_of = lambda: None
+        self.oracle.assembly_of = self.bookkeeper.assembly_of = lambda: None
         self.loop.network.buried.clear()
         self.loop.network.wires.clear()
         self.loop.network.listeners.clear()
@@ -254,7 +267,10 @@ class World:
         await self.venue.serve(self._count)
         self._befall()
         self.daemon.start()
-        jobs = self.fates.jobs(self._chance.fork("others"))
+        jobs = [
+            *self.fates.jobs(self._chance.fork("others")),
+            *self.upheavals.jobs(self._chance.fork("upheavals")),
+        ]
         watchers = [
             self.loop.create_task(self._look(), name="oracle"),
             self.loop.create_task(
@@ -298,6 +314,7 @@ class World:
         while True:
             await asyncio.sleep(LOOK_S)
             self.oracle.look()
+            self.bookkeeper.look()
 
     # --- the end ------------------------------------------------------------------------------
 
@@ -308,6 +325,7 @@ class World:
         self.daemon.skew_s = 0.0
         self.person.begin_halting(0.0, self._chance)
         self.venue.start_now()
+        await self.upheavals.end()
         self.loop.network.faults = NO_FAULTS
         self.venue.gateway.heal()
         self.daemon.disk.faults = CALM.disk

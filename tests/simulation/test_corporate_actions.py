@@ -9,13 +9,24 @@ import pytest
 
 from domain.calendar import Session
 from domain.corporate import ActionKind, CorporateAction
-from domain.events import ActionsRead, AssetsRead
+from domain.events import ActionsRead, AssetsRead, QuotesPolled
 from domain.instruments import AssetRights
 from domain.portfolio import Position
 from domain.snapshot import TradingState
 from risk.losses import daily_loss_ratio, drawdown_ratio
 from state.wire import codec
-from tests.support.engines import DAY, MONDAY, NAN, TUESDAY, WEDNESDAY, A, B, Scripted, entry
+from tests.support.engines import (
+    DAY,
+    MONDAY,
+    NAN,
+    TUESDAY,
+    WEDNESDAY,
+    A,
+    B,
+    Scripted,
+    entry,
+    quote_of,
+)
 from tests.support.shells import Shell, minutes
 from tests.support.virtual_loop import in_virtual_time
 
@@ -96,6 +107,26 @@ async def test_a_split_is_booked_and_sells_nothing() -> None:
         assert "adoptions" not in shell.memory.counters
         own = shell.memory.portfolio.books["one"].positions[A]
         assert abs(own.average_entry_usd - 25) < 1
+
+
+@in_virtual_time
+async def test_a_price_from_before_a_split_that_comes_after_it_is_not_believed() -> None:
+    # World 16: a poll brought the last quote of the evening after the split was booked. It was the
+    # first price known of the new shares, twice what they were worth; the symbol was halted at the
+    # open, and when it traded again the account seemed to have lost that half.
+    night = Night(SPLIT)
+    shell = night.shell
+    async with shell.running():
+        await shell.until(NIGHT)
+        night.split(4)
+        await shell.until(TUESDAY.opens_at - minutes(1))
+        shell.runner.post(ActionsRead(at=shell.clock.now(), day=TUESDAY.day, actions=(SPLIT,)))
+        assert await shell.feeds.reconcile()
+        evening = quote_of(A, 100.0, MONDAY.closes_at - minutes(1))
+        shell.runner.post(QuotesPolled(at=shell.clock.now(), quotes={A: evening}))
+        assert shell.memory.marks[A] == 25
+        await shell.until(NOON)
+        night.assert_nothing_was_lost()
 
 
 @in_virtual_time

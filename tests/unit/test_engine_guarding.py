@@ -78,6 +78,18 @@ def test_two_fresh_quotes_below_the_stop_sell_all_of_it() -> None:
     assert "stop_loss" in intent.reason
 
 
+def test_who_was_held_up_over_the_night_sells_nothing_before_the_morning_was_read() -> None:
+    # World 17: requests hung from before the close until after the next open, at which what was
+    # held split three for one. The session before had not been told to have ended, and a stop sold
+    # the third of a price for the fall of it.
+    desk = holding()
+    desk.now = TUESDAY.opens_at + timedelta(minutes=5)
+    for _ in range(3):
+        desk.poll(AAA=33.3)
+    assert not exits(desk)
+    assert desk.engine.memory.trading.state is TradingState.ACTIVE
+
+
 def test_one_bad_print_sells_nothing() -> None:
     desk = holding()
     desk.poll(AAA=94.9)
