@@ -17,6 +17,9 @@ from domain.portfolio import AccountReport, Portfolio, Position
 AVERAGE_TOLERANCE_USD = Decimal("0.0001")
 CASH_TOLERANCE_USD = CENT / 2
 """Ours is exact; the venue may show cents."""
+FRACTIONS_TOLERANCE_USD = 3 * CASH_TOLERANCE_USD
+"""Where fractions of shares were traded, ours has parts of cents; what of the venue's was adopted
+in between was rounded, and so is what it shows now."""
 
 
 class Ours(StrEnum):
@@ -235,7 +238,10 @@ def _position_differences(
 
 def _cash_difference(portfolio: Portfolio, account: AccountReport) -> Decimal:
     difference = account.cash_usd - portfolio.cash_usd
-    return difference if abs(difference) > CASH_TOLERANCE_USD else ZERO
+    # What was adopted of a rounded amount has left the parts of cents among the flows.
+    has_parts = portfolio.cash_usd % CENT != 0 or portfolio.flows_usd % CENT != 0
+    tolerance_usd = FRACTIONS_TOLERANCE_USD if has_parts else CASH_TOLERANCE_USD
+    return difference if abs(difference) > tolerance_usd else ZERO
 
 
 def _average_differences(

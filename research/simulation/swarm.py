@@ -147,7 +147,7 @@ def draw_swarm(chance: Chance) -> Swarm:
             eventful=chance.pick((False, True)),
             pauses=chance.pick((False, False, True)),
             halted=chance.pick((0.0, 0.0, 20_000.0, 4_000.0)),
-            transfer=chance.pick((0.0, 0.0, 0.0, 8_000.0)),
+            transfer=chance.pick((0.0, 0.0, 8_000.0, 3_000.0)),
             blocked=chance.pick((0.0, 0.0, 0.0, 15_000.0)),
         ),
     )

@@ -156,6 +156,24 @@ def test_cash_is_compared_to_the_cent() -> None:
     assert compared(portfolio=holding(), account=account).cash_usd == Decimal("-0.01")
 
 
+def test_parts_of_cents_are_not_adopted_back_and_forth() -> None:
+    # A split left 42.5 shares; each sale of a half share put the book and the venue's rounded cash
+    # a cent apart, one way and then the other, and each time a person was told of it.
+    sold = replace(holding(), cash_usd=Decimal("99_000.005"))
+    rounded = an_account("99_000.00", AAPL=(10, 100))
+    assert compared(portfolio=sold, account=rounded).cash_usd == 0
+    adopted = ledger.adopt(sold, rounded, {})
+    again = ledger.flow(adopted, Decimal("0.005"))
+    assert compared(portfolio=again, account=an_account("99_000.01", AAPL=(10, 100))).is_empty
+    later = ledger.flow(adopted, Decimal("-1.01"))
+    assert compared(portfolio=later, account=an_account("98_999.00", AAPL=(10, 100))).is_empty
+
+
+def test_two_cents_are_a_difference_even_beside_parts_of_cents() -> None:
+    sold = replace(holding(), cash_usd=Decimal("99_000.005"))
+    assert compared(portfolio=sold, account=an_account("99_000.03", AAPL=(10, 100))).cash_usd
+
+
 def test_averages_are_compared_to_four_decimals() -> None:
     near = an_account(99_000, AAPL=(10, "100.0001"))
     assert compared(portfolio=holding(), account=near).averages == {}
