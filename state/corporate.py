@@ -75,11 +75,16 @@ def carry_out(
     )
 
 
-def marks_after(marks: Mapping[Symbol, Decimal], action: CorporateAction) -> dict[Symbol, Decimal]:
-    """Return the last prices as they would be of the shares there are afterwards."""
+def marks_after(
+    marks: Mapping[Symbol, Decimal], action: CorporateAction, seen_usd: Decimal | None
+) -> dict[Symbol, Decimal]:
+    """Return the last prices as they would be of the shares there are afterwards; `seen_usd`: what
+    was seen of those already, None where every price is of the shares before."""
     changed = dict(marks)
     mark_usd = changed.pop(action.symbol, None)
-    if mark_usd is not None and action.ratio > 0:
+    if seen_usd is not None:
+        changed[action.becomes] = seen_usd
+    elif mark_usd is not None and action.ratio > 0:
         left_usd = mark_usd - action.cash_usd
         changed[action.becomes] = (max(left_usd, CENT) / action.ratio).quantize(AVERAGE_DECIMALS)
     return changed

@@ -139,12 +139,14 @@ class Adopted(Value, frozen=True, kw_only=True):
 
 
 class Acted(Value, frozen=True, kw_only=True):
-    """A corporate action was carried out on what is held: `shares` are the account's after it."""
+    """A corporate action was carried out on what is held: `shares` are the account's after it, and
+    `mark_usd` a price that had been seen of them by then."""
 
     at: datetime
     action: CorporateAction
     shares: Decimal
     done: ActionDone
+    mark_usd: Decimal | None = None
 
 
 class ActionSettled(Value, frozen=True, kw_only=True):

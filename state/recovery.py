@@ -220,7 +220,7 @@ class _Folded:
         portfolio, marks = self._portfolio, self._snapshot.marks
         if isinstance(fact, records.Acted):
             portfolio = corporate.carry_out(portfolio, fact.action, fact.shares)
-            marks = corporate.marks_after(marks, fact.action)
+            marks = corporate.marks_after(marks, fact.action, fact.mark_usd)
         elif fact.is_lost:
             portfolio = corporate.take_back(portfolio, fact.done)
         others = (d for d in self._snapshot.actions if d.action_id != fact.done.action_id)

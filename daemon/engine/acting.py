@@ -160,13 +160,18 @@ class Acting:
             is_paid=amount_usd == 0,
         )
         memory.portfolio = corporate.carry_out(before, action, shares)
-        memory.marks = corporate.marks_after(memory.marks, action)
+        seen_usd = self._seen_usd(action)
+        memory.marks = corporate.marks_after(memory.marks, action, seen_usd)
         memory.note_action(done)
         memory.count(f"corporate.{action.kind.value}")
         self._announced.pop(action.action_id, None)
         self._rescale(action)
         return [
-            RecordDurably(fact=Acted(at=self._core.now, action=action, shares=shares, done=done)),
+            RecordDurably(
+                fact=Acted(
+                    at=self._core.now, action=action, shares=shares, done=done, mark_usd=seen_usd
+                )
+            ),
             Notify(
                 key=f"action:{action.action_id}",
                 severity=Severity.WARNING,
@@ -177,13 +182,22 @@ class Acting:
             Save(),
         ]
 
+    def _seen_usd(self, action: CorporateAction) -> Decimal | None:
+        """Return what was quoted of the new shares before the action was booked: on a morning on
+        which we came late, prices have changed already and must not be changed once more."""
+        board = self._core.board
+        quote = board.quotes.get(action.becomes)
+        if quote is None or quote.quoted_at < _begins_at(action.ex_day):
+            return None
+        return board.mark_usd(action.becomes)
+
     def _rescale(self, action: CorporateAction) -> None:
         """Show the past of prices in the shares of today, once."""
         core, symbol = self._core, action.symbol
         if action.action_id in self._shown or symbol not in core.instruments:
             return
         self._shown.add(action.action_id)
-        core.board.forget(symbol, made_before=datetime.combine(action.ex_day, time(), NEW_YORK))
+        core.board.forget(symbol, made_before=_begins_at(action.ex_day))
         is_split = action.ratio not in (0, 1) and action.becomes == symbol
         if is_split and action.ex_day > self._warmed_on:
             core.panels.rescale(symbol, float(action.ratio))
@@ -297,6 +311,10 @@ class Acting:
 def _day(at: datetime) -> date:
     """Return the day in New York, where companies' days begin."""
     return at.astimezone(NEW_YORK).date()
+
+
+def _begins_at(day: date) -> datetime:
+    return datetime.combine(day, time(), NEW_YORK)
 
 
 def _shares(account: AccountReport, symbol: Symbol) -> Decimal:

@@ -61,7 +61,7 @@ def test_a_split_neither_makes_nor_loses_anything(
     after = corporate.carry_out(before, action)
     assert shares_sum(after, A) == after.shares(A)
     assert ledger.capital_usd(after) == ledger.capital_usd(before)
-    marks = corporate.marks_after({A: mark}, action)
+    marks = corporate.marks_after({A: mark}, action, None)
     assert abs(adjusted_usd(after, marks) - adjusted_usd(before, {A: mark})) < Decimal("0.01")
 
 
@@ -83,7 +83,7 @@ def test_a_dividend_moves_neither_loss_nor_drawdown(
     assume(mark > cash)
     action = an_action(ActionKind.DIVIDEND, cash_usd=cash)
     after = corporate.carry_out(before, action)
-    marks = corporate.marks_after({A: mark}, action)
+    marks = corporate.marks_after({A: mark}, action, None)
     assert abs(adjusted_usd(after, marks) - adjusted_usd(before, {A: mark})) <= Decimal("0.01")
     assert ledger.capital_usd(after) == ledger.capital_usd(before)
     paid = ledger.adopt_cash(after, after.cash_usd + corporate.amount_usd(before, action))

@@ -46,11 +46,27 @@ def test_it_never_turns_or_reprices_an_order(view: RiskView, intent: OrderIntent
     approved = gate().judge(intent, view).approved
     if approved is None:
         return
-    quantity_and_deltas = {
+    asked = {
         "quantity_shares": intent.quantity_shares,
         "deltas": intent.deltas,
+        "leg": intent.leg,
     }
-    assert replace(approved.intent, **quantity_and_deltas) == intent
+    assert replace(approved.intent, **asked) == intent
+
+
+@settings(deadline=None)
+@given(view=views(), intent=intents())
+def test_it_calls_an_order_another_only_when_what_is_left_of_an_entry_closes(
+    view: RiskView, intent: OrderIntent
+) -> None:
+    approved = gate().judge(intent, view).approved
+    if approved is None:
+        return
+    sent = approved.intent
+    was_cut = sent.quantity_shares < intent.quantity_shares
+    only_closes = sent.quantity_shares <= view.closing_shares(intent)
+    closes_now = intent.leg is Leg.OPEN and was_cut and only_closes
+    assert sent.leg is (Leg.CLOSE if closes_now else intent.leg)
 
 
 @settings(deadline=None)

@@ -130,6 +130,29 @@ async def test_a_price_from_before_a_split_that_comes_after_it_is_not_believed()
 
 
 @in_virtual_time
+async def test_a_price_of_the_new_shares_is_not_split_again() -> None:
+    # World 254: a daemon that came late in the morning had quotes of the new shares before it had
+    # booked their split. The mark was halved once more, the day began at a wrong worth, and the
+    # first quote after it was a loss of 4.6 % that nobody had made.
+    night = Night()
+    shell = night.shell
+    async with shell.running():
+        await shell.until(TUESDAY.opens_at - minutes(60))
+        # One that has just come back knows no price, and believes the first.
+        shell.engine.core.board.forget(A, made_before=MONDAY.closes_at)
+        morning = quote_of(A, 25.0, shell.clock.now())
+        shell.runner.post(QuotesPolled(at=shell.clock.now(), quotes={A: morning}))
+        shell.engine.core.refresh_marks()
+        assert shell.memory.marks[A] == 25
+        night.split(4)
+        shell.runner.post(ActionsRead(at=shell.clock.now(), day=TUESDAY.day, actions=(SPLIT,)))
+        assert await shell.feeds.reconcile()
+        assert shell.memory.marks[A] == 25
+        await shell.until(NOON)
+        night.assert_nothing_was_lost()
+
+
+@in_virtual_time
 async def test_strategies_see_the_past_in_the_shares_of_today() -> None:
     night = Night(SPLIT)
     shell = night.shell
