@@ -161,9 +161,11 @@ class Feeds:
     async def _slot(
         self, session: Session, slot_at: datetime, timeframes: Sequence[Timeframe]
     ) -> None:
-        """Fetch a slot's bars and fresh quotes together, then post quotes before bars."""
+        """Fetch a slot's bars and fresh quotes together, then post quotes before bars; quotes that
+        aged while bars were waited for are fetched once more."""
+        young_s = self._rules.order_price_max_age_s / 2
         async with asyncio.TaskGroup() as group:
-            quotes = group.create_task(self._poll(self._rules.order_price_max_age_s / 2))
+            quotes = group.create_task(self._poll(young_s))
             fetched = [
                 group.create_task(self._bars(session, slot_at, timeframe))
                 for timeframe in timeframes
@@ -171,6 +173,8 @@ class Feeds:
         polled = quotes.result()
         # Nothing new is ordered on a book that may have missed news.
         await self.account.close_gap()
+        if polled is not None and self._clock.now() - polled.at > timedelta(seconds=young_s):
+            polled = await self._poll(young_s)
         if polled is not None:
             self._post(polled)
         rows: dict[Timeframe, BarRow] = {}

@@ -187,9 +187,16 @@ class Acting:
         which we came late, prices have changed already and must not be changed once more."""
         board = self._core.board
         quote = board.quotes.get(action.becomes)
-        if quote is None or quote.quoted_at < _begins_at(action.ex_day):
+        if quote is None or quote.quoted_at < self._changed_at(action):
             return None
         return board.mark_usd(action.becomes)
+
+    def _changed_at(self, action: CorporateAction) -> datetime:
+        """Return since when prices are of the new shares: since the ex-date began; of a split that
+        only the account told of, no earlier than we saw it."""
+        if action.action_id.startswith(SEEN):
+            return self._core.now
+        return datetime.combine(action.ex_day, time(), NEW_YORK)
 
     def _rescale(self, action: CorporateAction) -> None:
         """Show the past of prices in the shares of today, once."""
@@ -197,7 +204,7 @@ class Acting:
         if action.action_id in self._shown or symbol not in core.instruments:
             return
         self._shown.add(action.action_id)
-        core.board.forget(symbol, made_before=_begins_at(action.ex_day))
+        core.board.forget(symbol, made_before=self._changed_at(action))
         is_split = action.ratio not in (0, 1) and action.becomes == symbol
         if is_split and action.ex_day > self._warmed_on:
             core.panels.rescale(symbol, float(action.ratio))
@@ -311,10 +318,6 @@ class Acting:
 def _day(at: datetime) -> date:
     """Return the day in New York, where companies' days begin."""
     return at.astimezone(NEW_YORK).date()
-
-
-def _begins_at(day: date) -> datetime:
-    return datetime.combine(day, time(), NEW_YORK)
 
 
 def _shares(account: AccountReport, symbol: Symbol) -> Decimal:

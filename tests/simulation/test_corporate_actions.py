@@ -179,6 +179,22 @@ async def test_a_split_nobody_announced_is_seen_in_the_account_and_told() -> Non
 
 
 @in_virtual_time
+async def test_the_days_prices_are_not_believed_of_a_split_that_was_seen_in_the_evening() -> None:
+    # World 243: a split that only the account told of was given the day on which it was seen for
+    # its ex-date, and the quotes of that day's session, made of the old shares, for the new ones'.
+    night = Night()
+    shell = night.shell
+    async with shell.running():
+        await shell.until(MONDAY.closes_at + minutes(60))
+        night.split(4)
+        assert await shell.feeds.reconcile()
+        evening = quote_of(A, 100.0, MONDAY.closes_at - minutes(1))
+        shell.runner.post(QuotesPolled(at=shell.clock.now(), quotes={A: evening}))
+        shell.engine.core.refresh_marks()
+        assert shell.memory.marks[A] == 25
+
+
+@in_virtual_time
 async def test_a_split_seen_first_and_read_of_later_is_booked_once() -> None:
     night = Night()
     shell = night.shell

@@ -52,6 +52,7 @@ class Source(FakePriceSource):
         self.asked: list[tuple[Timeframe, datetime, datetime]] = []
         self.fetched: list[tuple[tuple[Symbol, ...], float]] = []
         self.failing: set[Timeframe] = set()
+        self.bars_take_s = 0.0
 
     async def fetch(self, symbols: Sequence[Symbol], *, max_age_s: float) -> dict[Symbol, Quote]:
         self.fetched.append((tuple(symbols), max_age_s))
@@ -68,6 +69,7 @@ class Source(FakePriceSource):
         self.asked.append((timeframe, start_at, end_at))
         if timeframe in self.failing:
             raise VenueUnavailable("no answer")
+        await asyncio.sleep(self.bars_take_s)
         return await super().fetch_bars(symbols, timeframe, start_at=start_at, end_at=end_at)
 
 
@@ -220,6 +222,22 @@ async def test_quotes_come_before_the_bars_of_a_slot_and_are_fresh() -> None:
     await world.feeds.sessions()
     assert [type(e) for e in world.events[1:-1]] == [QuotesPolled, BarsClosed] * 2
     assert world.prices.fetched == [(SYMBOLS, 2.5)] * 2
+
+
+@in_virtual_time
+@pytest.mark.parametrize(("bars_take_s", "polls"), [(2.0, 1), (4.0, 2)])
+async def test_quotes_that_aged_while_bars_were_waited_for_are_fetched_once_more(
+    bars_take_s: float, polls: int
+) -> None:
+    """At 600 times market time bars came after ten market seconds: every slot's quotes were too
+    old to order on, and nothing was ever ordered."""
+    world = World(before(MONDAY.closes_at, 1))
+    world.show()
+    world.prices.bars_take_s = bars_take_s
+    await world.feeds.sessions()
+    assert world.prices.fetched[-polls:] == [(SYMBOLS, 2.5)] * polls
+    quoted, closed = world.of(QuotesPolled)[-1], world.of(BarsClosed)[-1]
+    assert (closed.at - quoted.at).total_seconds() < 2.5
 
 
 @in_virtual_time
