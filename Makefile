@@ -43,9 +43,9 @@ $(DEV_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 run: setup                ## trade on the embedded exchange, shown in a terminal view (SPEED=60)
 	@./tradewind demo --speed $(SPEED)
 
-# Four workers for two cores: half of the time goes to waiting for processes that tests have started.
+# Three workers for two cores: every third test waits for a process it started.
 test: setup-dev           ## run every test but the long ones and the benchmarks
-	@$(BIN)/python -m pytest -n 4 --dist loadfile -m "not benchmark and not long" --ignore tests/simulation
+	@$(BIN)/python -m pytest -n 3 --dist loadfile -m "not benchmark and not long" --ignore tests/simulation
 	@echo "==> and the whole daemon under simulated faults"
 	@$(BIN)/python -m pytest -n 2 -m "not benchmark and not long" -p no:unraisableexception tests/simulation
 
