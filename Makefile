@@ -43,11 +43,13 @@ $(DEV_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 run: setup                ## trade on the embedded exchange, shown in a terminal view (SPEED=60)
 	@./tradewind demo --speed $(SPEED)
 
-# Three workers for two cores: every third test waits for a process it started.
+# Side by side: the program's tests wait for processes half of the time, the simulated worlds for nothing.
 test: setup-dev           ## run every test but the long ones and the benchmarks
-	@$(BIN)/python -m pytest -n 3 --dist loadfile -m "not benchmark and not long" --ignore tests/simulation
-	@echo "==> and the whole daemon under simulated faults"
-	@$(BIN)/python -m pytest -n 2 -m "not benchmark and not long" -p no:unraisableexception tests/simulation
+	@$(BIN)/python -m pytest -n 1 -m "not benchmark and not long" -p no:unraisableexception tests/simulation \
+	   > $(VENV)/simulated.log 2>&1 & simulated=$$!; \
+	 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not benchmark and not long" --ignore tests/simulation; \
+	 outcome=$$?; echo "==> and the whole daemon under simulated faults"; \
+	 wait $$simulated || outcome=1; cat $(VENV)/simulated.log; exit $$outcome
 
 test-long: setup-dev      ## the long ones: real sessions at 600x, interrupted downloads, parity
 	@$(BIN)/python -m pytest -m long
