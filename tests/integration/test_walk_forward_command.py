@@ -133,6 +133,7 @@ def test_an_interrupt_leaves_the_whole_folds(
     assert multiprocessing.active_children() == []
 
 
+@pytest.mark.long
 def test_processes_find_what_one_does(tmp_path: Path, whole: Whole) -> None:
     shared = run(tmp_path, "--workers", "2")
 
