@@ -18,7 +18,6 @@ from allocation.budgets import Groups
 from allocation.hysteresis import held_by_minimum
 from allocation.plan import OUTCOME_CODES, AllocationInputs, Codes, Ints
 from allocation.rules import AllocationRules
-from allocation.sizing import base_weights
 from allocation.targets import A_HAIR_LESS, Books, Targets, TargetSetter, Wishes
 from allocation.weighing import Gaps, Weighed, gaps_of, quiet_outcomes
 from domain.instruments import Universe
@@ -83,30 +82,14 @@ class Look(Value, frozen=True, kw_only=True, eq=False):
     weighed: Weighed | None
 
 
-class StackedAllocator:
-    """Looks at many slots for one universe under one set of rules; pure, its tables made once."""
+class StackedAllocator(TargetSetter):
+    """Looks at many slots for one universe under one set of rules, at their targets as they are
+    while no cap binds; pure, its tables made once."""
 
     def __init__(self, universe: Universe, rules: AllocationRules) -> None:
-        self._setter = _Unbound(universe, rules)
-        self._rules = rules
+        super().__init__(universe, rules)
         # A single column is added up in another order when it stands alone.
         self._weighs = len(universe) > 1
-
-    def outlook(
-        self,
-        weights: Mapping[StrategyName, float],
-        strengths: Mapping[StrategyName, Floats],
-        size: Floats,
-        clusters: Clusters,
-        priced: Flags,
-    ) -> Outlook:
-        """Return what follows from opinions `[t, n]` whatever the books hold; `priced` `[t, n]`:
-        where there is a mid."""
-        return self._setter.outlook(weights, strengths, size, clusters, priced)
-
-    def sizes(self, volatilities: Floats) -> Floats:
-        """Return the sizes of slots `[t, n]`, from what is known of volatilities there `[t, n]`."""
-        return self._setter.sizes(volatilities)
 
     def look(self, outlook: Outlook, inputs: AllocationInputs, equity_usd: Floats) -> Look:
         """Return the slots, from the first on, at which `allocate` would neither trade nor meet a
@@ -116,7 +99,7 @@ class StackedAllocator:
         nothing is priced and nothing held; `bars_held` is `[t, n]` or `[n]`; nothing is blocked and
         no order works. equity_usd: `[t]`, positive.
         """
-        wishes, shares, is_free = self._setter.unbound(outlook, inputs, equity_usd[:, None])
+        wishes, shares, is_free = self._unbound(outlook, inputs, equity_usd[:, None])
         gaps = gaps_of(shares, wishes.books, inputs.mids_usd, self._rules)
         acts = gaps.acts
         if not wishes.all_decided:
@@ -135,10 +118,6 @@ class StackedAllocator:
             outcomes[wishes.kept] = _MIN_HOLD
         return Look(count=count, outcomes=outcomes[:count], weighed=weighed)
 
-
-class _Unbound(TargetSetter):
-    """Targets of many slots as they are while no cap binds."""
-
     def outlook(
         self,
         weights: Mapping[StrategyName, float],
@@ -147,7 +126,8 @@ class _Unbound(TargetSetter):
         clusters: Clusters,
         priced: Flags,
     ) -> Outlook:
-        """See `StackedAllocator.outlook`."""
+        """Return what follows from opinions `[t, n]` whatever the books hold; `priced` `[t, n]`:
+        where there is a mid."""
         names, column, _ = self._voters(weights)
         said = np.full((len(names), *priced.shape), np.nan)
         for row, name in enumerate(names):
@@ -183,20 +163,10 @@ class _Unbound(TargetSetter):
         )
 
     def sizes(self, volatilities: Floats) -> Floats:
-        """See `StackedAllocator.sizes`: `_sizes` for many."""
-        rules = self._rules
-        volatility = np.where(volatilities > 0, volatilities, self._volatility)
-        reference: float | Floats | None = rules.volatility_reference
-        if reference is None:
-            reference = _medians(volatility)[:, None]
-        return base_weights(
-            volatility,
-            reference=reference,
-            target_position=rules.target_position,
-            max_position=rules.max_position,
-        )
+        """Return the sizes of slots `[t, n]`, from what is known of volatilities there `[t, n]`."""
+        return self._sizes_at(volatilities, _medians)
 
-    def unbound(
+    def _unbound(
         self, outlook: Outlook, inputs: AllocationInputs, equity_usd: Floats
     ) -> tuple[Wishes, Floats, Flags]:
         """Return the wishes, the target shares `[s, t, n]`, and at which slots `[t]` it is certain
@@ -249,12 +219,9 @@ class _Unbound(TargetSetter):
         contributions = self._combine(stances, weights[:, None] * opined)
         kept, moves = None, opined
         if np.count_nonzero(inputs.bars_held < rules.hold_bars_min):
-            staying = opined & held_by_minimum(
-                contributions, held, inputs.bars_held, bars_min=rules.hold_bars_min
+            contributions, moves, kept = self._under_minimum(
+                contributions, opined, held, inputs.bars_held
             )
-            kept = np.logical_or.reduce(staying, 0)
-            contributions = np.where(staying, 0.0, contributions)
-            moves = opined & ~staying
         return Wishes(
             books=books,
             contributions=contributions,
@@ -339,11 +306,11 @@ def _over(load: Floats, groups: Groups | None) -> Flags:
 
 
 def _medians(values: Floats) -> Floats:
-    """Return the median of each row, to the bit what `sizing.median` says of it."""
+    """Return the median of each row `[t, 1]`, to the bit what `sizing.median` says of it."""
     middle, rest = divmod(values.shape[1], 2)
     if rest:
-        found: Floats = np.partition(values, middle, axis=1)[:, middle]
+        found: Floats = np.partition(values, middle, axis=1)[:, middle, None]
         return found
     parted = np.partition(values, (middle - 1, middle), axis=1)
-    found = (parted[:, middle - 1] + parted[:, middle]) / 2
+    found = (parted[:, middle - 1, None] + parted[:, middle, None]) / 2
     return found

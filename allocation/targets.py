@@ -149,12 +149,8 @@ class TargetSetter:
         rules = self._rules
         names, weights, votes = self._voters(inputs.weights)
         books = self._books(inputs, names)
-        held, silence = books.held, self._silence
-        if inputs.mids_usd.ndim > 1:
-            # Many slots in a row under the same books: one more axis, between books and names.
-            held, weights, votes = held[:, None], weights[:, None], votes[:, None]
-            silence = np.full(inputs.mids_usd.shape, np.nan)
-        strengths = _stacked(names, inputs.strengths, silence)
+        held = books.held
+        strengths = _stacked(names, inputs.strengths, self._silence)
         opined = strengths == strengths  # NaN differs from itself
         silent = kept = moves = None
         decided, all_decided = priced, True
@@ -169,12 +165,9 @@ class TargetSetter:
         stances = self._stances(strengths, held, enter=rules.enter, exit_=rules.exit)
         contributions = self._combine(stances, votes)
         if np.count_nonzero(inputs.bars_held < rules.hold_bars_min):
-            staying = opined & held_by_minimum(
-                contributions, held, inputs.bars_held, bars_min=rules.hold_bars_min
+            contributions, moves, kept = self._under_minimum(
+                contributions, opined, held, inputs.bars_held
             )
-            kept = np.logical_or.reduce(staying, 0)
-            contributions = np.where(staying, 0.0, contributions)
-            moves = opined & ~staying
         return Wishes(
             books=books,
             contributions=contributions,
@@ -184,6 +177,17 @@ class TargetSetter:
             silent=silent,
             kept=kept,
         )
+
+    def _under_minimum(
+        self, contributions: Floats, opined: Flags, held: Floats, bars_held: Ints
+    ) -> tuple[Floats, Flags, Flags]:
+        """Return contributions `[s, ..., n]` and what may move, without what was entered too lately
+        to leave, and where `[..., n]` that is."""
+        staying = opined & held_by_minimum(
+            contributions, held, bars_held, bars_min=self._rules.hold_bars_min
+        )
+        kept: Flags = np.logical_or.reduce(staying, 0)
+        return np.where(staying, 0.0, contributions), opined & ~staying, kept
 
     def _books(self, inputs: AllocationInputs, names: tuple[StrategyName, ...]) -> Books:
         """Return what the books hold; the same mapping and account are the same books."""
@@ -272,10 +276,14 @@ class TargetSetter:
         return self._clustered[1]
 
     def _sizes(self, volatility_bytes: bytes) -> Floats:
+        return self._sizes_at(np.frombuffer(volatility_bytes, dtype=np.float64), median)
+
+    def _sizes_at(self, given: Floats, middle: Callable[[Floats], float | Floats]) -> Floats:
+        """Return the sizes `[..., n]` under volatilities as far as they are known; `middle` is what
+        they are measured by where the rules name nothing."""
         rules = self._rules
-        given = np.frombuffer(volatility_bytes, dtype=np.float64)
         volatility = np.where(given > 0, given, self._volatility)
-        reference = rules.volatility_reference or median(volatility)
+        reference = rules.volatility_reference or middle(volatility)
         return base_weights(
             volatility,
             reference=reference,

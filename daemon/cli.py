@@ -35,13 +35,12 @@ def application(arguments: Sequence[str]) -> typer.Typer:
     """
     app = typer.Typer(
         name="tradewind",
-        help="Trade US equities on Alpaca's paper API, or on the embedded exchange.",
         no_args_is_help=True,
         add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
     )
-    # With a callback a single command keeps its name.
+    # With a callback a single command keeps its name; its docstring is the help.
     app.callback()(_tradewind)
     named = next((name for name in arguments if not name.startswith("-")), "")
     owner = next((file for file, names in COMMANDS.items() if named in names), None)

@@ -15,7 +15,7 @@ from domain.instruments import Symbol, Universe
 from domain.money import FRACTIONAL_LOT, WHOLE_SHARE
 from domain.orders import TimeInForce
 from domain.signals import StrategyName
-from risk.breakers import BreakerLimits
+from risk.breakers import BreakerLimits, armed
 from risk.gate import RiskGate
 from risk.limits import SETTING_OF, RiskLimits
 from risk.prices import ExitPricing
@@ -103,6 +103,11 @@ def breaker_limits(settings: Settings) -> BreakerLimits:
     """Return the limits of the circuit breakers: each is named as its setting."""
     names = [f.name for f in fields(BreakerLimits)]
     return BreakerLimits(**{name: getattr(settings, name) for name in names})
+
+
+def armed_limits(settings: Settings) -> dict[str, float]:
+    """Return the limit of every circuit breaker by its setting."""
+    return armed(breaker_limits(settings), risk_limits(settings))
 
 
 def risk_gate(settings: Settings, limits: RiskLimits) -> RiskGate:

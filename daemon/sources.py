@@ -14,7 +14,7 @@ from daemon.universe import load_universe
 from domain.errors import DaemonNotRunning, Refused
 from domain.instruments import Instrument, Symbol
 from domain.snapshot import Snapshot
-from risk.breakers import Readings, armed, levels
+from risk.breakers import Readings, levels
 from risk.halts import causes_of
 
 HOW_TO_START = "start it with `tradewind run` (or `make run` for the demonstration)"
@@ -163,9 +163,7 @@ def find_source(settings: Settings) -> LiveSource | SavedSource | NoSource:
         snapshot = folder.load()
         if snapshot is not None:
             known = {i.symbol: i for i in load_universe(settings).instruments}
-            limits = armed(
-                settings_rules.breaker_limits(settings), settings_rules.risk_limits(settings)
-            )
+            limits = settings_rules.armed_limits(settings)
             return SavedSource(folder=folder, snapshot=snapshot, instruments=known, limits=limits)
     return NoSource(root=settings.state_dir, venue=settings.venue)
 

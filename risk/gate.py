@@ -69,9 +69,9 @@ class _Judgement:
                 if passed <= 0:
                     return Verdict(intent=intent, approved=None, denials=denials)
                 sent = reduced(intent, passed)
-                if passed <= closing:
+                if passed <= closing and sent.leg is Leg.OPEN:
                     # What is left of it opens nothing: no halt may cancel it as an entry.
-                    sent = replace(sent, leg=closing_leg(sent.leg))
+                    sent = replace(sent, leg=Leg.CLOSE)
         notes = self._notes(sent) if passed <= closing else ()
         approved = ApprovedOrder(
             intent=sent,
@@ -129,11 +129,6 @@ def reduced(intent: OrderIntent, quantity_shares: Decimal) -> OrderIntent:
         quantity_shares=quantity_shares,
         deltas=_scaled(intent, quantity_shares),
     )
-
-
-def closing_leg(leg: Leg) -> Leg:
-    """Return what an order is called of which only the closing part is left."""
-    return Leg.CLOSE if leg is Leg.OPEN else leg
 
 
 def _scaled(intent: OrderIntent, quantity_shares: Decimal) -> dict[BookName, Decimal]:

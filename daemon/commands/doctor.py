@@ -32,7 +32,7 @@ from domain.instruments import Symbol
 from domain.ports import Clock
 from domain.snapshot import Snapshot
 from risk.breakers import Level as BreakerLevel
-from risk.breakers import Readings, armed, levels
+from risk.breakers import Readings, levels
 from risk.halts import causes_of
 
 VENUE_S_MAX: Final = 20.0
@@ -120,9 +120,8 @@ def _findings(
 
 
 def _breakers(settings: Settings, snapshot: Snapshot | None) -> tuple[BreakerLevel, ...]:
-    limits = armed(settings_rules.breaker_limits(settings), settings_rules.risk_limits(settings))
     held = causes_of(snapshot.trading) if snapshot is not None else ()
-    return levels(Readings(), limits, held)
+    return levels(Readings(), settings_rules.armed_limits(settings), held)
 
 
 def _equity(settings: Settings, seen: VenueSeen, snapshot: Snapshot | None) -> tuple[Decimal, str]:

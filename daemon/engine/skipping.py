@@ -119,11 +119,10 @@ class Skipping:
         bases = self._core.loss_bases()
         if bases is None:
             return False
-        start, flows_today = float(bases.day_start_usd), float(bases.flows_today_usd)
-        peak, own = float(bases.peak_usd), equity_usd - float(bases.flows_usd)
-        return (peak - own) / peak < self._drawdown and (
-            start + flows_today - equity_usd
-        ) / start < self._daily_loss
+        start, peak = float(bases.day_start_usd), float(bases.peak_usd)
+        own = equity_usd - float(bases.flows_usd)
+        lost = start + float(bases.flows_today_usd) - equity_usd
+        return self._are_small(lost / start, (peak - own) / peak)
 
     def opens_safely(self, equity_usd: float) -> bool:
         """Return whether a session may begin at an equity clear of the loss limits: its losses are
@@ -133,9 +132,11 @@ class Skipping:
             return False
         peak = float(memory.equity_peak_usd)
         own = equity_usd - float(memory.portfolio.flows_usd)
-        return (peak - own) / peak < self._drawdown and (
-            start - equity_usd
-        ) / start < self._daily_loss
+        return self._are_small((start - equity_usd) / start, (peak - own) / peak)
+
+    def _are_small(self, lost: float, fallen: float) -> bool:
+        """Return whether a day's loss and a drawdown, as shares, lie clear of their limits."""
+        return fallen < self._drawdown and lost < self._daily_loss
 
     # --- what the events would have left behind --------------------------------------------------
 

@@ -19,7 +19,7 @@ import aiohttp
 import orjson
 
 from daemon.clock import stopwatch_s
-from research.simulation.site import SETTINGS, TOKEN, Site, busy_s, free_port
+from research.simulation.site import SETTINGS, TOKEN, Site, busy_s, free_port, share_of
 
 RATE = 20_000
 """Messages a second."""
@@ -87,12 +87,6 @@ class Loaded:
             f"in {fill} ms; the daemon used {self.busy_share:.0%} of a core, at most "
             f"{self.behind_bytes:,} bytes behind; load average {self.load_average:.1f}"
         )
-
-
-def share_of(times_s: list[float], share: float) -> float:
-    """Return what this share of the times stays within, 0 without any."""
-    ordered = sorted(times_s)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
 
 
 def load(seconds: float, *, rate: int = RATE) -> Loaded:

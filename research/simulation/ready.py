@@ -10,7 +10,7 @@ from pathlib import Path
 
 from daemon.clock import stopwatch_s
 from research.simulation.long_journal import lengthen
-from research.simulation.site import SETTINGS, Site, busy_s
+from research.simulation.site import SETTINGS, Site, busy_s, share_of
 
 READY_S_MAX = 5.0
 WAIT_S_MAX = 120.0
@@ -52,8 +52,7 @@ class Readiness:
 
     def ready_at(self, share: float) -> float:
         """Return within how many seconds this share of the starts was ready."""
-        ordered = sorted(self.ready_s)
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
+        return share_of(self.ready_s, share)
 
     def line(self) -> str:
         """Return all of it in one line."""

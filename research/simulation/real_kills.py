@@ -13,7 +13,7 @@ import orjson
 from daemon.clock import stopwatch_s
 from research.simulation.journaled import Journaled
 from research.simulation.kernel.chance import Chance
-from research.simulation.site import Site
+from research.simulation.site import Site, share_of
 
 READY_S_MAX = 60.0
 STOP_S_MAX = 60.0
@@ -33,8 +33,7 @@ class RealKills:
 
     def ready_at(self, share: float) -> float:
         """Return within how many seconds this share of the starts was ready."""
-        ordered = sorted(self.ready_s)
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
+        return share_of(self.ready_s, share)
 
 
 def kill_often(kills: int, *, seed: int = 1) -> RealKills:
@@ -42,7 +41,7 @@ def kill_often(kills: int, *, seed: int = 1) -> RealKills:
     chance, found = Chance(seed).fork("kills"), RealKills()
     with tempfile.TemporaryDirectory() as folder, Site(Path(folder)) as site:
         for _ in range(kills):
-            daemon = site.start()
+            site.start()
             if chance.hits(IN_RECOVERY):
                 is_ready = site.wait_ready(chance.share() * max(0.5, found.ready_at(0.5)))
             else:
@@ -53,8 +52,7 @@ def kill_often(kills: int, *, seed: int = 1) -> RealKills:
                 found.ready_s.append(stopwatch_s() - site.started_s)
                 time.sleep(chance.between(*ALIVE_S))
             found.in_recovery += not is_ready
-            daemon.kill()
-            daemon.wait()
+            site.kill()
             found.kills += 1
         _judge_end(site, found)
     return found
@@ -78,7 +76,7 @@ def _judge_end(site: Site, found: RealKills) -> None:
     orders = site.all_orders()
     found.orders = len(orders)
     judged = Journaled(lambda what, detail: found.failed.append(f"{what}: {detail}"))
-    for path in sorted(site.state.glob("*/journal/*.jsonl")):
+    for path in site.journal():
         judged.synced(path, path.read_bytes())
     filled: dict[tuple[str, str, str], Decimal] = {}
     for order in orders:

@@ -151,6 +151,12 @@ class Site:
             return
 
 
+def share_of(times_s: list[float], share: float) -> float:
+    """Return what this share of the times stays within, 0 without any."""
+    ordered = sorted(times_s)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
+
+
 def busy_s(pid: int) -> float:
     """Return the processor time that a process has used, 0 for none. Source: proc(5), its stat."""
     with contextlib.suppress(OSError):

@@ -12,14 +12,13 @@ from typing import Any
 import orjson
 
 from research.simulation.load import load
-from research.simulation.ready import kill_and_wait
+from research.simulation.ready import READY_S_MAX, kill_and_wait
 from research.simulation.real_kills import kill_often
 from research.simulation.soak import soak
 from research.simulation.state_fuzz import fuzz_state
 from research.simulation.wire_fuzz import fuzz_wire
 
 Say = Callable[[str], None]
-READY_S_MAX = 5.0
 TOLD_MAX = 10
 
 

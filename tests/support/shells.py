@@ -177,7 +177,12 @@ class Shell:
             journal, store, writer=self.writer, on_failure=lambda f: self.runner.disk_failed(f)
         )
         self.pacing = ClockPacing(ClockPace(self.clock))
-        self.runner = Runner(
+        self.runner = self._a_runner()
+        self.feeds = self._the_feeds()
+        self.runner.before_decision = self.feeds.refresh
+
+    def _a_runner(self) -> Runner:
+        return Runner(
             self.engine,
             asker=Asker(
                 {name: entry.strategy for name, entry in self.strategies.items()},
@@ -200,7 +205,9 @@ class Shell:
                 jitter=seeded_jitter(3),
             ),
         )
-        self.feeds = Feeds(
+
+    def _the_feeds(self) -> Feeds:
+        return Feeds(
             Venue(prices=self.prices, broker=self.broker, calendar=CALENDAR),
             clock=self.clock,
             pacing=self.pacing,
@@ -219,8 +226,6 @@ class Shell:
                 watched=self.engine.watched_symbols, live=lambda: live_orders(self.memory)
             ),
         )
-
-        self.runner.before_decision = self.feeds.refresh
 
     def _an_engine(self, memory: Memory) -> Engine:
         return an_engine(

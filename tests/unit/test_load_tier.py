@@ -5,8 +5,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from research.simulation.load import LAG_S_MAX, RATE, Loaded, share_of
+from research.simulation.load import LAG_S_MAX, RATE, Loaded
 from research.simulation.load_feeder import frame
+from research.simulation.site import share_of
 
 
 def a_good_run() -> Loaded:
