@@ -1,18 +1,21 @@
 """Which market an operator means by `--market`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from domain.errors import ConfigurationFault
 from domain.instruments import Universe
-from exchange.markets.files import FileMarket
 from exchange.markets.synthetic import SyntheticMarket
+
+if TYPE_CHECKING:
+    from exchange.markets.files import FileMarket
 
 SYNTHETIC = "synthetic"
 
 
 def open_market(
     spec: str, *, seed: int, universe: Universe, with_actions: bool = True
-) -> SyntheticMarket | FileMarket:
+) -> "SyntheticMarket | FileMarket":
     """Return the market of `synthetic`, `synthetic:SEED`, or the path of a file or folder of bars.
 
     A seed in `spec` goes before `seed`. The synthetic market's symbols are the universe's, a
@@ -22,6 +25,9 @@ def open_market(
     """
     kind, colon, rest = spec.strip().partition(":")
     if kind != SYNTHETIC:
+        # Only here: what reads files (pandas, pyarrow) takes longer than all the rest of a start.
+        from exchange.markets.files import FileMarket
+
         return FileMarket(
             Path(spec.strip()).expanduser(),
             seed=seed,

@@ -16,10 +16,9 @@ from exchange.knobs import Knobs
 from exchange.markets.synthetic import SyntheticMarket
 from exchange.venue import Venue, VenueConfig
 from tests.support.exchanges import make_exchange, served
-from tests.support.tapes import shipped_universe, tolerates_calendar_library
+from tests.support.tapes import shipped_universe
 from tests.support.wire_client import RestClient
 
-pytestmark = tolerates_calendar_library
 KNOWN = Universe(shipped_universe().instruments[:4])
 SYMBOL, OTHER = (str(i.symbol) for i in KNOWN.instruments[:2])
 At = Callable[..., RestClient]

@@ -21,9 +21,8 @@ from exchange.instants import midnight_ns, new_york_day, rfc3339_short, to_ns, w
 from exchange.knobs import Knobs
 from exchange.venue import Venue, VenueConfig
 from tests.support.exchanges import KEYS, make_exchange, make_served_app
-from tests.support.tapes import synthetic_market, tolerates_calendar_library
+from tests.support.tapes import synthetic_market
 
-pytestmark = tolerates_calendar_library
 MARKET = synthetic_market(5, 4)
 SYMBOL, OTHER = MARKET.symbols[:2]
 DAY = MARKET.default_start_day()

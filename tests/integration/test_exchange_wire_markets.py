@@ -18,7 +18,7 @@ from tests.support.exchanges import (
     open_ns,
     served,
 )
-from tests.support.tapes import bars_csv, minute_label, tolerates_calendar_library
+from tests.support.tapes import bars_csv, minute_label
 from tests.support.wire_client import RestClient, WireError
 
 
@@ -96,7 +96,6 @@ def test_a_day_is_the_date_that_is_written(client: RestClient, text: str) -> Non
     assert [d["date"] for d in days] == ["2026-01-05", "2026-01-06"]
 
 
-@tolerates_calendar_library
 def test_a_bot_trades_symbols_that_only_its_own_bars_know(tmp_path: Path) -> None:
     names = [f"OWN{n:03d}" for n in range(120)]
     rows = [

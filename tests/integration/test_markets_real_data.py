@@ -13,10 +13,9 @@ from tests.support.tapes import (
     assert_tape_is_sound,
     real_file,
     shipped_universe,
-    tolerates_calendar_library,
 )
 
-pytestmark = [tolerates_calendar_library, pytest.mark.real_data]
+pytestmark = pytest.mark.real_data
 
 DAY = date(2018, 3, 21)
 

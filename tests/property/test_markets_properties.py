@@ -19,10 +19,7 @@ from tests.support.tapes import (
     minute_label,
     shipped_universe,
     synthetic_market,
-    tolerates_calendar_library,
 )
-
-pytestmark = tolerates_calendar_library
 
 DAY = date(2018, 2, 16)
 SEEDS = st.integers(0, 2**64 - 1)

@@ -17,11 +17,6 @@ from exchange.markets.synthetic import SyntheticMarket
 REPOSITORY = Path(__file__).parents[2]
 REAL_DATA = REPOSITORY.parent / "shared" / "data"
 
-tolerates_calendar_library = pytest.mark.filterwarnings(
-    # exchange-calendars 4.13.2 reads `Series.values`, which pandas 3.1 means to change in 4.
-    "ignore:Series.values returning an ndarray that drops timezone:DeprecationWarning"
-)
-
 
 @cache
 def shipped_universe() -> Universe:

@@ -19,9 +19,8 @@ from exchange.market_data import MarketData
 from exchange.markets.base import SessionTape
 from exchange.venue import Venue, VenueConfig
 from tests.support.exchanges import buy
-from tests.support.tapes import synthetic_market, tolerates_calendar_library
+from tests.support.tapes import synthetic_market
 
-pytestmark = tolerates_calendar_library
 START = date(2026, 1, 5)
 MARKET = synthetic_market(5, 4)
 SYMBOLS = MARKET.symbols

@@ -16,11 +16,8 @@ from tests.support.tapes import (
     assert_tape_is_sound,
     bars_csv,
     minute_label,
-    tolerates_calendar_library,
     universe_of,
 )
-
-pytestmark = tolerates_calendar_library
 
 DAY = date(2018, 2, 16)
 NEXT_DAY = date(2018, 2, 20)  # the 19th was Presidents' Day

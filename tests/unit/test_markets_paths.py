@@ -3,9 +3,7 @@
 import numpy as np
 
 from exchange.markets.paths import on_grid, pinned, ticks_of_bars
-from tests.support.tapes import synthetic_market, tolerates_calendar_library
-
-pytestmark = tolerates_calendar_library
+from tests.support.tapes import synthetic_market
 
 PATHS, TICKS = 4_000, 240
 

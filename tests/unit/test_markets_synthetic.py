@@ -17,11 +17,8 @@ from tests.support.tapes import (
     assert_tape_is_sound,
     shipped_universe,
     synthetic_market,
-    tolerates_calendar_library,
     universe_of,
 )
-
-pytestmark = tolerates_calendar_library
 
 DAY = date(2026, 1, 6)
 
