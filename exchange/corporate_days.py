@@ -179,7 +179,8 @@ class CorporateDays:
         order = self._register.book.by_id[seen.id]
         if order.status.is_terminal:
             return
-        scaled = _scaled(order, ratio)
+        # What a replacement under way asks for is on the old footing.
+        scaled = None if order.waits else _scaled(order, ratio)
         if scaled is None:
             self._end(order)
         else:

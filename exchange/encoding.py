@@ -330,6 +330,7 @@ STREAMED = frozenset(
         EventKind.PARTIAL_FILL,
         EventKind.FILL,
         EventKind.PENDING_CANCEL,
+        EventKind.PENDING_REPLACE,
         EventKind.CANCELED,
         EventKind.EXPIRED,
         EventKind.REJECTED,

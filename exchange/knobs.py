@@ -97,6 +97,8 @@ class Knobs:
     """The stream, too, says that a cancel or replacement of a known order was refused."""
     cancel_delay_s: float = 0.0
     """Market seconds a cancel takes; the order is `pending_cancel` meanwhile and may fill."""
+    replace_delay_s: float = 0.0
+    """Market seconds a replacement takes; the order is `pending_replace` meanwhile and may fill."""
     bookkeeping_lag_s: float = 0.0
     """Market seconds after a fill in which an oco finds no position yet to leave."""
     recancel_accepted: bool = False

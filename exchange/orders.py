@@ -115,6 +115,17 @@ class OrderRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """A replacement that has been asked for: when it is due, what the order it would replace had
+    filled then, and what it ties up beyond that order, so that the larger of both counts."""
+
+    due_ns: int
+    filled_qty: Decimal
+    excess_usd: Decimal
+    excess_qty: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VenueOrder:
     """One order of the account. `filled_value_usd` is Σ quantity × price of its executions.
 
@@ -157,12 +168,19 @@ class VenueOrder:
     finished_ns: int | None = None
     cancel_due_ns: int | None = None
     """When a cancel that was asked for takes effect; it may fill until then."""
+    wait: Wait | None = None
+    """Of an order that replaces another, but not at once."""
     last_fill_ns: int | None = None
     replaces: str | None = None
     replaced_by: str | None = None
     parent_id: str | None = None
     leg_ids: tuple[str, ...] = ()
     reason: str = ""
+
+    @property
+    def waits(self) -> bool:
+        """Whether it has yet to take the place of the order it replaces."""
+        return self.wait is not None and self.status is Status.PENDING_NEW
 
     @property
     def working_limit(self) -> Decimal | None:
@@ -189,6 +207,8 @@ class VenueOrder:
         """Buying power tied up now."""
         if not self.intent.opens:
             return ZERO
+        if self.wait is not None and self.waits:
+            return self.wait.excess_usd
         if self.notional is not None:
             return self.remaining_notional
         return self.reserve_usd * self.remaining_qty
@@ -196,6 +216,8 @@ class VenueOrder:
     @property
     def held_qty(self) -> Decimal:
         """Shares of the position tied up now by closing."""
+        if self.wait is not None and self.waits:
+            return self.wait.excess_qty
         return ZERO if self.intent.opens else self.remaining_qty
 
     @property

@@ -23,6 +23,7 @@ class EventKind(StrEnum):
     PARTIAL_FILL = "partial_fill"
     FILL = "fill"
     PENDING_CANCEL = "pending_cancel"
+    PENDING_REPLACE = "pending_replace"
     CANCELED = "canceled"
     EXPIRED = "expired"
     REJECTED = "rejected"

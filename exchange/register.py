@@ -20,6 +20,8 @@ from exchange.orders import Execution, Status, VenueOrder
 from exchange.records import DayClose, EventKind, VenueEvent, VenueState
 from exchange.watchlists import Watchlists
 
+_CHANGING = (Status.PENDING_CANCEL, Status.PENDING_REPLACE)
+
 
 class _Parts(TypedDict, total=False):
     """What an event may carry beside its kind."""
@@ -64,10 +66,10 @@ class Register:
             holdings=dict(state.holdings),
         )
         self.account.reclaim(self.book.by_id)
-        self.pending_cancels: dict[str, int] = {}
-        """When the cancels that were asked for take effect, by order; read only."""
+        self.pending_changes: dict[str, int] = {}
+        """When cancels and replacements that were asked for take effect, by order; read only."""
         for order in self.book.open_orders():
-            self._note_cancel(order)
+            self._note_change(order)
         self._events: list[VenueEvent] = []
 
     def take_events(self) -> list[VenueEvent]:
@@ -246,7 +248,7 @@ class Register:
     def _redo_one(self, event: VenueEvent) -> None:
         if event.order is not None:
             self.book.put(event.order)
-            self._note_cancel(event.order)
+            self._note_change(event.order)
             self.orders_made = max(self.orders_made, event.order.ordinal)
         if event.execution is not None:
             self.executions.append(event.execution)
@@ -288,14 +290,16 @@ class Register:
 
     def _store(self, order: VenueOrder) -> None:
         self.account.claim(self.book.put(order), order)
-        if order.cancel_due_ns is not None:
-            self._note_cancel(order)
+        if order.cancel_due_ns is not None or order.wait is not None:
+            self._note_change(order)
 
-    def _note_cancel(self, order: VenueOrder) -> None:
+    def _note_change(self, order: VenueOrder) -> None:
         if order.status is Status.PENDING_CANCEL and order.cancel_due_ns is not None:
-            self.pending_cancels[order.id] = order.cancel_due_ns
+            self.pending_changes[order.id] = order.cancel_due_ns
+        elif order.waits and order.wait is not None:
+            self.pending_changes[order.id] = order.wait.due_ns
         else:
-            self.pending_cancels.pop(order.id, None)
+            self.pending_changes.pop(order.id, None)
 
     def _emit(self, kind: EventKind, **parts: Unpack[_Parts]) -> None:
         self.seq += 1
@@ -319,7 +323,7 @@ def _filled(order: VenueOrder, fill: Fill, at_ns: int) -> VenueOrder:
     filled_qty = order.filled_qty + fill.qty
     value = order.filled_value_usd + fill.qty * fill.price_usd
     done = _is_done(order, filled_qty, value, fill.price_usd)
-    going = Status.PARTIALLY_FILLED if order.cancel_due_ns is None else Status.PENDING_CANCEL
+    going = order.status if order.status in _CHANGING else Status.PARTIALLY_FILLED
     return replace(
         order,
         filled_qty=filled_qty,

@@ -25,7 +25,8 @@ class Replacement:
 
 def judge_chain(old: VenueOrder, now_ns: int, settles_s: float) -> None:
     """Raise the Refusal of replacing an order that has itself just replaced one."""
-    if old.replaces is not None and now_ns - old.created_ns < settles_s * SECOND_NS:
+    replaced_ns = old.created_ns if old.wait is None else old.wait.due_ns
+    if old.replaces is not None and now_ns - replaced_ns < settles_s * SECOND_NS:
         raise errors.against_rule("order chain not fully replaced")
 
 
@@ -63,6 +64,8 @@ def _left(total: Decimal | None, old: VenueOrder) -> Decimal | None:
 def _judge_state(old: VenueOrder) -> None:
     if old.status is Status.REPLACED:
         raise errors.against_rule("order already replaced")
+    if old.status is Status.PENDING_REPLACE:
+        raise errors.against_rule("order already pending replacement")
     if old.status.is_terminal:
         raise errors.against_rule(f"order is not open, status: {old.status}")
     if old.status in _NOT_YET or old.status is Status.ACCEPTED:

@@ -31,6 +31,12 @@ from exchange.tape_view import TapeView
 from exchange.tape_views import TapeViews
 
 _AT_ONCE = (TimeInForce.IOC, TimeInForce.FOK)
+_WORKING = (
+    Status.NEW,
+    Status.PARTIALLY_FILLED,
+    Status.PENDING_CANCEL,
+    Status.PENDING_REPLACE,
+)
 _AUCTIONS = (TimeInForce.OPG, TimeInForce.CLS)
 
 
@@ -163,11 +169,23 @@ class Trading:
         now_ns = self._register.now_ns
         ended = replace(order, status=status, finished_ns=now_ns, updated_ns=now_ns)
         self._register.record(EventKind(status.value), ended)
-        self._groups.after_end(ended)
+        if order.waits:
+            self._give_back(ended)
+        else:
+            self._groups.after_end(ended)
         if not self._book.open_of(order.symbol):
             # With others left a tick that was due for this one does nothing, which is harmless.
             self._due.drop(order.symbol)
         return ended
+
+    def _give_back(self, new: VenueOrder) -> None:
+        """Let the order that is not going to be replaced stand as it stood, and say so."""
+        assert new.replaces is not None
+        old = self._book.by_id[new.replaces]
+        if old.status is Status.PENDING_REPLACE:
+            status = Status.PARTIALLY_FILLED if old.filled_qty else Status.NEW
+            old = replace(old, status=status, updated_ns=self._register.now_ns)
+        self._register.record(EventKind.REPLACE_REJECTED, old)
 
     def fill_at_auction(self, order: VenueOrder, price_usd: Decimal) -> None:
         """Fill an auction order in full, or end it when its limit is worse."""
@@ -336,6 +354,6 @@ class Trading:
 
 def _works(order: VenueOrder) -> bool:
     """Whether an order watches the tape: working, or a held stop that is armed."""
-    if order.status in (Status.NEW, Status.PARTIALLY_FILLED, Status.PENDING_CANCEL):
+    if order.status in _WORKING:
         return True
     return order.status is Status.HELD and order.is_armed and waits_for_election(order)

@@ -14,7 +14,7 @@ from exchange.account import Account, Totals
 from exchange.admission import Admission, Configuration, Surroundings, Touch, admit
 from exchange.agenda import NEVER_NS, Agenda, Appointment, Moment, trading_day
 from exchange.assets import Asset
-from exchange.cancelling import Cancelling
+from exchange.changing import Changing
 from exchange.closing import closing_request
 from exchange.corporate_days import CorporateDays
 from exchange.day_trades import (
@@ -95,7 +95,7 @@ class Venue:
             self._register, self.prices, self._trading, corporate, (self.views, config.knobs)
         )
         self._agenda = Agenda(market.calendar, self.now_ns)
-        self._cancelling = Cancelling(self._register, self._trading, config.knobs)
+        self._changing = Changing(self._register, self._trading, config.knobs)
         self._halting = self._halting_anew()
         self._take_up()
 
@@ -139,7 +139,7 @@ class Venue:
 
     def next_event_ns(self) -> int:
         """Return when something may next happen by itself, NEVER_NS when nothing will."""
-        own_ns = min(self._halting.next_ns(), self._cancelling.next_ns())
+        own_ns = min(self._halting.next_ns(), self._changing.next_ns())
         return min(self._agenda.next_ns, self._trading.next_ns(), own_ns)
 
     def advance(self, to_ns: int) -> list[VenueEvent]:
@@ -149,8 +149,8 @@ class Venue:
         """
         while True:
             tick_ns, appointment_ns = self._trading.next_ns(), self._agenda.next_ns
-            halting_ns, cancel_ns = self._halting.next_ns(), self._cancelling.next_ns()
-            at_ns = min(tick_ns, appointment_ns, halting_ns, cancel_ns)
+            halting_ns, change_ns = self._halting.next_ns(), self._changing.next_ns()
+            at_ns = min(tick_ns, appointment_ns, halting_ns, change_ns)
             if at_ns > to_ns or at_ns == NEVER_NS:
                 break
             self._register.now_ns = max(self.now_ns, at_ns)
@@ -158,8 +158,8 @@ class Venue:
                 self._halting.run()
             elif tick_ns == at_ns:
                 self._trading.run_tick()
-            elif cancel_ns == at_ns:
-                self._cancelling.run()
+            elif change_ns == at_ns:
+                self._changing.run()
             else:
                 self._keep(self._agenda.take())
         self._register.now_ns = max(self.now_ns, to_ns)
@@ -245,19 +245,20 @@ class Venue:
         self._trading.ratchet(symbol)
 
     def cancel(self, order_id: str) -> VenueOrder:
-        """Cancel an order. Raises Refusal when it is unknown or finished."""
+        """Cancel an order. Raises Refusal when it is unknown, finished or about to be replaced."""
         order = self.order(order_id)
-        if order.status.is_terminal:
+        if order.status.is_terminal or order.status is Status.PENDING_REPLACE:
             if order.status is Status.CANCELED and self.config.knobs.recancel_accepted:
                 return order
             self._tell_refused(EventKind.CANCEL_REJECTED, order)
             raise errors.not_cancelable(order.status.value)
-        return self._cancelling.request(order)
+        return self._changing.cancel(order)
 
     def cancel_all(self) -> list[Outcome]:
-        """Cancel every open order."""
+        """Cancel every open order, replacements that have yet to take a place before the others:
+        an order that is about to be replaced cannot be cancelled."""
         outcomes = []
-        for seen in self.book.open_orders():
+        for seen in sorted(self.book.open_orders(), key=lambda order: not order.waits):
             if self.book.by_id[seen.id].status.is_listed_open:
                 outcomes.append(Outcome(subject=seen.id, order=self.cancel(seen.id)))
         return outcomes
@@ -294,7 +295,7 @@ class Venue:
         )
         if old.hwm is not None:
             new = with_trail(new, old.hwm)
-        return self._trading.replace_order(old, new)
+        return self._changing.replace(old, new)
 
     def close_position(
         self, symbol: str, qty: Decimal | None = None, percentage: Decimal | None = None

@@ -44,11 +44,12 @@ edges = st.integers(1, 80).map(lambda c: Decimal(c) / 100)
 whole = st.integers(1, 300).map(Decimal)
 tifs = st.sampled_from([TimeInForce.DAY, TimeInForce.GTC] * 4 + list(TimeInForce))
 LEGAL = {
-    Status.PENDING_NEW: {Status.NEW},
+    Status.PENDING_NEW: {Status.NEW, Status.REJECTED, Status.CANCELED, Status.EXPIRED},
     Status.ACCEPTED: {Status.NEW, Status.CANCELED, Status.EXPIRED},
     Status.HELD: {Status.NEW, Status.CANCELED, Status.EXPIRED, Status.HELD, Status.REPLACED},
     Status.NEW: {
         Status.PENDING_CANCEL,
+        Status.PENDING_REPLACE,
         Status.PARTIALLY_FILLED,
         Status.FILLED,
         Status.CANCELED,
@@ -57,8 +58,17 @@ LEGAL = {
         Status.NEW,
     },
     Status.PENDING_CANCEL: {Status.FILLED, Status.CANCELED, Status.EXPIRED},
+    Status.PENDING_REPLACE: {
+        Status.NEW,
+        Status.PARTIALLY_FILLED,
+        Status.REPLACED,
+        Status.FILLED,
+        Status.CANCELED,
+        Status.EXPIRED,
+    },
     Status.PARTIALLY_FILLED: {
         Status.PENDING_CANCEL,
+        Status.PENDING_REPLACE,
         Status.PARTIALLY_FILLED,
         Status.FILLED,
         Status.CANCELED,
@@ -118,6 +128,7 @@ class ExchangeMachine(RuleBasedStateMachine):
             EXACT,
             fills=FillModel(volume_share_max=share, partial_share=0.3 if seed % 4 == 0 else 0.0),
             cancel_delay_s=40.0 if seed % 3 == 0 else 0.0,
+            replace_delay_s=40.0 if seed % 5 < 2 else 0.0,
             cash_in_lieu=seed % 2 == 1,
             borrow_rate=Decimal("0.07"),
             margin_interest_rate=Decimal("0.06"),
@@ -269,6 +280,7 @@ class ExchangeMachine(RuleBasedStateMachine):
         if not hasattr(self, "venue"):
             return
         self._take(self.venue.advance(close_ns(DAYS[-1])))
+        self.venue.cancel_all()
         for order in self.venue.book.open_orders():
             if not self.venue.book.by_id[order.id].status.is_terminal:
                 self.venue.cancel(order.id)

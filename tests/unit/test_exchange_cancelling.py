@@ -127,7 +127,7 @@ def test_a_day_order_expires_though_its_cancel_is_pending() -> None:
     venue.cancel(order.id)
     venue.advance(close_ns() + 3600 * SECOND_NS)
     assert venue.order(order.id).status is Status.EXPIRED
-    assert not venue.register.pending_cancels
+    assert not venue.register.pending_changes
 
 
 def test_a_killed_venue_finishes_its_cancels() -> None:
