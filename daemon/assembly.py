@@ -112,6 +112,7 @@ class Assembly:
         self.runner = self._runner(ground, settings)
         self.feeds = feeds_of(self.runner)
         self.runner.before_decision = self.feeds.refresh
+        self.runner.compare = self.feeds.reconcile
         self.feeds.on_poll = self._polled
         self.mornings = Mornings(
             wiring.mornings(ground.connection),

@@ -15,6 +15,7 @@ from daemon.engine.commands import (
     Ask,
     CancelOrder,
     Command,
+    Compare,
     Notify,
     Record,
     RecordDurably,
@@ -83,6 +84,8 @@ class Runner:
         self._fatal: asyncio.Future[BaseException] | None = None
         self.before_decision: Callable[[], Coroutine[Any, Any, None]] | None = None
         """Awaited before a scheduled decision, so that its prices are as fresh as a slot's."""
+        self.compare: Callable[[], Coroutine[Any, Any, bool]] | None = None
+        """Has the account read and compared; for when the engine cannot wait for the next time."""
         self.is_sending = True
         """Cleared for a dry run: everything is decided and recorded, nothing is sent."""
         self.submitter = Submitter(
@@ -133,8 +136,8 @@ class Runner:
                 self._submit(command.order)
             case CancelOrder():
                 self.spawn(self._at_work(self.submitter.cancel(command)), "cancel")
-            case Save():
-                self._save_soon()
+            case Save() | Compare():
+                self._soon(command)
             case Notify():
                 self._observers.on_notify(command)
 
@@ -186,6 +189,12 @@ class Runner:
             await job
 
     # --- saving ----------------------------------------------------------------------------------
+
+    def _soon(self, command: Save | Compare) -> None:
+        if isinstance(command, Save):
+            self._save_soon()
+        elif self.compare is not None:
+            self.reconcile_soon(self.compare)
 
     def _save_soon(self) -> None:
         if not self._save_due and not self._recorder.is_failed:

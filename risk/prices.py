@@ -16,6 +16,9 @@ FUTURE_TOLERANCE_S = 1.0
 """A quote dated further ahead of our clock than this is a bad one, not a fresh one."""
 JUMP_CONFIRMATIONS = 12
 """So many quotes in a row around a new level make it the level (a minute at defaults)."""
+LEAP_SHARE = 0.08
+"""A price that moves further between two quotes may be of other shares: one new share for ten old
+ones moves it by 9 %."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -232,8 +232,10 @@ class AlpacaBroker:
     async def account(self) -> AccountReport:
         """Return cash, equity, buying power and positions as the venue sees them."""
         account = await self.api.get("/account", lane=Lane.RECONCILE)
+        # They are as of some instant since: what is seen from here on may not be in them.
+        reported_at = self._clock.now()
         positions = await self.api.get("/positions", lane=Lane.RECONCILE)
-        return decode_account(account, positions, reported_at=self._clock.now())
+        return decode_account(account, positions, reported_at=reported_at)
 
     async def calendar(self, start: date, end: date) -> Calendar:
         """Return the venue's sessions between two dates, both included."""

@@ -15,7 +15,7 @@ from daemon.engine.ordering import Ordering
 from domain.corporate import ActionDone, ActionKind, CorporateAction
 from domain.events import ActionsRead, AssetsRead, SessionOpened
 from domain.instruments import Symbol
-from domain.money import CENT, ZERO
+from domain.money import CENT, ZERO, Rounding, to_price
 from domain.orders import Severity
 from domain.portfolio import AccountReport
 from risk.halts import advance_epoch
@@ -162,6 +162,7 @@ class Acting:
         memory.portfolio = corporate.carry_out(before, action, shares)
         seen_usd = self._seen_usd(action)
         memory.marks = corporate.marks_after(memory.marks, action, seen_usd)
+        self._core.believe(action.symbol)
         memory.note_action(done)
         memory.count(f"corporate.{action.kind.value}")
         self._announced.pop(action.action_id, None)
@@ -184,12 +185,12 @@ class Acting:
 
     def _seen_usd(self, action: CorporateAction) -> Decimal | None:
         """Return what was quoted of the new shares before the action was booked: on a morning on
-        which we came late, prices have changed already and must not be changed once more."""
-        board = self._core.board
-        quote = board.quotes.get(action.becomes)
+        which we came late, prices have changed already and must not be changed once more. The
+        last quote itself: to the last good price such a change is one to be doubted."""
+        quote = self._core.board.quotes.get(action.becomes)
         if quote is None or quote.quoted_at < self._changed_at(action):
             return None
-        return board.mark_usd(action.becomes)
+        return to_price(quote.mid_usd, CENT, Rounding.NEAREST)
 
     def _changed_at(self, action: CorporateAction) -> datetime:
         """Return since when prices are of the new shares: since the ex-date began; of a split that

@@ -10,7 +10,7 @@ from domain.instruments import Symbol, Universe
 from domain.market import Floats, Quote, Quotes
 from domain.money import CENT, Rounding, tick_for, to_price
 from domain.portfolio import Portfolio, Position
-from risk.prices import KnownPrice, observe_price
+from risk.prices import LEAP_SHARE, KnownPrice, observe_price
 from state import ledger
 
 
@@ -29,6 +29,8 @@ class Board:
         self.is_calm = False
         """Whether it is known that no position's stop or target is near; else they are looked at
         one by one."""
+        self.leapt: list[Symbol] = []
+        """Symbols whose quote, in the last update, was far from the one before, or the first."""
         self._newest_at: datetime | None = None
         self._newest_of = 0
         self._column_of = universe.column_of()
@@ -46,12 +48,15 @@ class Board:
     def update(self, quotes: Mapping[Symbol, Quote]) -> None:
         """Take in what a poll brought; older quotes never replace newer ones."""
         self.version += 1
+        self.leapt = []
         for symbol, quote in quotes.items():
             held = self.quotes.get(symbol)
             if held is not None and quote.quoted_at <= held.quoted_at:
                 continue
             if symbol in self._of_others_until and self._is_of_others(quote):
                 continue
+            if held is None or abs(quote.mid_usd / held.mid_usd - 1.0) > LEAP_SHARE:
+                self.leapt.append(symbol)
             self.quotes[symbol] = quote
             known = observe_price(self._known.get(symbol), quote, self._price_jump_max)
             self._known[symbol] = known

@@ -55,6 +55,10 @@ class Save(Value, frozen=True, kw_only=True):
     """Save a snapshot soon."""
 
 
+class Compare(Value, frozen=True, kw_only=True):
+    """Have the account read and compared now."""
+
+
 class Notify(Value, frozen=True, kw_only=True):
     """Tell a person. `key` names the edge, so that one edge is told once."""
 
@@ -65,5 +69,13 @@ class Notify(Value, frozen=True, kw_only=True):
 
 
 Command = (
-    Ask | ScheduleDecision | Record | RecordDurably | SubmitOrder | CancelOrder | Save | Notify
+    Ask
+    | ScheduleDecision
+    | Record
+    | RecordDurably
+    | SubmitOrder
+    | CancelOrder
+    | Save
+    | Compare
+    | Notify
 )

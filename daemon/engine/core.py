@@ -34,6 +34,7 @@ from state.records import Decided, approved_intents
 NET_BOOK = "net"
 """What stands for the book in a net order's identity: it belongs to all of them."""
 ORDER_RATE_WINDOW = timedelta(minutes=1)
+LEAPT = "its price has leapt, and the account has not been compared since"
 
 
 class _Known(Mapping[Symbol, float]):
@@ -113,6 +114,15 @@ class _HeldSums:
         return core.held.by_cluster_usd(core.board.good_mids_usd(), numbers)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leap:
+    """A price of what is held that leapt: when first and last, and the mark before."""
+
+    seen_at: datetime
+    last_at: datetime
+    mark_usd: Decimal
+
+
 @dataclass(slots=True, kw_only=True)
 class Core:
     """The engine's shared state. Its parts read and change it; nobody else does."""
@@ -129,6 +139,8 @@ class Core:
     buying_power_usd: Decimal | None = None
     to_reprice: dict[str, None] = field(default_factory=dict)
     """Orders that are being canceled for no other reason than to be sent at another price."""
+    leapt: dict[Symbol, Leap] = field(default_factory=dict)
+    """What is held, its price has leapt, and the account has not been compared since."""
     instruments: Mapping[Symbol, Instrument] = field(init=False)
     held: Held = field(init=False)
     rights: Mapping[Symbol, AssetRights] = field(init=False)
@@ -172,12 +184,25 @@ class Core:
         held = memory.portfolio.positions
         if self._marked != (board, board.version):
             board.mark(held, memory.marks)
+            memory.marks.update((s, leap.mark_usd) for s, leap in self.leapt.items())
             self._equity = None
         elif board.mark_new(held, memory.marks):
             # No price has changed: only what was bought since had still to be marked.
             self._equity = None
         self._marked = board, board.version
         self.raise_peak()
+
+    def believe(self, symbol: Symbol) -> None:
+        """Mark a symbol whose price had leapt by that price from now on."""
+        if self.leapt.pop(symbol, None) is not None:
+            self._marked = None
+
+    def left_alone(self) -> Mapping[Symbol, str]:
+        """Return what is not to be traded now, and why."""
+        quarantined = self.memory.quarantined
+        if not self.leapt:
+            return quarantined
+        return {**dict.fromkeys(self.leapt, LEAPT), **quarantined}
 
     def raise_peak(self) -> None:
         """Remember the equity, flows left out, where it is higher than ever."""
@@ -191,7 +216,7 @@ class Core:
         same, to the last digit, as marking and adding up all positions anew, which it spares while
         no price has changed."""
         board = self.board
-        if self._equity is None or self._equity[0] is not before:
+        if self._equity is None or self._equity[0] is not before or fill.symbol in self.leapt:
             return False
         if self._marked != (board, board.version):
             return False
@@ -237,7 +262,7 @@ class Core:
             loss_bases=self.loss_bases(),
             settled_cash_usd=memory.portfolio.cash_usd,
             buying_power_usd=self.buying_power_usd,
-            quarantined=memory.quarantined,
+            quarantined=self.left_alone(),
             last_good_usd=self.board.last_good_usd,
             reference_close_usd=daily.previous_close_usd,
             working=tuple(memory.working.values()),

@@ -186,11 +186,11 @@ class Deciding:
         return shares, locked
 
     def _blocked(self) -> Flags:
-        memory = self._core.memory
-        if not memory.quarantined and not memory.cooldowns:
+        left_alone, cooldowns = self._core.left_alone(), self._core.memory.cooldowns
+        if not left_alone and not cooldowns:
             return self._nowhere
         blocked = np.zeros(len(self._core.universe), dtype=np.bool_)
-        for symbol in (*memory.quarantined, *memory.cooldowns):
+        for symbol in (*left_alone, *cooldowns):
             column = self._column_of.get(symbol)
             if column is not None:
                 blocked[column] = True

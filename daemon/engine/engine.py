@@ -14,6 +14,7 @@ from daemon.engine.commands import Ask, Command, Record, Save, ScheduleDecision
 from daemon.engine.core import Core
 from daemon.engine.deciding import Deciding, cancel
 from daemon.engine.guarding import Guarding
+from daemon.engine.leaps import Leaps
 from daemon.engine.operating import Operating
 from daemon.engine.opinions import Opinions
 from daemon.engine.ordering import Ordering
@@ -105,12 +106,14 @@ class Engine:
         self._operating = Operating(self._core, self._opinions, self._guarding)
         self._breaking = Breaking(self._core, self._guarding)
         self._acting = Acting(self._core, self._ordering)
+        self._leaps = Leaps(self._core)
         self._reconciling = Reconciling(
             self._core,
             self._guarding,
             self._ordering,
             breaking=self._breaking,
             acting=self._acting,
+            leaps=self._leaps,
         )
         self._heavy = frozenset(
             name
@@ -209,6 +212,9 @@ class Engine:
     def _on_quotes(self, event: QuotesPolled) -> list[Command]:
         core = self._core
         core.board.update(event.quotes)
+        told = self._leaps.quoted(core.board.leapt) if core.board.leapt else []
+        if core.leapt:
+            told += self._leaps.waited()
         for reason, count in event.invalid.items():
             core.memory.count(f"quotes_invalid.{reason}", count)
         core.refresh_marks()
@@ -216,8 +222,8 @@ class Engine:
         # Who was held up over the night may find another day's prices before the session's end was
         # told: what they say of what is held is not known before that morning was read.
         if self.is_stopping or session is None or core.now >= session.closes_at:
-            return []
-        return [*self._guarding.check(event.quotes), *self._ordering.chase()]
+            return told
+        return [*told, *self._guarding.check(event.quotes), *self._ordering.chase()]
 
     def _on_bars(self, event: BarsClosed) -> list[Command]:
         core, session = self._core, self._core.memory.session

@@ -61,7 +61,7 @@ class Guarding:
 
     def check(self, quotes: Mapping[Symbol, Quote]) -> list[Command]:
         """Return what fresh quotes demand: latches, exits, and going on with a flatten."""
-        commands = self._losses()
+        commands = self.losses()
         if self.is_flattening():
             return [*commands, *self.flatten_step()]
         if self._is_time_to_go_home():
@@ -73,7 +73,8 @@ class Guarding:
         """Whether a stop or target was touched and the next look decides."""
         return bool(self._watch.breaches)
 
-    def _losses(self) -> list[Command]:
+    def losses(self) -> list[Command]:
+        """Return what today's loss and the drawdown demand."""
         core = self._core
         bases = core.loss_bases()
         if bases is None:
@@ -162,6 +163,7 @@ class Guarding:
             w
             for w in wishes
             if not core.has_working(w.symbol)
+            and w.symbol not in core.leapt
             and core.now - self._tried_at.get(w.symbol, NEVER) >= EXIT_AGAIN_AFTER
         ]
         if not free:

@@ -6,6 +6,7 @@ from daemon.engine.commands import Command, Notify, RecordDurably, Save
 from daemon.engine.core import Core
 from daemon.engine.deciding import cancel
 from daemon.engine.guarding import Guarding
+from daemon.engine.leaps import Leaps
 from daemon.engine.ordering import Ordering
 from domain.events import AccountReported, StateDistrusted
 from domain.orders import Leg, Order, OrderReport, Severity
@@ -34,12 +35,14 @@ class Reconciling:
         *,
         breaking: Breaking,
         acting: Acting,
+        leaps: Leaps,
     ) -> None:
         self._core = core
         self._guarding = guarding
         self._ordering = ordering
         self._breaking = breaking
         self._acting = acting
+        self._leaps = leaps
         # An order that was under way when we began may fill between the answers of the first
         # report, and be told of by the stream before that report is complete.
         self._may_adopt_at_once = not core.memory.working
@@ -50,6 +53,12 @@ class Reconciling:
 
     def account(self, event: AccountReported) -> list[Command]:
         """Take in the venue's view of the account."""
+        commands = self._compared(event)
+        if self._leaps.compared(event.account) and self._core.memory.session is not None:
+            commands += self._guarding.losses()
+        return commands
+
+    def _compared(self, event: AccountReported) -> list[Command]:
         core, memory = self._core, self._core.memory
         core.buying_power_usd = event.account.buying_power_usd
         acted = self._acting.compared(event.account)

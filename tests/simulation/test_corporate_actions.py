@@ -9,6 +9,7 @@ import pytest
 
 from domain.calendar import Session
 from domain.corporate import ActionKind, CorporateAction
+from domain.errors import VenueUnavailable
 from domain.events import ActionsRead, AssetsRead, QuotesPolled
 from domain.instruments import AssetRights
 from domain.portfolio import Position
@@ -142,13 +143,56 @@ async def test_a_price_of_the_new_shares_is_not_split_again() -> None:
         shell.engine.core.board.forget(A, made_before=MONDAY.closes_at)
         morning = quote_of(A, 25.0, shell.clock.now())
         shell.runner.post(QuotesPolled(at=shell.clock.now(), quotes={A: morning}))
-        shell.engine.core.refresh_marks()
-        assert shell.memory.marks[A] == 25
         night.split(4)
         shell.runner.post(ActionsRead(at=shell.clock.now(), day=TUESDAY.day, actions=(SPLIT,)))
         assert await shell.feeds.reconcile()
         assert shell.memory.marks[A] == 25
         await shell.until(NOON)
+        night.assert_nothing_was_lost()
+
+
+@in_virtual_time
+async def test_a_doubted_price_of_the_new_shares_is_their_mark_once_their_split_is_booked() -> None:
+    # World 254, later: the daemon had run through the night, so that the first quote of the new
+    # shares was a jump to be doubted. The split was booked before twelve quotes had confirmed it,
+    # and the new shares were marked at the last price believed, which was of the old ones: the day
+    # began at a worth of thousands more, and fell by 7 % as soon as the price was believed.
+    night = Night()
+    shell = night.shell
+    async with shell.running():
+        await shell.until(TUESDAY.opens_at - minutes(60))
+        morning = quote_of(A, 25.0, shell.clock.now())
+        shell.runner.post(QuotesPolled(at=shell.clock.now(), quotes={A: morning}))
+        assert shell.engine.core.board.mark_usd(A) == 100
+        night.split(4)
+        shell.runner.post(ActionsRead(at=shell.clock.now(), day=TUESDAY.day, actions=(SPLIT,)))
+        assert await shell.feeds.reconcile()
+        assert shell.memory.marks[A] == 25
+        await shell.until(NOON)
+        night.assert_nothing_was_lost()
+
+
+@in_virtual_time
+async def test_no_stop_sells_what_has_split_while_the_account_cannot_be_read() -> None:
+    # World 247: our clock was ahead of the venue's, so the session had opened here, with nothing
+    # announced, when the venue's day came and a share became one and a half. Requests for the
+    # account failed; two quotes of the new shares came through, and a stop sold them for their
+    # fall of a third.
+    night = Night()
+    shell = night.shell
+    async with shell.running():
+        await shell.until(TUESDAY.opens_at + minutes(30))
+        before = shell.memory.portfolio.shares(A)
+        night.split(4)
+        shell.broker.faults.extend(VenueUnavailable("away") for _ in range(1000))
+        await shell.until(TUESDAY.opens_at + minutes(40))
+        assert A in shell.engine.core.leapt
+        night.assert_nothing_was_lost()
+        shell.broker.faults.clear()
+        await shell.until(TUESDAY.opens_at + minutes(44))
+        assert shell.memory.portfolio.shares(A) == 4 * before
+        await shell.until(NOON)
+        assert not shell.engine.core.leapt
         night.assert_nothing_was_lost()
 
 

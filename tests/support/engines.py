@@ -19,6 +19,7 @@ from daemon.engine.commands import (
     Ask,
     CancelOrder,
     Command,
+    Compare,
     Notify,
     Record,
     RecordDurably,
@@ -273,6 +274,8 @@ class Desk:
         self.scheduled: list[ScheduleDecision] = []
         self.notices: list[Notify] = []
         self.commands: list[Command] = []
+        self.compares = True
+        """Whether the account is read at once when the engine asks for it, and is as our book."""
         self._numbers = 0
         self._polled_at = now - timedelta(seconds=1)
 
@@ -297,6 +300,8 @@ class Desk:
         for ask in asks:
             if ask.strategy in self.says:
                 commands = commands + self.answer(ask)
+        if self.compares and any(isinstance(c, Compare) for c in commands):
+            commands = commands + self.report()
         return commands
 
     def answer(self, ask: Ask) -> list[Command]:

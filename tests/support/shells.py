@@ -180,6 +180,7 @@ class Shell:
         self.runner = self._a_runner()
         self.feeds = self._the_feeds()
         self.runner.before_decision = self.feeds.refresh
+        self.runner.compare = self.feeds.reconcile
 
     def _a_runner(self) -> Runner:
         return Runner(

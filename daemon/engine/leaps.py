@@ -1,0 +1,91 @@
+"""Prices of what is held that leap: other shares, or news? The account is asked before either is
+believed.
+
+A price that moves by more than LEAP_SHARE between two quotes may be the price of other shares: a
+split that the book does not know of yet, as it was told late, or the venue's day began after ours.
+Until a report of the account that was read after the leap shows the shares the book holds, the
+symbol keeps the mark it had (so that no loss and no peak is latched), nothing is ordered in it, and
+no stop sells it; for LEAP_WAIT at most.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from daemon.engine.commands import Command, Compare, Notify
+from daemon.engine.core import Core, Leap
+from domain.instruments import Symbol
+from domain.money import ZERO
+from domain.orders import Severity
+from domain.portfolio import AccountReport
+from risk.prices import LEAP_SHARE
+
+LEAP_WAIT = timedelta(minutes=15)
+"""Market time for which the account is waited for; then the price is believed, and that is said."""
+
+
+class Leaps:
+    """Knows which prices have leapt since the account was last read."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def quoted(self, leapt: Sequence[Symbol]) -> list[Command]:
+        """Take in which symbols' last quote is far from the one before, or is the first."""
+        core, commands = self._core, list[Command]()
+        for symbol in leapt:
+            mark_usd = core.memory.marks.get(symbol)
+            if symbol not in core.memory.portfolio.positions or not mark_usd:
+                continue
+            mid_usd = core.board.quotes[symbol].mid_usd
+            known = core.leapt.get(symbol)
+            if abs(mid_usd / float(mark_usd) - 1.0) <= LEAP_SHARE:
+                # Back where it was: a bad print.
+                core.believe(symbol)
+                continue
+            seen_at = known.seen_at if known else core.now
+            core.leapt[symbol] = Leap(seen_at=seen_at, last_at=core.now, mark_usd=mark_usd)
+            if known is None:
+                commands += [_told(symbol, mark_usd, mid_usd, core.now), Compare()]
+        return commands
+
+    def compared(self, account: AccountReport) -> bool:
+        """Believe the prices of the symbols in which the account holds what the book holds;
+        return whether there are any."""
+        core, is_any = self._core, False
+        held = core.memory.portfolio
+        for symbol, leap in list(core.leapt.items()):
+            theirs = account.positions.get(symbol)
+            is_ours = (theirs.quantity_shares if theirs else ZERO) == held.shares(symbol)
+            if is_ours and leap.last_at <= account.reported_at:
+                core.believe(symbol)
+                is_any = True
+        if is_any:
+            core.refresh_marks()
+        return is_any
+
+    def waited(self) -> list[Command]:
+        """Believe what the account could not be asked about in time."""
+        core = self._core
+        overdue = [s for s, leap in core.leapt.items() if core.now - leap.seen_at > LEAP_WAIT]
+        for symbol in overdue:
+            core.believe(symbol)
+        return [_given_up(symbol, core.now) for symbol in overdue]
+
+
+def _told(symbol: Symbol, mark_usd: Decimal, mid_usd: float, now: datetime) -> Notify:
+    return Notify(
+        key=f"leapt:{symbol}:{now.isoformat()}",
+        severity=Severity.WARNING,
+        message=f"{symbol} leapt from {mark_usd:.2f} to {mid_usd:.2f} USD: nothing is bought or "
+        f"sold on it before the account was compared, for {LEAP_WAIT.seconds // 60} min at most",
+    )
+
+
+def _given_up(symbol: Symbol, now: datetime) -> Notify:
+    return Notify(
+        key=f"leap believed:{symbol}:{now.isoformat()}",
+        severity=Severity.CRITICAL,
+        message=f"the account could not be compared for {LEAP_WAIT.seconds // 60} min: the price "
+        f"to which {symbol} leapt is believed; see whether its shares have split",
+    )
