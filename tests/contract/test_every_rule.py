@@ -100,27 +100,26 @@ def _differing(one: RiskView, other: RiskView) -> set[str]:
     return {name for name in names if getattr(one, name) != getattr(other, name)}
 
 
-@pytest.mark.parametrize("index", range(len(RULES)), ids=RULES)
+# What is drawn takes far longer than a rule's look at it: all rules look at each.
 @settings(max_examples=25, deadline=None)
 @given(limits=some_limits())
-def test_the_witnesses_hold_wherever_the_limit_is_set(index: int, limits: RiskLimits) -> None:
-    rule = all_rules(limits)[index]
-    two = rule.witnesses()
-    assert rule.check(two.inside.intent, two.inside.view) is None
-    assert rule.check(two.outside.intent, two.outside.view) is not None
+def test_the_witnesses_hold_wherever_the_limit_is_set(limits: RiskLimits) -> None:
+    for rule in all_rules(limits):
+        two = rule.witnesses()
+        assert rule.check(two.inside.intent, two.inside.view) is None, rule.name
+        assert rule.check(two.outside.intent, two.outside.view) is not None, rule.name
 
 
-@pytest.mark.parametrize("index", range(len(RULES)), ids=RULES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(view=views(), intent=intents(), limits=some_limits())
 def test_a_rule_is_pure_and_objects_only_to_a_part(
-    index: int, view: RiskView, intent: OrderIntent, limits: RiskLimits
+    view: RiskView, intent: OrderIntent, limits: RiskLimits
 ) -> None:
-    rule = all_rules(limits)[index]
-    denial = rule.check(intent, view)
-    assert rule.check(intent, view) == denial
-    if denial is not None:
-        assert denial.allowed_shares < intent.quantity_shares
+    for rule in all_rules(limits):
+        denial = rule.check(intent, view)
+        assert rule.check(intent, view) == denial, rule.name
+        if denial is not None:
+            assert denial.allowed_shares < intent.quantity_shares, rule.name
 
 
 LOOSER_WHEN_SMALLER = {"no_entry_first_minutes", "no_entry_last_minutes"}
@@ -131,20 +130,27 @@ MONOTONE = sorted(
 )
 
 
-@pytest.mark.parametrize("field", MONOTONE)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(view=views(), intent=intents(), one=some_limits(), other=some_limits())
 def test_a_looser_limit_never_lets_less_through(
+    view: RiskView, intent: OrderIntent, one: RiskLimits, other: RiskLimits
+) -> None:
+    for field in MONOTONE:
+        _assert_monotone(field, view, intent, one, other)
+
+
+def _assert_monotone(
     field: str, view: RiskView, intent: OrderIntent, one: RiskLimits, other: RiskLimits
 ) -> None:
     low, high = sorted((getattr(one, field), getattr(other, field)))
     tight, loose = (high, low) if field in LOOSER_WHEN_SMALLER else (low, high)
     tighter, looser = replace(one, **{field: tight}), replace(one, **{field: loose})
-    assert passed_shares(gate(tighter), intent, view) <= passed_shares(gate(looser), intent, view)
+    less, more = (passed_shares(gate(limits), intent, view) for limits in (tighter, looser))
+    assert less <= more, field
     for strict, lax in zip(all_rules(tighter), all_rules(looser), strict=True):
         if strict != lax:
             less, more = (passed_shares(gate_of(rule), intent, view) for rule in (strict, lax))
-            assert less <= more
+            assert less <= more, field
 
 
 @settings(max_examples=60, deadline=None)
