@@ -4,13 +4,13 @@ Everything is exact Decimal; rounding to cents happens where the wire is written
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from domain.money import CENT, ZERO
 from domain.orders import Side
 from exchange.knobs import Knobs
-from exchange.orders import VenueOrder
+from exchange.orders import Status, VenueOrder
 
 PriceOf = Callable[[str], Decimal]
 
@@ -105,6 +105,16 @@ class Account:
         self.holdings[symbol] = Holding(qty=after, cost_usd=cost, lastday_qty=before.lastday_qty)
         return after
 
+    def reprice(self, symbol: str, moved_qty: Decimal, dearer_usd: Decimal) -> None:
+        """Make shares that moved (signed) dearer by so much each: cash, and what is still held of
+        them."""
+        self.cash -= moved_qty * dearer_usd
+        holding = self.holdings.get(symbol)
+        if holding is not None and holding.qty * moved_qty > 0:
+            kept = min(moved_qty, holding.qty, key=abs)
+            cost_usd = holding.cost_usd + kept * dearer_usd
+            self.holdings[symbol] = replace(holding, cost_usd=cost_usd)
+
     def put_holding(self, symbol: str, holding: Holding | None) -> None:
         """Replace a holding, whatever it was; None: nothing is held any more."""
         if holding is None:
@@ -124,8 +134,8 @@ class Account:
             else:
                 self.held.pop(after.symbol, None)
 
-    def totals(self, price_of: PriceOf, knobs: Knobs) -> Totals:
-        """Return the account's sums at the given prices.
+    def totals(self, price_of: PriceOf, knobs: Knobs, freed_usd: Decimal = ZERO) -> Totals:
+        """Return the account's sums at the given prices, as if `freed_usd` were not reserved.
 
         equity = cash + long + short; initial margin 50 % of gross, maintenance 30 %; buying power
         by multiplier: 4 → 4 · (last equity − last maintenance) less what was opened today,
@@ -147,7 +157,7 @@ class Account:
             initial_margin=initial,
             maintenance_margin=to_cents(gross * knobs.maintenance_rate),
             multiplier=multiplier,
-            buying_power=self._buying_power(multiplier, free, knobs),
+            buying_power=self._buying_power(multiplier, free, knobs, freed_usd),
             regt_buying_power=2 * free,
             cash_buying_power=max(ZERO, to_cents(self.cash - self.reserved_usd)),
         )
@@ -165,7 +175,9 @@ class Account:
     def _multiplier(self, equity: Decimal, knobs: Knobs) -> int:
         return knobs.multiplier_max if equity >= knobs.margin_equity_min_usd else 1
 
-    def _buying_power(self, multiplier: int, free_usd: Decimal, knobs: Knobs) -> Decimal:
+    def _buying_power(
+        self, multiplier: int, free_usd: Decimal, knobs: Knobs, freed_usd: Decimal
+    ) -> Decimal:
         if multiplier == 1:
             gross = self.cash
         elif multiplier == 2:
@@ -175,7 +187,7 @@ class Account:
             if knobs.opened_today_counts:
                 opened = sum((h.opened_today_usd for h in self.holdings.values()), ZERO)
             gross = 4 * (self.last_equity - self.last_maintenance_margin) - opened
-        return max(ZERO, to_cents(gross - self.reserved_usd))
+        return max(ZERO, to_cents(gross - self.reserved_usd + freed_usd))
 
     def close_day(self, equity: Decimal, maintenance_margin: Decimal) -> None:
         """Make this instant the last close that the next day is measured against."""
@@ -194,6 +206,6 @@ class Account:
 
 
 def _claims(order: VenueOrder | None) -> tuple[Decimal, Decimal]:
-    if order is None or not order.status.is_listed_open:
+    if order is None or order.status is Status.HELD:
         return ZERO, ZERO
     return order.reserved_usd, order.held_qty

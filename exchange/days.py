@@ -1,23 +1,27 @@
 """What a trading day does by itself: wakes orders, opens, closes, expires."""
 
 import math
+from dataclasses import replace
 from datetime import date
 
 from exchange.activities import Activity
 from exchange.agenda import Appointment, Moment
 from exchange.carrying import nights_between, overnight_charges
 from exchange.corporate_days import CorporateDays
+from exchange.errors import Refusal
 from exchange.extended import extended_view, part_of
+from exchange.fates import RARE, Fates
 from exchange.instants import new_york_day, to_ns
+from exchange.judging import Judge
 from exchange.knobs import Knobs
 from exchange.matching import exact_usd
-from exchange.orders import Status, TimeInForce
+from exchange.orders import Status, TimeInForce, VenueOrder
 from exchange.prices import Prices
 from exchange.records import DayClose
 from exchange.register import Register
 from exchange.tape_view import TapeView
 from exchange.tape_views import TapeViews
-from exchange.trading import Trading
+from exchange.trading import Trading, works
 
 _ENDS_WITH_DAY = (TimeInForce.DAY, TimeInForce.OPG, TimeInForce.CLS)
 
@@ -32,7 +36,10 @@ class DayRules:
         trading: Trading,
         corporate: CorporateDays,
         terms: tuple[TapeViews, Knobs],
+        judge: Judge,
     ) -> None:
+        self._judge = judge
+        self._fates = Fates(register, trading)
         self._register = register
         self._corporate = corporate
         self._prices = prices
@@ -53,6 +60,7 @@ class DayRules:
             case Moment.LATE:
                 self._trading.close_session()
                 self._expire(appointment.at_ns)
+                self._end_day(are_extended=True)
 
     def resume(self) -> None:
         """Take up the open session's tape, after a start in the middle of one."""
@@ -86,10 +94,24 @@ class DayRules:
         self._corporate.begin(appointment.session.day)
         self._charge(appointment.session.day)
         self._register.record_begin()
-        for order in self._register.book.open_orders():
+        for seen in self._register.book.open_orders():
+            order = self._register.book.by_id[seen.id]
             if order.status is Status.ACCEPTED:
+                self._begin(order)
+            elif order.status in RARE:
                 self._trading.wake(order)
         self.open_extended()
+
+    def _begin(self, order: VenueOrder) -> None:
+        """Let an order that has waited work, if it may still."""
+        try:
+            if self._knobs.judges_waiting_orders:
+                self._judge.admit_again(order)
+        except Refusal as refusal:
+            rejected = replace(order, reason=refusal.message)
+            self._trading.finish(rejected, Status.REJECTED)
+        else:
+            self._trading.wake(order)
 
     def _charge(self, day: date) -> None:
         if not self._register.closes:
@@ -117,6 +139,7 @@ class DayRules:
             self._closing_auction(view)
         self._trading.close_session()
         self._expire(appointment.at_ns)
+        self._end_day(are_extended=False)
         price_of = self._prices.at(appointment.at_ns)
         totals = self._register.account.totals(price_of, self._knobs)
         close = DayClose(
@@ -129,12 +152,21 @@ class DayRules:
         self._register.record_close(close)
         self.open_extended()
 
+    def _end_day(self, *, are_extended: bool) -> None:
+        """Let the orders that go on tomorrow be done for today, where that is wished."""
+        if not self._knobs.done_for_day_at_close:
+            return
+        for order in self._register.book.open_orders():
+            if order.extended_hours is are_extended:
+                self._fates.done_for_day(order)
+
     def _closing_auction(self, view: TapeView) -> None:
         for order in self._register.book.open_orders():
             row = self._views.column_of[order.symbol]
             price = float(view.tape.official_close_usd[row])
             is_halted = view.is_halted(row, len(view.at_ns) - 1)
-            if order.time_in_force is TimeInForce.CLS and math.isfinite(price) and not is_halted:
+            is_there = order.time_in_force is TimeInForce.CLS and works(order)
+            if is_there and math.isfinite(price) and not is_halted:
                 self._trading.fill_at_auction(order, exact_usd(price))
 
     def _expire(self, at_ns: int) -> None:

@@ -335,6 +335,12 @@ STREAMED = frozenset(
         EventKind.EXPIRED,
         EventKind.REJECTED,
         EventKind.REPLACED,
+        EventKind.DONE_FOR_DAY,
+        EventKind.STOPPED,
+        EventKind.SUSPENDED,
+        EventKind.CALCULATED,
+        EventKind.TRADE_BUST,
+        EventKind.TRADE_CORRECT,
         EventKind.RESTATED,
         EventKind.CANCEL_REJECTED,
         EventKind.REPLACE_REJECTED,
@@ -349,11 +355,17 @@ def trade_update_json(event: VenueEvent, book: OrderBook, seed: int) -> Json | N
     at = rfc3339(event.at_ns)
     data: Json = {"event": event.kind.value, "timestamp": at}
     if event.execution is not None:
+        previous = event.execution.undoes or event.execution.corrects
+        if previous is not None:
+            data["previous_execution_id"] = previous
         data["execution_id"] = event.execution.id
         data["price"] = decimal_text(event.execution.price_usd)
         data["qty"] = decimal_text(event.execution.qty)
         data["position_qty"] = decimal_text(event.execution.position_qty)
-    data["order"] = order_json(event.order, book, nested=True)
+    body = order_json(event.order, book, nested=True)
+    if event.order.reason:
+        body["reason"] = event.order.reason
+    data["order"] = body
     data["at"] = at
     data["event_id"] = ulid_text(event.at_ns, event.seq, seed)
     return {"stream": "trade_updates", "data": data}

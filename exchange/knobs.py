@@ -97,6 +97,11 @@ class Knobs:
     """The stream, too, says that a cancel or replacement of a known order was refused."""
     cancel_delay_s: float = 0.0
     """Market seconds a cancel takes; the order is `pending_cancel` meanwhile and may fill."""
+    judges_waiting_orders: bool = False
+    """Orders that waited over a night are judged once more before they work, and `rejected` where
+    money, shares, borrow or permission are no longer there."""
+    done_for_day_at_close: bool = False
+    """Orders that outlast a session are `done_for_day` at its end, and `new` the next morning."""
     replace_delay_s: float = 0.0
     """Market seconds a replacement takes; the order is `pending_replace` meanwhile and may fill."""
     bookkeeping_lag_s: float = 0.0

@@ -64,6 +64,12 @@ class Status(StrEnum):
     HELD = "held"
     PENDING_CANCEL = "pending_cancel"
     PENDING_REPLACE = "pending_replace"
+    ACCEPTED_FOR_BIDDING = "accepted_for_bidding"
+    PENDING_REVIEW = "pending_review"
+    STOPPED = "stopped"
+    SUSPENDED = "suspended"
+    DONE_FOR_DAY = "done_for_day"
+    CALCULATED = "calculated"
     FILLED = "filled"
     CANCELED = "canceled"
     EXPIRED = "expired"
@@ -78,7 +84,12 @@ class Status(StrEnum):
     @property
     def is_listed_open(self) -> bool:
         """Whether `status=open` lists it; held legs are not."""
-        return self not in _TERMINAL and self is not Status.HELD
+        return not self.is_listed_closed and self is not Status.HELD
+
+    @property
+    def is_listed_closed(self) -> bool:
+        """Whether `status=closed` lists it."""
+        return self in _TERMINAL or self is Status.CALCULATED
 
 
 _TERMINAL = frozenset(
@@ -242,3 +253,7 @@ class Execution:
     position_qty: Decimal
     at_ns: int
     completes: bool
+    undoes: str | None = None
+    """The execution that this one takes back, by trading the other way at its price."""
+    corrects: str | None = None
+    """The execution, taken back, in whose place it stands at another price."""

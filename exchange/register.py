@@ -46,7 +46,10 @@ class Register:
         self.orders_made = state.orders_made
         self.begun = state.begun
         self.configuration = state.configuration
-        self.executions: list[Execution] = list(state.executions)
+        self.executions: list[Execution] = []
+        self._undone: set[str] = set()
+        for execution in state.executions:
+            self._note_execution(execution)
         self.closes: list[DayClose] = list(state.closes)
         self.activities: list[Activity] = list(state.activities)
         self.dues: list[DividendDue] = list(state.dues)
@@ -120,11 +123,28 @@ class Register:
             at_ns=self.now_ns,
             completes=after.status is Status.FILLED,
         )
-        self.executions.append(execution)
-        self._store(after)
         kind = EventKind.FILL if execution.completes else EventKind.PARTIAL_FILL
-        self._emit(kind, order=after, execution=execution)
+        self.record_execution(kind, after, execution)
         return after
+
+    def record_execution(self, kind: EventKind, order: VenueOrder, execution: Execution) -> None:
+        """Store what has been booked on the account: an execution, and the order after it."""
+        self._note_execution(execution)
+        self._store(order)
+        self._emit(kind, order=order, execution=execution)
+
+    def _note_execution(self, execution: Execution) -> None:
+        self.executions.append(execution)
+        if execution.undoes is not None:
+            self._undone |= {execution.undoes, execution.id}
+
+    def stands(self, execution: Execution) -> bool:
+        """Whether an execution has not been taken back, nor takes one back."""
+        return not self._undone or execution.id not in self._undone
+
+    def standing(self) -> list[Execution]:
+        """Return the executions that stand, oldest first."""
+        return [e for e in self.executions if self.stands(e)] if self._undone else self.executions
 
     def has_filled_since(self, symbol: str, after_ns: int) -> bool:
         """Whether a symbol's shares have changed hands after an instant, and by now."""
@@ -251,7 +271,7 @@ class Register:
             self._note_change(event.order)
             self.orders_made = max(self.orders_made, event.order.ordinal)
         if event.execution is not None:
-            self.executions.append(event.execution)
+            self._note_execution(event.execution)
             self.account.put_holding(event.execution.symbol, event.holding)
         if event.close is not None:
             self.closes.append(event.close)

@@ -8,7 +8,14 @@ from exchange.instants import SECOND_NS
 from exchange.orders import OrderClass, OrderRequest, OrderType, Status, TimeInForce, VenueOrder
 from exchange.parsing import checked
 
-_NOT_YET = (Status.PENDING_NEW, Status.PENDING_CANCEL)
+_NOT_YET = (
+    Status.PENDING_NEW,
+    Status.PENDING_CANCEL,
+    Status.PENDING_REVIEW,
+    Status.SUSPENDED,
+    Status.DONE_FOR_DAY,
+    Status.CALCULATED,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -79,7 +79,11 @@ def _rows(register: Register, kinds: frozenset[str], after_ns: int | None) -> li
     ]
     executions = register.executions if FILL in kinds else []
     begin = 0 if after_ns is None else bisect_right(executions, after_ns, key=_instant)
-    fills = [_Row(at_ns=e.at_ns, order_id=e.order_id, source=e) for e in executions[begin:]]
+    fills = [
+        _Row(at_ns=e.at_ns, order_id=e.order_id, source=e)
+        for e in executions[begin:]
+        if register.stands(e)
+    ]
     return sorted(entries + fills, key=lambda row: row.at_ns) if entries else fills
 
 

@@ -154,7 +154,7 @@ class _Filter:
         is_open = order.status.is_listed_open
         if self.status != "all" and is_open != (self.status == "open"):
             return False
-        if self.status == "closed" and not order.status.is_terminal:
+        if self.status == "closed" and not order.status.is_listed_closed:
             return False
         in_time = (self.after_ns is None or order.submitted_ns > self.after_ns) and (
             self.until_ns is None or order.submitted_ns < self.until_ns

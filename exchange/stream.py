@@ -47,6 +47,8 @@ class TradeStream:
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self._sockets: dict[TradeSocket, web.WebSocketResponse] = {}
+        self.spoil: Callable[[VenueEvent, Json], Json] = lambda event, message: message
+        """What faults make of a message before it is sent."""
 
     @property
     def is_heard(self) -> bool:
@@ -63,6 +65,7 @@ class TradeStream:
             message = trade_update_json(event, venue.book, venue.config.seed)
             if message is None:
                 continue
+            message = self.spoil(event, message)
             for socket in listening:
                 socket.send(message)
 

@@ -36,6 +36,8 @@ _WORKING = (
     Status.PARTIALLY_FILLED,
     Status.PENDING_CANCEL,
     Status.PENDING_REPLACE,
+    Status.ACCEPTED_FOR_BIDDING,
+    Status.STOPPED,
 )
 _AUCTIONS = (TimeInForce.OPG, TimeInForce.CLS)
 
@@ -136,16 +138,17 @@ class Trading:
         for leg in legs:
             self._register.record(EventKind.HELD, leg)
         if works_now:
-            self._start(told)
+            self.start(told)
         elif order.time_in_force in _AT_ONCE:
             self.finish(told, Status.CANCELED)
         return told
 
     def wake(self, order: VenueOrder) -> None:
         """Let an order that waited begin to work; its submission moves to now."""
-        self._start(replace(order, submitted_ns=self._register.now_ns))
+        self.start(replace(order, submitted_ns=self._register.now_ns))
 
-    def _start(self, order: VenueOrder) -> None:
+    def start(self, order: VenueOrder) -> None:
+        """Let an order work from now on; at once it may fill."""
         now_ns = self._register.now_ns
         order = self._register.record(
             EventKind.NEW, replace(order, status=Status.NEW, updated_ns=now_ns)
@@ -211,7 +214,7 @@ class Trading:
             return self._register.record(EventKind.HELD, replace(new, status=Status.HELD))
         told = replace(new, status=Status.PENDING_NEW)
         self._register.record(EventKind.QUIET, told)
-        self._start(told)
+        self.start(told)
         return told
 
     def look_again(self, symbol: str) -> None:
@@ -253,7 +256,7 @@ class Trading:
         return [o for o in self._book.open_of(symbol) if self._may_work(o)]
 
     def _may_work(self, order: VenueOrder) -> bool:
-        return _works(order) and (order.extended_hours or not self._is_extended)
+        return works(order) and (order.extended_hours or not self._is_extended)
 
     def _available(self, symbol: str, tick: int) -> Decimal:
         view = self._view
@@ -352,8 +355,8 @@ class Trading:
         return self._register.record(EventKind.QUIET, moved)
 
 
-def _works(order: VenueOrder) -> bool:
-    """Whether an order watches the tape: working, or a held stop that is armed."""
+def works(order: VenueOrder) -> bool:
+    """Return whether an order watches the tape: working, or a held stop that is armed."""
     if order.status in _WORKING:
         return True
     return order.status is Status.HELD and order.is_armed and waits_for_election(order)

@@ -11,30 +11,23 @@ from decimal import Decimal
 from domain.money import ZERO
 from exchange import errors
 from exchange.account import Account, Totals
-from exchange.admission import Admission, Configuration, Surroundings, Touch, admit
+from exchange.admission import Configuration, Touch
 from exchange.agenda import NEVER_NS, Agenda, Appointment, Moment, trading_day
 from exchange.assets import Asset
 from exchange.changing import Changing
 from exchange.closing import closing_request
 from exchange.corporate_days import CorporateDays
-from exchange.day_trades import (
-    DAY_TRADES_MAX,
-    EQUITY_MIN_USD,
-    SESSIONS,
-    day_trades,
-    opened_today,
-)
 from exchange.days import DayRules
+from exchange.fates import Fates
 from exchange.halting import Halting
 from exchange.halts import Halt
 from exchange.ids import uuid_text
-from exchange.instants import SECOND_NS, new_york_day
 from exchange.intake import Desk, head_request, with_trail, write_legs, write_order
+from exchange.judging import Judge
 from exchange.knobs import DEFAULT_KNOBS, Knobs
 from exchange.markets.base import Market
 from exchange.order_book import OrderBook
 from exchange.orders import (
-    OrderClass,
     OrderRequest,
     OrderType,
     Status,
@@ -91,9 +84,17 @@ class Venue:
         corporate = CorporateDays(
             self._register, self._trading, self.prices, self.assets, (market.actions, config.knobs)
         )
+        terms = (market.calendar, config.knobs)
+        self._judge = Judge(self._register, self.prices, self.assets, terms)
         self._days = DayRules(
-            self._register, self.prices, self._trading, corporate, (self.views, config.knobs)
+            self._register,
+            self.prices,
+            self._trading,
+            corporate,
+            (self.views, config.knobs),
+            self._judge,
         )
+        self.fates = Fates(self._register, self._trading)
         self._agenda = Agenda(market.calendar, self.now_ns)
         self._changing = Changing(self._register, self._trading, config.knobs)
         self._halting = self._halting_anew()
@@ -192,15 +193,11 @@ class Venue:
 
     def totals(self) -> Totals:
         """Return the account's sums now."""
-        wanted = self._register.configuration.max_margin_multiplier
-        knobs = self.config.knobs
-        if wanted < knobs.multiplier_max:
-            knobs = replace(knobs, multiplier_max=wanted)
-        return self.account.totals(self.prices.at(self.now_ns), knobs)
+        return self._judge.totals()
 
     def touch(self, symbol: str) -> Touch | None:
         """Return best bid and ask now, None while nothing is known of the symbol."""
-        return self.prices.touch(symbol, self.now_ns)
+        return self._judge.touch(symbol)
 
     def submit(self, request: OrderRequest) -> VenueOrder:
         """Take an order now; return it as accepted, whatever has become of it since.
@@ -210,13 +207,12 @@ class Venue:
         client_id = request.client_order_id
         if client_id is not None and self.book.by_client(client_id) is not None:
             raise errors.invalid("client_order_id must be unique")
-        self._judge_halt(request.symbol)
+        self._judge.judge_halt(request.symbol)
         touch = self.touch(request.symbol)
         if touch is not None:
             request = head_request(request, touch)
         judge_auction(request, self.now_ns, self.market.calendar, self.config.knobs)
-        admission = admit(request, self._around(request.symbol, touch))
-        self._judge_day_trade(request.symbol, admission)
+        admission = self._judge.admit(request, touch)
         desk, works_now = self._desk(touch, request)
         head, legs = write_legs(request, write_order(request, admission, desk), desk)
         last_usd = self.prices.at(self.now_ns)(request.symbol)
@@ -224,12 +220,6 @@ class Venue:
         if request.extended_hours:
             self._days.open_extended()
         return told
-
-    def _judge_halt(self, symbol: str) -> None:
-        if self.config.knobs.accepts_orders_when_halted:
-            return
-        if self._register.is_halted(symbol):
-            raise errors.against_rule(f'asset "{symbol}" is halted')
 
     def order(self, order_id: str) -> VenueOrder:
         """Return an order as it stands now. Raises Refusal for an unknown id."""
@@ -284,7 +274,7 @@ class Venue:
             raise errors.invalid("client_order_id must be unique")
         request = replacement_request(old, change)
         judge_chain(old, self.now_ns, self.config.knobs.replace_chain_s)
-        admission = self._admit_change(old, request)
+        admission = self._judge.admit_change(old, request)
         desk, _ = self._desk(self.touch(old.symbol), request)
         new = replace(
             write_order(request, admission, desk),
@@ -329,20 +319,9 @@ class Venue:
         self._halting = self._halting_anew()
         self._take_up()
 
-    def _judge_day_trade(self, symbol: str, admission: Admission) -> None:
-        if not self.config.knobs.pdt_protection or admission.intent.opens:
-            return
-        today = new_york_day(self.now_ns)
-        is_poor = self.account.last_equity < EQUITY_MIN_USD
-        is_one = opened_today(self._register.executions, symbol, today)
-        if is_poor and is_one and self.day_trade_count() >= DAY_TRADES_MAX:
-            raise errors.day_trade_denied()
-
     def day_trade_count(self) -> int:
         """Return the day trades of the last five sessions, today's among them."""
-        today = new_york_day(self.now_ns)
-        days = [s.day for s in self.market.calendar.sessions if s.day <= today][-SESSIONS:]
-        return sum(day_trades(self._register.executions, days[0]).values()) if days else 0
+        return self._judge.day_trade_count()
 
     def _desk(self, touch: Touch | None, request: OrderRequest) -> tuple[Desk, bool]:
         calendar = self.market.calendar
@@ -357,32 +336,6 @@ class Venue:
             touch=touch,
         )
         return desk, works_now
-
-    def _admit_change(self, old: VenueOrder, request: OrderRequest) -> Admission:
-        if old.order_class is not OrderClass.SIMPLE and not old.intent.opens:
-            # Exits of a group were admitted with it; their shares may not be there yet.
-            return Admission(intent=old.intent, reserve_usd=ZERO)
-        around = self._around(old.symbol, self.touch(old.symbol), without=old)
-        return admit(request, around)
-
-    def _around(
-        self, symbol: str, touch: Touch | None, without: VenueOrder | None = None
-    ) -> Surroundings:
-        own = [o for o in self.book.open_of(symbol) if without is None or o.id != without.id]
-        freed_usd = without.reserved_usd if without else ZERO
-        return Surroundings(
-            asset=self.assets[symbol],
-            account=self.account,
-            own_orders=own,
-            touch=touch,
-            buying_power=self.totals().buying_power + freed_usd,
-            freed_qty=without.held_qty if without else ZERO,
-            configuration=self._register.configuration,
-            knobs=self.config.knobs,
-            is_settling=self._register.has_filled_since(
-                symbol, self.now_ns - round(self.config.knobs.bookkeeping_lag_s * SECOND_NS)
-            ),
-        )
 
 
 def first_state(market: Market, config: VenueConfig) -> VenueState:

@@ -7,10 +7,13 @@ from decimal import Decimal
 
 from domain.orders import Side
 from exchange.errors import Refusal
+from exchange.faults import outcomes
 from exchange.faults.kinds import DEEDS, Kind
 from exchange.faults.plan import Hit, Plan
 from exchange.faults.rules import Rule
+from exchange.instants import SECOND_NS
 from exchange.orders import OrderRequest, OrderType, TimeInForce
+from exchange.records import VenueEvent
 from exchange.service import Exchange
 
 Act = Callable[[], None]
@@ -89,11 +92,28 @@ class Deeds:
             self._order(hit.rule)
         elif hit.kind is Kind.STREAM_DROPPED:
             self._cut(hit.rule.stream)
+        elif hit.kind is Kind.TURNED:
+            outcomes.turn_all(self._exchange, hit.rule)
+            self._turn_back_in_time(hit.rule)
+
+    def turn(self, hit: Hit, event: VenueEvent) -> None:
+        """Turn what an event is about, when the rule has it so."""
+        wait_s = outcomes.SOON_S if hit.delay_market_s is None else hit.delay_market_s
+        at_ns = event.at_ns + round(max(outcomes.SOON_S, wait_s) * SECOND_NS)
+        self.at(at_ns, lambda: outcomes.turn(self._exchange, hit.rule, event))
+        self._turn_back_in_time(hit.rule)
+
+    def _turn_back_in_time(self, rule: Rule) -> None:
+        end_ns = rule.window.next_end(self._exchange.venue.now_ns)
+        if end_ns is not None:
+            self.at(end_ns, lambda: outcomes.turn_back(self._exchange, rule))
 
     def undo(self, rule: Rule) -> None:
         """Lift what a rule now out of force has brought about."""
         if rule.kind is Kind.BLOCKED:
             self._set_blocked(is_blocked=False)
+        elif rule.kind is Kind.TURNED:
+            outcomes.turn_back(self._exchange, rule)
         elif rule.kind is Kind.HALTED and rule.symbol in self._exchange.venue.assets:
             self._exchange.venue.resume(rule.symbol)
             self._exchange.settle()

@@ -19,6 +19,7 @@ from exchange.faults.news import DataNews, TradingNews
 from exchange.faults.plan import Hit, Plan
 from exchange.faults.prices import spoilt_reply
 from exchange.faults.rules import Occasion, Rule
+from exchange.faults.words import Dice, unheard_reply
 from exchange.instants import SECOND_NS, new_york_rfc3339, parse_instant
 from exchange.service import Exchange
 from exchange.stream import TRADE_STREAM
@@ -31,7 +32,7 @@ BLIND_S = 10.0
 HALF_SENT_S = 0.02
 """What the client is given to read the first half before the connection is reset."""
 ORDERS, LOOK_UP = "/v2/orders", "/v2/orders:by_client_order_id"
-_FIRST = (REQUEST_KINDS | DEEDS) - {Kind.REFUSED, Kind.STREAM_DROPPED}
+_FIRST = (REQUEST_KINDS | DEEDS) - {Kind.REFUSED, Kind.STREAM_DROPPED, Kind.TURNED}
 
 
 class Gateway:
@@ -54,6 +55,7 @@ class Gateway:
         app.middlewares.append(self._befall)
         trading, data = app[TRADE_STREAM], app[DATA_STREAM]
         self._news = TradingNews(self.plan, self.deeds, trading.broadcast)
+        trading.spoil = self._news.spoil
         self._data_news = DataNews(self.plan, self.deeds, data.say)
         place = exchange.listeners.index(trading.broadcast)
         exchange.listeners[place] = self._news.hand_on
@@ -182,12 +184,27 @@ class Gateway:
         if hit.kind is Kind.GARBLED:
             garbled, kind = answers.garbled(hit, body, response.status)
             return _reply(garbled, response.status, kind)
+        if hit.kind is Kind.UNKNOWN:
+            return self._unheard(request, response, hit)
         if hit.kind is Kind.RESET:
             return await _half_sent(request, body, response.status)
         if hit.rule.how == "504":
             raise answers.failing(504)
         await self._hold(hit.wait_s(HOLD_S))
         return _gone(request)
+
+    def _unheard(
+        self, request: web.Request, response: web.Response, hit: Hit
+    ) -> web.StreamResponse:
+        """Return a trading reply that says what nobody knows; refusals and data as they are."""
+        is_data = request.path.startswith(DATA_PREFIXES)
+        if is_data or response.status >= 300 or not isinstance(response.body, bytes):
+            return response
+        if response.body:
+            dice = Dice(self.plan.seed, hit.rule.name, hit.number)
+            body = unheard_reply(orjson.loads(response.body), hit.rule.how, dice)
+            response.body = orjson.dumps(body)
+        return response
 
     async def _wait(self, hit: Hit) -> None:
         """Wait as long as was drawn, in real or in market time."""

@@ -21,12 +21,14 @@ class Kind(StrEnum):
     GARBLED = "api.garbled"
     BLIND = "api.blind"
     REFUSED = "api.refused"
+    UNKNOWN = "api.unknown"
     NEWS_LOST = "stream.lost"
     NEWS_DOUBLED = "stream.doubled"
     NEWS_DELAYED = "stream.delayed"
     NEWS_SWAPPED = "stream.swapped"
     NEWS_MUTED = "stream.muted"
     NEWS_STALLED = "stream.stalled"
+    NEWS_UNKNOWN = "stream.unknown"
     STREAM_DROPPED = "stream.dropped"
     COMMAND_REFUSED = "stream.refused"
     PRICE_SCALED = "price.scaled"
@@ -38,6 +40,7 @@ class Kind(StrEnum):
     HALTED = "market.halted"
     BLOCKED = "account.blocked"
     BY_HAND = "account.order"
+    TURNED = "order.turned"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +100,12 @@ TAKES: dict[Kind, Takes] = {
         "delay_market_s",
     ),
     Kind.REFUSED: _api("403 `insufficient buying power` for an order that repeats a taken id"),
+    Kind.UNKNOWN: _api(
+        "carried out; in the reply, or one row of it, `how` (`status`, `type`, `side`, "
+        "`order_class`, `time_in_force`; else one of them) is a word nobody knows, or a `key` is "
+        "there that nobody knows",
+        "how",
+    ),
     Kind.NEWS_LOST: _news('never sent; with `event = "fill"` a missing fill'),
     Kind.NEWS_DOUBLED: _news("sent twice"),
     Kind.NEWS_DELAYED: _news("sent after `delay_s` or `delay_market_s`", *_WAIT),
@@ -109,6 +118,11 @@ TAKES: dict[Kind, Takes] = {
     Kind.NEWS_STALLED: _news(
         "from here on messages are kept back for `delay_market_s` (60), then come all at once",
         "delay_market_s",
+    ),
+    Kind.NEWS_UNKNOWN: _news(
+        "sent with a word nobody knows for `how` (`event`, or as above); on the data stream its "
+        "`T`, or a `key`",
+        "how",
     ),
     Kind.STREAM_DROPPED: _news("the stream's connections end without a closing frame"),
     Kind.COMMAND_REFUSED: Takes(
@@ -139,16 +153,22 @@ TAKES: dict[Kind, Takes] = {
         keys=REQUEST_KEYS | {"symbol", "side", "qty"},
         needs=frozenset({"symbol", "side", "qty"}),
     ),
+    Kind.TURNED: Takes(
+        meaning="what the stream tells (`event`, `symbols`, `body` of the order; or the open "
+        "orders of `symbol`) becomes `how`, after `delay_market_s`; see below",
+        keys=frozenset({"event", "symbols", "body", "symbol", "how", "factor", "delay_market_s"}),
+        needs=frozenset({"how"}),
+    ),
 }
 
 ANSWERED_INSTEAD = frozenset({Kind.LIMITED, Kind.FAILING, Kind.HUNG, Kind.DROPPED, Kind.REFUSED})
 """Kinds that end a request before anything is done."""
-SPOILT = frozenset({Kind.LOST, Kind.RESET, Kind.GARBLED})
+SPOILT = frozenset({Kind.LOST, Kind.RESET, Kind.GARBLED, Kind.UNKNOWN})
 """Kinds that spoil the answer to what was done."""
 REQUEST_KINDS = frozenset(k for k in Kind if k.value.startswith("api."))
 NEWS_KINDS = frozenset(k for k in Kind if k.value.startswith("stream.")) - {Kind.COMMAND_REFUSED}
 PRICE_KINDS = frozenset(k for k in Kind if k.value.startswith("price."))
-DEEDS = frozenset({Kind.HALTED, Kind.BLOCKED, Kind.BY_HAND, Kind.STREAM_DROPPED})
+DEEDS = frozenset({Kind.HALTED, Kind.BLOCKED, Kind.BY_HAND, Kind.STREAM_DROPPED, Kind.TURNED})
 """Kinds that happen at an instant when nothing else brings them about."""
 TRIGGERS = frozenset({"share", "nth", "every", "method", "path", "body", "event", "symbols"})
 """Keys that tie a deed to requests or messages instead of the clock."""

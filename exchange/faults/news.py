@@ -6,11 +6,13 @@ from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from exchange.data_feed import Message
+from exchange.encoding import Json
 from exchange.faults.deeds import Deeds
 from exchange.faults.kinds import NEWS_KINDS, PRICE_KINDS, Kind
 from exchange.faults.plan import Hit, Plan
 from exchange.faults.prices import is_mentioned, spoilt_point
 from exchange.faults.rules import Occasion
+from exchange.faults.words import Dice, unheard_point, unheard_update
 from exchange.instants import SECOND_NS
 from exchange.records import EventKind, VenueEvent
 
@@ -19,6 +21,8 @@ DELAY_S = 1.0
 STALL_S = 60.0
 KEPT_MAX = 100_000
 """Messages kept back at a time; later ones are lost."""
+ORDER_FIELDS = ("id", "client_order_id", "symbol", "side", "type", "time_in_force", "order_class")
+"""What a rule's `body` sees of the order that an event is about."""
 STREAM_PATH = "/v2/stream"
 """What a price rule's `path` sees of the data stream."""
 
@@ -39,6 +43,9 @@ class _News(Generic[T]):
         self._plan = plan
         self._deeds = deeds
         self._line = line
+
+    def _dice(self, hit: Hit) -> Dice:
+        return Dice(self._plan.seed, hit.rule.name, hit.number)
 
     def reconnected(self) -> None:
         """Let a muted stream speak again: somebody has connected anew."""
@@ -97,6 +104,7 @@ class TradingNews(_News[VenueEvent]):
         self, plan: Plan, deeds: Deeds, broadcast: Callable[[list[VenueEvent]], None]
     ) -> None:
         super().__init__(plan, deeds, _Line(lambda event: broadcast([event])))
+        self._unheard: dict[int, Hit] = {}
 
     def hand_on(self, events: list[VenueEvent]) -> None:
         """Hand events on to the stream, as far as the faults let them through."""
@@ -106,7 +114,32 @@ class TradingNews(_News[VenueEvent]):
             name, symbol = event.kind.value, event.order.symbol
             occasion = Occasion(at_ns=event.at_ns, stream="trading", event=name, symbol=symbol)
             hits = self._plan.meet(occasion, NEWS_KINDS, f"{name} {symbol}")
+            self._note_unheard(event, hits)
+            self._turn(event, occasion)
             self._pass(event, hits, event.at_ns)
+
+    def spoil(self, event: VenueEvent, message: Json) -> Json:
+        """Return what the stream says of an event, as the faults have it said."""
+        hit = self._unheard.get(event.seq)
+        return message if hit is None else unheard_update(message, hit.rule.how, self._dice(hit))
+
+    def _note_unheard(self, event: VenueEvent, hits: list[Hit]) -> None:
+        for hit in hits:
+            if hit.kind is Kind.NEWS_UNKNOWN:
+                self._unheard[event.seq] = hit
+                if len(self._unheard) > KEPT_MAX:
+                    del self._unheard[next(iter(self._unheard))]
+
+    def _turn(self, event: VenueEvent, occasion: Occasion) -> None:
+        """Let what is told become something else, where a rule says so; never the same again."""
+        if event.order is None or not self._plan.asks_for({Kind.TURNED}):
+            return
+        body = {field: str(getattr(event.order, field)) for field in ORDER_FIELDS}
+        told = replace(occasion, body=body)
+        subject = f"{occasion.event} {occasion.symbol}"
+        for hit in self._plan.meet(told, {Kind.TURNED}, subject):
+            if hit.rule.how != occasion.event:
+                self._deeds.turn(hit, event)
 
 
 class DataNews(_News[Message]):
@@ -148,6 +181,10 @@ class DataNews(_News[Message]):
             shift_ns = sum(rule.offset_ns for rule in rules)
             fields = spoilt_point(message.fields, rules) if rules else message.fields
             spoilt = replace(message, at_ns=message.at_ns + shift_ns, fields=fields)
+            for hit in hits:
+                if hit.kind is Kind.NEWS_UNKNOWN:
+                    more = unheard_point(hit.rule.how, self._dice(hit))
+                    spoilt = replace(spoilt, fields={**spoilt.fields, **more})
             self._pass(spoilt, hits, self._now_ns)
 
     def _send(self, message: Message) -> None:

@@ -12,8 +12,11 @@ from typing import Any
 
 from domain.errors import ConfigurationFault
 from exchange.data_errors import DATA_ERRORS
+from exchange.fates import Fate
 from exchange.faults.kinds import COMMON_KEYS, DEEDS, TAKES, TRIGGERS, Kind, Takes
+from exchange.faults.outcomes import BUST, CORRECT
 from exchange.faults.rules import End, Rule, Spread, Window, window_of
+from exchange.faults.words import EVENT, KEY, ORDER_WORDS
 from exchange.instants import NEW_YORK, to_ns
 
 RULES_MAX = 200
@@ -25,6 +28,9 @@ _HOWS = {
     Kind.FAILING: ("json", "html"),
     Kind.LOST: ("silence", "504"),
     Kind.GARBLED: ("half", "invalid", "empty", "html"),
+    Kind.UNKNOWN: (*ORDER_WORDS, KEY),
+    Kind.NEWS_UNKNOWN: (EVENT, *ORDER_WORDS, KEY),
+    Kind.TURNED: (*Fate, BUST, CORRECT),
 }
 METHODS = ("GET", "POST", "PATCH", "DELETE", "PUT", "*")
 Table = Mapping[str, Any]
@@ -158,6 +164,8 @@ def _rule(entry: Table, index: int, lines: _Lines, faults: list[ScriptFault]) ->
     if len(faults) > before:
         return None
     values.setdefault("name", f"{kind}#{index + 1}")
+    if kind is Kind.TURNED:
+        values.setdefault("event", "*fill" if values["how"] in (BUST, CORRECT) else "new")
     is_tied = kind not in DEEDS or bool(TRIGGERS & set(entry))
     return Rule(kind=kind, window=window, is_tied=is_tied, **values)
 

@@ -12,6 +12,8 @@ from domain.orders import Side
 from exchange.account import to_cents
 from exchange.corporate_actions import ActionTable
 from exchange.errors import Refusal
+from exchange.fates import RARE as RARE_STATUSES
+from exchange.fates import Fate
 from exchange.knobs import FillModel
 from exchange.orders import (
     OrderClass,
@@ -43,6 +45,9 @@ cents = st.integers(9_850, 10_150).map(lambda c: Decimal(c) / 100)
 edges = st.integers(1, 80).map(lambda c: Decimal(c) / 100)
 whole = st.integers(1, 300).map(Decimal)
 tifs = st.sampled_from([TimeInForce.DAY, TimeInForce.GTC] * 4 + list(TimeInForce))
+RARE = set(RARE_STATUSES)
+"""What fates make of orders that rest, and what those leave in the morning."""
+RESTING = {Status.ACCEPTED, Status.NEW, Status.PARTIALLY_FILLED, *RARE}
 LEGAL = {
     Status.PENDING_NEW: {Status.NEW, Status.REJECTED, Status.CANCELED, Status.EXPIRED},
     Status.ACCEPTED: {Status.NEW, Status.CANCELED, Status.EXPIRED},
@@ -119,6 +124,17 @@ def requests(draw: st.DrawFn) -> OrderRequest:
     return request
 
 
+def is_legal(before: Status, after: Status) -> bool:
+    """Whether an order may go from one status to another."""
+    if after in RARE:
+        return before in RESTING
+    if after is Status.REJECTED:
+        return not before.is_terminal and before is not Status.HELD
+    if before in RARE:
+        return after in LEGAL[Status.NEW] | {Status.NEW}
+    return after in LEGAL.get(before, set())
+
+
 class ExchangeMachine(RuleBasedStateMachine):
     """Random traffic over random sessions."""
 
@@ -129,6 +145,8 @@ class ExchangeMachine(RuleBasedStateMachine):
             fills=FillModel(volume_share_max=share, partial_share=0.3 if seed % 4 == 0 else 0.0),
             cancel_delay_s=40.0 if seed % 3 == 0 else 0.0,
             replace_delay_s=40.0 if seed % 5 < 2 else 0.0,
+            done_for_day_at_close=seed % 7 < 2,
+            judges_waiting_orders=seed % 2 == 0,
             cash_in_lieu=seed % 2 == 1,
             borrow_rate=Decimal("0.07"),
             margin_interest_rate=Decimal("0.06"),
@@ -137,6 +155,7 @@ class ExchangeMachine(RuleBasedStateMachine):
         self.venue = make_venue(market, knobs=knobs, cash_usd=CASH_USD)
         self.restated: set[str] = set()
         self.halted: set[str] = set()
+        self.taken_back: set[str] = set()
         self.events: list[VenueEvent] = []
         self.statuses: dict[str, Status] = {}
         self.paid = Decimal(0)
@@ -198,6 +217,22 @@ class ExchangeMachine(RuleBasedStateMachine):
         self.venue.resume(symbol)
         self._take(self.venue.take_events())
 
+    @precondition(lambda self: self.statuses)
+    @rule(data=st.data(), fate=st.sampled_from(list(Fate)))
+    def an_order_has_its_fate(self, data: st.DataObject, fate: Fate) -> None:
+        self.venue.fates.turn(data.draw(st.sampled_from(sorted(self.statuses))), fate)
+        self._take(self.venue.take_events())
+
+    @precondition(lambda self: self.venue.register.executions)
+    @rule(data=st.data(), factor=st.none() | st.sampled_from([0.5, 1.01, 3.0]))
+    def a_trade_is_taken_back(self, data: st.DataObject, factor: float | None) -> None:
+        trade = data.draw(st.sampled_from(self.venue.register.executions[-5:]))
+        if factor is None:
+            self.venue.fates.bust(trade.id)
+        else:
+            self.venue.fates.correct(trade.id, factor)
+        self._take(self.venue.take_events())
+
     def _take(self, events: list[VenueEvent]) -> None:
         for event in events:
             assert event.seq == len(self.events) + 1
@@ -216,7 +251,10 @@ class ExchangeMachine(RuleBasedStateMachine):
                     before = self.moved.get(activity.symbol, Decimal(0))
                     self.moved[activity.symbol] = before + activity.moved_qty
             if event.execution is not None:
-                assert event.execution.symbol not in self.halted
+                is_fate = event.execution.undoes or event.execution.corrects
+                if is_fate:
+                    self.taken_back.add(event.execution.order_id)
+                assert is_fate or event.execution.symbol not in self.halted
                 signed = event.execution.side.sign * event.execution.qty
                 symbol = event.execution.symbol
                 self.paid += signed * event.execution.price_usd
@@ -226,7 +264,7 @@ class ExchangeMachine(RuleBasedStateMachine):
     def _follow(self, order: VenueOrder) -> None:
         before = self.statuses.get(order.id)
         if before is not None and before is not order.status:
-            assert order.status in LEGAL.get(before, set()), (before, order.status)
+            assert is_legal(before, order.status), (before, order.status)
         if before is not None and before.is_terminal:
             assert order.status is before
         self.statuses[order.id] = order.status
@@ -259,18 +297,21 @@ class ExchangeMachine(RuleBasedStateMachine):
     def every_order_is_possible(self) -> None:
         executed: dict[str, Decimal] = {}
         for execution in self.venue.register.executions:
-            executed[execution.order_id] = (
-                executed.get(execution.order_id, Decimal(0)) + execution.qty
-            )
+            sign = -1 if execution.undoes else 1
+            before = executed.get(execution.order_id, Decimal(0))
+            executed[execution.order_id] = before + sign * execution.qty
         for order in self.venue.book.by_id.values():
             assert order.filled_qty == executed.get(order.id, Decimal(0))
             if order.qty is not None:
                 assert order.filled_qty <= order.qty
-                assert (order.filled_qty == order.qty) == (order.status is Status.FILLED)
+                is_whole = order.filled_qty == order.qty
+                is_undone = order.id in self.taken_back and not is_whole
+                assert is_undone or is_whole == (order.status is Status.FILLED)
             if order.notional is not None:
-                assert order.filled_value_usd <= order.notional
+                is_dearer = order.id in self.taken_back
+                assert is_dearer or order.filled_value_usd <= order.notional
             assert order.status.is_terminal == (order.finished_ns is not None)
-            if order.id in self.restated:
+            if order.id in self.restated | self.taken_back:
                 continue
             if order.limit_price is not None and order.filled_avg_price is not None:
                 worse = (order.filled_avg_price - order.limit_price) * order.side.sign
