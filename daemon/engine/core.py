@@ -137,6 +137,8 @@ class Core:
     calendar: Calendar
     now: datetime
     buying_power_usd: Decimal | None = None
+    differing_usd: Decimal | None = None
+    """The venue's equity, from a report that differs from our book and was not adopted."""
     to_reprice: dict[str, None] = field(default_factory=dict)
     """Orders that are being canceled for no other reason than to be sent at another price."""
     leapt: dict[Symbol, Leap] = field(default_factory=dict)
@@ -170,8 +172,11 @@ class Core:
         return self._equity[1]
 
     def sizing_equity_usd(self) -> Decimal:
-        """Return what positions are sized by: equity, on paper at most the cap plus our profit."""
+        """Return what positions are sized by: equity, on paper at most the cap plus our profit;
+        while our book is not the venue's, no more than the account is worth there."""
         equity = self.equity_usd()
+        if self.differing_usd is not None:
+            equity = min(equity, self.differing_usd)
         cap = self.rules.capital_cap_usd
         if cap is None:
             return equity

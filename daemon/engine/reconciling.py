@@ -71,6 +71,7 @@ class Reconciling:
         commands = [*acted, *self._advance(found), *self._distrust(found)]
         self._unheard = {i: n for i, n in self._unheard.items() if i in memory.working}
         first, memory.is_reconciled = not memory.is_reconciled, True
+        core.differing_usd = None
         if not (found.positions or found.cash_usd or found.averages):
             self._times = 0
             return [*commands, *self._breaking.compared(is_equal=True)]
@@ -79,6 +80,7 @@ class Reconciling:
         if found.can_adopt and (at_once or self._is_confirmed(found)):
             commands += self._adopt(event, found)
             return [*commands, *self._breaking.compared(is_equal=True)]
+        core.differing_usd = event.account.equity_usd
         return [*commands, *self._breaking.compared(is_equal=False)]
 
     def _advance(self, found: Differences) -> list[Command]:

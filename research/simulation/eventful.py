@@ -14,7 +14,7 @@ from exchange.markets.action_plans import ActionPlan, shifted
 from exchange.markets.synthetic import START_DAY, SyntheticMarket
 from research.simulation.kernel.chance import Chance
 
-SPLITS_A_SESSION, DIVIDENDS_A_SESSION = 0.10, 0.15
+SPLITS_A_SESSION, DIVIDENDS_A_SESSION = 0.14, 0.20
 """Of one symbol."""
 SESSIONS = 300
 """After the market's first trading day; none befall later."""

@@ -130,7 +130,7 @@ def draw_swarm(chance: Chance) -> Swarm:
             lost=chance.pick(message),
             doubled=chance.pick(message),
             delayed=chance.pick(message),
-            muted=chance.pick((0.0, 0.0, 0.005)),
+            muted=chance.pick((0.0, 0.005, 0.01)),
         ),
         disk=DiskFaults(fail=chance.pick(DISK_RATES), slow=chance.pick((0.0, 0.01, 0.05))),
         process=ProcessFaults(

@@ -16,6 +16,7 @@ from state.records import Adopted
 from tests.support.engines import (
     MONDAY,
     NAN,
+    WIDE_LIMITS,
     A,
     B,
     Desk,
@@ -211,6 +212,24 @@ def test_the_venues_buying_power_is_what_the_gate_sees() -> None:
     desk.slot(desk.next_slot())
     assert not desk.sent
     assert desk.decision.outcomes[A].denials[0].rule == "buying_power"
+
+
+def test_money_taken_and_not_adopted_yet_is_not_there_to_be_traded_with() -> None:
+    # World 5000178: an order in doubt kept every difference from being adopted, for hours of a fast
+    # market; the owner took a quarter of the money meanwhile, a person lifted the mismatch, and
+    # what was bought then was sized by money that was not there, beyond the position limit.
+    desk = a_desk(one=LONG_A)
+    account = desk.account()
+    half = replace(account, cash_usd=account.cash_usd / 2, equity_usd=account.equity_usd / 2)
+    whole = desk.engine.core.sizing_equity_usd()
+    desk.report(half)
+    assert desk.engine.core.sizing_equity_usd() == half.equity_usd
+    desk.slot(desk.next_slot())
+    intent = desk.sent[-1].intent
+    share = WIDE_LIMITS.max_position_size
+    assert intent.quantity_shares * 100 <= share * half.equity_usd < share * whole
+    desk.report(account)
+    assert desk.engine.core.sizing_equity_usd() == whole
 
 
 # --- orders --------------------------------------------------------------------------------------
