@@ -55,6 +55,7 @@ class BarStream:
         self._jitter = jitter
         self._invalid = invalid
         self._socket: Socket | None = None
+        self._unconfirmed: frozenset[Symbol] = frozenset()
         self._bars: dict[Symbol, dict[datetime, Bar]] = {}
 
     @property
@@ -78,6 +79,8 @@ class BarStream:
         """Return the bars with start_at ≤ opened_at ≤ end_at, oldest first, symbols without any
         missing; None when some may not have been sent to us."""
         if self.whole_since_at is None or start_at < self.whole_since_at:
+            return None
+        if not self._unconfirmed.isdisjoint(symbols):
             return None
         found = {
             symbol: [bars[at] for at in sorted(bars) if start_at <= at <= end_at]
@@ -110,9 +113,16 @@ class BarStream:
         await self._expect(socket, lambda said: said.words == "authenticated")
         wanted = {"bars": self._symbols, "updatedBars": self._symbols}
         await socket.send_json({"action": "subscribe", **wanted})
-        await self._expect(socket, lambda said: said.kind == "subscription")
+        answer = await self._expect(socket, lambda said: said.kind == "subscription")
+        self._unconfirmed = frozenset(self._symbols) - answer.confirmed
+        if self._unconfirmed:
+            _log.warning(
+                "bar_stream_incomplete",
+                unconfirmed=sorted(self._unconfirmed),
+                hint="bars are fetched instead wherever these are asked for",
+            )
 
-    async def _expect(self, socket: Socket, is_wanted: Callable[[StreamSaid], bool]) -> None:
+    async def _expect(self, socket: Socket, is_wanted: Callable[[StreamSaid], bool]) -> StreamSaid:
         while True:
             payload = await receive(socket)
             if payload is None:
@@ -121,7 +131,7 @@ class BarStream:
                 if isinstance(said, StreamSaid):
                     _raise_refusal(said)
                     if is_wanted(said):
-                        return
+                        return said
 
     async def _listen(self, socket: Socket) -> AsyncGenerator[Bar, None]:
         self.connections += 1

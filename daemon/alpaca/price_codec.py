@@ -85,6 +85,8 @@ class _StreamHead(msgspec.Struct):
     S: str = ""
     msg: str = ""
     code: int | None = None
+    bars: list[str] = []
+    updatedBars: list[str] = []
 
 
 _MINUTE_BARS = frozenset({"b", "u"})
@@ -128,11 +130,13 @@ def decode_bars(
 
 @dataclass(frozen=True, slots=True)
 class StreamSaid:
-    """A message of the data stream that is no bar: its kind, its words, an error's code."""
+    """A message of the data stream that is no bar: its kind, its words, an error's code, and whose
+    bars, with their corrections, it confirms to send."""
 
     kind: str
     words: str = ""
     code: int | None = None
+    confirmed: frozenset[str] = frozenset()
 
 
 def decode_data_stream(
@@ -150,7 +154,8 @@ def decode_data_stream(
         raise VenueUnavailable(f"the data stream's frame cannot be read: {fault}") from fault
     for raw, head in zip(messages, heads, strict=True):
         if head.T not in _MINUTE_BARS:
-            said.append(StreamSaid(head.T, head.msg, head.code))
+            confirmed = frozenset(head.bars) & frozenset(head.updatedBars)
+            said.append(StreamSaid(head.T, head.msg, head.code, confirmed))
             continue
         try:
             wire = _bar.decode(raw)

@@ -217,6 +217,51 @@ async def test_a_feed_that_the_plan_does_not_hold_is_not_tried_again_and_again()
         assert there.bars.stream.connections == 0
 
 
+async def confirming_only(symbol: str, socket: web.WebSocketResponse) -> None:
+    """Say what a data stream says that sends the bars of one symbol, whatever is asked for."""
+    await socket.send_json([{"T": "success", "msg": "connected"}])
+    await socket.receive_json()
+    await socket.send_json([{"T": "success", "msg": "authenticated"}])
+    await socket.receive_json()
+    bars = {"bars": [symbol], "updatedBars": [symbol]}
+    await socket.send_json([{"T": "subscription", **bars}])
+    await socket.receive()
+
+
+@in_virtual_time
+async def test_a_symbol_that_the_stream_has_not_confirmed_is_never_taken_for_quiet() -> None:
+    async def handle(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await confirming_only("AAA", socket)
+        return socket
+
+    app = web.Application()
+    app.router.add_get("/v2/iex", handle)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, HOST, PORT).start()
+    clock = LockstepClock(SESSION.opens_at)
+    keys = Credentials(key_id="key", secret_key=SecretStr("secret"))
+    async with ClientSession() as session:
+        stream = BarStream(
+            session,
+            StreamEndpoint(url=f"ws://{HOST}:{PORT}/v2/iex", credentials=keys),
+            SYMBOLS,
+            clock=clock,
+            jitter=seeded_jitter(7),
+            invalid=InvalidCounts(),
+        )
+        following = asyncio.create_task(stream.run(), name="bar-stream")
+        await asyncio.sleep(1.0)
+        span = {"start_at": SESSION.opens_at, "end_at": SESSION.opens_at + timedelta(minutes=1)}
+        assert stream.minutes(["AAA"], **span) == {}
+        assert stream.minutes(SYMBOLS, **span) is None
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+    await runner.cleanup()
+
+
 @in_virtual_time
 async def test_wrong_keys_leave_bars_to_rest() -> None:
     exchange = make_exchange(credentials=Admitted(key="key", secret="secret"))

@@ -16,7 +16,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import orjson
-from aiohttp import web
+from aiohttp import ClientConnectionResetError, web
 
 from domain.calendar import Timeframe
 from domain.errors import VenueRejected
@@ -65,6 +65,8 @@ class Fault:
     headers: Mapping[str, str] = field(default_factory=dict)
     after_effect: bool = False
     delay_s: float = 0.0
+    byte_s: float = 0.0
+    """How long each byte of the body takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +166,8 @@ class FakeAlpaca:
             if fault.status == 0:
                 assert request.transport is not None
                 request.transport.abort()
+            if fault.byte_s:
+                return await _drip(request, fault)
             return web.Response(
                 status=fault.status or 500,
                 body=fault.body,
@@ -383,6 +387,17 @@ class FakeAlpaca:
 _OPEN = frozenset(
     {"new", "accepted", "pending_new", "partially_filled", "pending_cancel", "pending_replace"}
 )
+
+
+async def _drip(request: web.Request, fault: Fault) -> web.StreamResponse:
+    response = web.StreamResponse(status=fault.status)
+    response.content_type = fault.content_type
+    await response.prepare(request)
+    with contextlib.suppress(ClientConnectionResetError):
+        for byte in fault.body:
+            await asyncio.sleep(fault.byte_s)
+            await response.write(bytes([byte]))
+    return response
 
 
 def order_row(report: OrderReport) -> dict[str, Any]:
