@@ -26,6 +26,18 @@ delay_market_s = {{mean = 20}}
 kind = "stream.swapped"
 share = 0.2
 [[fault]]
+kind = "api.unknown"
+share = 0.2
+[[fault]]
+kind = "stream.unknown"
+share = 0.2
+[[fault]]
+kind = "order.turned"
+how = "trade_bust"
+event = "fill"
+share = 0.3
+delay_market_s = [1, 40]
+[[fault]]
 kind = "price.scaled"
 factor = 10
 share = 0.1
