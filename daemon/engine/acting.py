@@ -107,16 +107,29 @@ class Acting:
     def _shows(self, account: AccountReport, action: CorporateAction) -> bool:
         portfolio = self._core.memory.portfolio
         ours = portfolio.shares(action.symbol)
-        if not ours:
+        # It may be carried out in the night before; what is announced for later is not yet.
+        if not ours or action.ex_day > self._core.calendar.next_open(self._core.now).day:
             return False
         expected = corporate.shares_after(action, ours)
         if action.becomes != action.symbol:
             expected += portfolio.shares(action.becomes)
             if action.symbol in account.positions:
                 return False
+        elif action.ratio and not self._costs_as_after(account, action):
+            return False
         found = _shares(account, action.becomes)
         # A fraction may have been paid out.
         return found != ours and abs(found - expected) < 1
+
+    def _costs_as_after(self, account: AccountReport, action: CorporateAction) -> bool:
+        """Return whether a share in the account costs what one costs after a split: what is left
+        of a few shares, when some were sold, may be as many as their split would leave."""
+        theirs = account.positions.get(action.symbol)
+        ours = self._core.memory.portfolio.positions[action.symbol].average_entry_usd
+        if theirs is None:
+            # All of it a fraction, and paid out.
+            return action.ex_day <= self._today
+        return not ours or abs(theirs.average_entry_usd * action.ratio / ours - 1) <= COST_TOLERANCE
 
     def _unannounced(self, account: AccountReport, symbol: Symbol) -> CorporateAction | None:
         """Return the split that a position tells of: other shares for the same cost."""
