@@ -66,6 +66,8 @@ class Surroundings:
     knobs: Knobs
     freed_qty: Decimal = ZERO
     """Shares a replaced order gives back."""
+    unreleased_qty: Decimal = ZERO
+    """Shares that orders held which have just ended, and which are not free yet."""
     is_settling: bool = False
     """Whether the symbol's last fill has not reached the books of positions."""
 
@@ -155,7 +157,8 @@ def _judge_direction(request: OrderRequest, intent: PositionIntent, around: Surr
 
 def _judge_quantity(request: OrderRequest, around: Surroundings) -> None:
     account, symbol = around.account, request.symbol
-    available = account.available_qty(symbol) + around.freed_qty
+    kept = around.unreleased_qty
+    available = account.available_qty(symbol) + around.freed_qty - kept
     requested = request.qty
     if requested is None:
         assert request.notional is not None and around.touch is not None
@@ -168,7 +171,7 @@ def _judge_quantity(request: OrderRequest, around: Surroundings) -> None:
     holding = {
         "available": decimal_text(available),
         "existing_qty": decimal_text(abs(account.qty(symbol))),
-        "held_for_orders": decimal_text(account.held.get(symbol, ZERO)),
+        "held_for_orders": decimal_text(account.held.get(symbol, ZERO) + kept),
     }
     raise errors.insufficient_quantity(symbol, decimal_text(requested), holding, related)
 

@@ -36,9 +36,10 @@ class Changing:
         """Cancel an order that has not finished; return it as it stands now."""
         if order.status is Status.PENDING_CANCEL:
             return order
+        now_ns = self._register.now_ns
+        order = replace(order, cancel_asked_ns=now_ns)
         if not self._cancel_ns or order.status not in _CAN_FILL:
             return self._trading.finish(order, Status.CANCELED)
-        now_ns = self._register.now_ns
         pending = replace(
             order,
             status=Status.PENDING_CANCEL,

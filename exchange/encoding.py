@@ -365,6 +365,8 @@ def trade_update_json(event: VenueEvent, book: OrderBook, seed: int) -> Json | N
     body = order_json(event.order, book, nested=True)
     if event.order.reason:
         body["reason"] = event.order.reason
+    if event.order.cancel_asked_ns is not None:
+        body["cancel_requested_at"] = rfc3339(event.order.cancel_asked_ns)
     data["order"] = body
     data["at"] = at
     data["event_id"] = ulid_text(event.at_ns, event.seq, seed)

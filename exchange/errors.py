@@ -10,12 +10,13 @@ NOT_FOUND = 40410000
 
 
 OTHERWISE = {
-    "price_errors_are_rules": (422, RULE),
-    "minimum_notional_is_403": (403, FORBIDDEN),
-    "not_shortable_is_422": (422, RULE),
-    "malformed_body_is_422": (422, 40010000),
+    "price_errors_are_rules": (422, RULE, None),
+    "minimum_notional_is_403": (403, FORBIDDEN, "cost basis must be >= minimal amount of order 1"),
+    "not_shortable_is_422": (422, RULE, None),
+    "wash_trade_is_422": (422, RULE, None),
+    "malformed_body_is_422": (422, 40010000, None),
 }
-"""Knob → status and code of refusals of which sources have seen two."""
+"""Knob → status, code and words (None: the same) of refusals of which sources have seen two."""
 
 
 class Refusal(Exception):
@@ -45,8 +46,8 @@ class Refusal(Exception):
         """Return the refusal as it is told, given which knobs are turned."""
         if self.knob is None or not is_on(self.knob):
             return self
-        http_status, code = OTHERWISE[self.knob]
-        return Refusal(http_status, code, self.message, self.extras)
+        http_status, code, words = OTHERWISE[self.knob]
+        return Refusal(http_status, code, words or self.message, self.extras)
 
     def body(self) -> dict[str, object]:
         """Return the JSON body: code (when the venue sends one), message, extras."""
@@ -135,11 +136,12 @@ def day_trade_denied() -> Refusal:
 
 def wash_trade(existing_order_id: str, other_type: str) -> Refusal:
     """Return the refusal of an order that could trade with the account's own."""
-    return forbidden(
+    refusal = forbidden(
         "potential wash trade detected. use complex orders",
         existing_order_id=existing_order_id,
         reject_reason=f"opposite side {other_type} order exists",
     )
+    return refusal.unless("wash_trade_is_422")
 
 
 def sub_penny(field: str, price_usd: Decimal) -> Refusal:

@@ -19,7 +19,7 @@ from exchange.day_trades import (
 )
 from exchange.instants import SECOND_NS, new_york_day
 from exchange.knobs import Knobs
-from exchange.orders import OrderClass, OrderRequest, VenueOrder
+from exchange.orders import OrderClass, OrderRequest, Status, VenueOrder
 from exchange.prices import Prices
 from exchange.register import Register
 
@@ -51,6 +51,26 @@ class Judge:
     def touch(self, symbol: str) -> Touch | None:
         """Return best bid and ask now, None while nothing is known of the symbol."""
         return self._prices.touch(symbol, self._register.now_ns)
+
+    def available_qty(self, symbol: str) -> Decimal:
+        """Return the shares (≥ 0) that no closing order ties up, nor has tied up a moment ago."""
+        return self._register.account.available_qty(symbol) - self._unreleased_qty(symbol)
+
+    def _unreleased_qty(self, symbol: str) -> Decimal:
+        """Return the shares that orders held which have ended, and which are not free yet."""
+        lag_ns = round(self._knobs.release_lag_s * SECOND_NS)
+        if not lag_ns:
+            return ZERO
+        since_ns = self._register.now_ns - lag_ns
+        kept = sum(
+            (
+                _held_at_end(o)
+                for o in self._register.book.by_id.values()
+                if o.symbol == symbol and o.finished_ns is not None and o.finished_ns > since_ns
+            ),
+            ZERO,
+        )
+        return min(kept, self._register.account.available_qty(symbol))
 
     def judge_halt(self, symbol: str) -> None:
         """Raise the Refusal of an order in a halted symbol, where a knob has it refused."""
@@ -103,10 +123,19 @@ class Judge:
             freed_qty=without.held_qty if without else ZERO,
             configuration=register.configuration,
             knobs=self._knobs,
+            unreleased_qty=self._unreleased_qty(symbol),
             is_settling=register.has_filled_since(
                 symbol, register.now_ns - round(lag_s * SECOND_NS)
             ),
         )
+
+
+def _held_at_end(order: VenueOrder) -> Decimal:
+    """Return the shares that a finished order held when it ended without a successor."""
+    most = order.qty if order.qty is not None else order.cap_qty
+    if order.intent.opens or order.status is Status.REPLACED or most is None:
+        return ZERO
+    return most - order.filled_qty
 
 
 def _request_of(order: VenueOrder) -> OrderRequest:

@@ -104,6 +104,8 @@ class Knobs:
     """Orders that outlast a session are `done_for_day` at its end, and `new` the next morning."""
     replace_delay_s: float = 0.0
     """Market seconds a replacement takes; the order is `pending_replace` meanwhile and may fill."""
+    release_lag_s: float = 0.0
+    """Market seconds after its end for which the shares that a closing order held are not free."""
     bookkeeping_lag_s: float = 0.0
     """Market seconds after a fill in which an oco finds no position yet to leave."""
     recancel_accepted: bool = False
@@ -120,6 +122,8 @@ class Knobs:
     """Less than one dollar is 403 40310000 instead of 422 40010001."""
     not_shortable_is_422: bool = False
     """An asset that cannot be sold short is 422 42210000 instead of 403 40310000."""
+    wash_trade_is_422: bool = False
+    """A wash trade is 422 42210000, as it was in 2024, instead of 403 40310000."""
     malformed_body_is_422: bool = False
     """A body that is not the JSON expected is 422 instead of 400."""
 
@@ -147,6 +151,8 @@ class WireLimits:
     """Wrong keys get the data API's HTML page there, as recorded, instead of JSON."""
     unauthorized_has_code: bool = False
     """The trading API's 401 has a code and the older words."""
+    sip_refusal_has_code: bool = False
+    """The refusal of recent SIP data has code 42210000, as it once had."""
     data_errors_close: bool = True
     """The data stream's 402, 404, 406 and 407 end the connection."""
     trading_429_headers: bool = True

@@ -179,6 +179,7 @@ class VenueOrder:
     finished_ns: int | None = None
     cancel_due_ns: int | None = None
     """When a cancel that was asked for takes effect; it may fill until then."""
+    cancel_asked_ns: int | None = None
     wait: Wait | None = None
     """Of an order that replaces another, but not at once."""
     last_fill_ns: int | None = None

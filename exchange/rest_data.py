@@ -114,7 +114,7 @@ def _read_latest(request: web.Request, read: Latest) -> Mapping[str, Point]:
     feed = _feed(request.query, LATEST_FEEDS)
     _judge_currency(request.query)
     if feed == "sip" and not exchange.limits.sip_realtime:
-        raise _no_recent_sip()
+        raise _no_recent_sip(exchange)
     if feed in EMPTY_FEEDS:
         return {}
     delay_ns = SIP_DELAY_NS if feed == "delayed_sip" else 0
@@ -298,7 +298,7 @@ def _window(request: web.Request, exchange: Exchange) -> _Window:
     is_recent = end_ns > now_ns - SIP_DELAY_NS
     if feed == "sip" and is_recent and not exchange.limits.sip_realtime:
         if query.get("end"):
-            raise _no_recent_sip()
+            raise _no_recent_sip(exchange)
         end_ns = now_ns - SIP_DELAY_NS
     if query.get("end") and end_ns < start_ns:
         raise errors.bad_data_request("end should not be before start")
@@ -329,8 +329,9 @@ def _judge_asof(query: Mapping[str, str]) -> None:
         )
 
 
-def _no_recent_sip() -> errors.Refusal:
-    return errors.Refusal(403, None, "subscription does not permit querying recent SIP data")
+def _no_recent_sip(exchange: Exchange) -> errors.Refusal:
+    code = errors.RULE if exchange.limits.sip_refusal_has_code else None
+    return errors.Refusal(403, code, "subscription does not permit querying recent SIP data")
 
 
 def _feed(query: Mapping[str, str], known: Container[str]) -> str:

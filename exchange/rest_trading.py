@@ -205,7 +205,7 @@ def _marks(venue: Venue) -> Marks:
 
 def _position(venue: Venue, symbol: str, marks: Marks) -> Json:
     holding = venue.account.holdings[symbol]
-    return position_json(venue.assets[symbol], holding, venue.account.available_qty(symbol), marks)
+    return position_json(venue.assets[symbol], holding, venue.available_qty(symbol), marks)
 
 
 async def get_positions(request: web.Request) -> web.Response:

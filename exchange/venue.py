@@ -199,6 +199,10 @@ class Venue:
         """Return best bid and ask now, None while nothing is known of the symbol."""
         return self._judge.touch(symbol)
 
+    def available_qty(self, symbol: str) -> Decimal:
+        """Return the shares (≥ 0) of a position that can be closed now."""
+        return self._judge.available_qty(symbol)
+
     def submit(self, request: OrderRequest) -> VenueOrder:
         """Take an order now; return it as accepted, whatever has become of it since.
 

@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 
+import orjson
 import pytest
 from aiohttp import WSMsgType
 from aiohttp.test_utils import TestClient, TestServer
@@ -59,12 +60,6 @@ async def ask(client: Client, method: str, path: str, **sent: Any) -> tuple[int,
         ("price_errors_are_rules", {"type": "limit"}, (422, 40010001), (422, 42210000)),
         ("price_errors_are_rules", {"type": "trailing_stop"}, (422, 40010001), (422, 42210000)),
         (
-            "minimum_notional_is_403",
-            {"qty": None, "notional": ".5"},
-            (422, 40010001),
-            (403, 40310000),
-        ),
-        (
             "not_shortable_is_422",
             {"symbol": "BBB", "side": "sell"},
             (403, 40310000),
@@ -97,6 +92,109 @@ async def test_wrong_keys_may_be_told_with_the_older_code(begin: Begin) -> None:
         401,
         {"code": 40110000, "message": "request is not authorized"},
     )
+
+
+@pytest.mark.wire("open.codes")
+async def test_less_than_a_dollar_is_refused_in_either_of_two_ways(begin: Begin) -> None:
+    half = {**BUY, "qty": None, "notional": ".5"}
+    for turned, expected in (
+        (False, (422, {"code": 40010001, "message": "notional must be >= 1.00"})),
+        (
+            True,
+            (
+                403,
+                {"code": 40310000, "message": "cost basis must be >= minimal amount of order 1"},
+            ),
+        ),
+    ):
+        client = await begin(minimum_notional_is_403=turned)
+        assert await ask(client, "POST", "/v2/orders", json=half) == expected
+
+
+@pytest.mark.wire("open.codes")
+async def test_a_wash_trade_is_refused_as_today_or_as_in_2024(begin: Begin) -> None:
+    bid = {**BUY, "type": "limit", "limit_price": "90"}
+    for turned, expected in ((False, (403, 40310000)), (True, (422, 42210000))):
+        client = await begin(wash_trade_is_422=turned)
+        await ask(client, "POST", "/v2/orders", json=BUY)
+        _, other = await ask(client, "POST", "/v2/orders", json=bid)
+        status, reply = await ask(client, "POST", "/v2/orders", json={**BUY, "side": "sell"})
+        assert (status, reply["code"]) == expected
+        assert reply["existing_order_id"] == other["id"]
+
+
+@pytest.mark.wire("open.codes")
+async def test_recent_sip_data_are_refused_with_the_older_code_or_none(begin: Begin) -> None:
+    path = "/v2/stocks/quotes/latest?symbols=AAA&feed=sip"
+    words = {"message": "subscription does not permit querying recent SIP data"}
+    for turned, expected in ((False, words), (True, {"code": 42210000, **words})):
+        client = await begin(limits=replace(UNLIMITED, sip_refusal_has_code=turned))
+        assert await ask(client, "GET", path) == (403, expected)
+
+
+@pytest.mark.wire("open.pending-new")
+async def test_pending_new_is_told_before_new_or_kept_quiet(begin: Begin) -> None:
+    for tells, expected in ((True, ["pending_new", "new"]), (False, ["new"])):
+        client = await begin(emits_pending_new=tells)
+        async with client.ws_connect("/stream") as socket:
+            await socket.send_json({"action": "auth", "key": "k", "secret": "s"})
+            await socket.send_json({"action": "listen", "data": {"streams": ["trade_updates"]}})
+            for _ in range(2):
+                await socket.receive(timeout=5)
+            bid = {**BUY, "type": "limit", "limit_price": "90"}
+            _, order = await ask(client, "POST", "/v2/orders", json=bid)
+            assert order["status"] == "pending_new"
+            told = [orjson.loads(await socket.receive_bytes(timeout=5)) for _ in expected]
+        assert [message["data"]["event"] for message in told] == expected
+
+
+@pytest.mark.wire("open.recancel")
+async def test_cancelling_again_what_is_cancelled_is_accepted_or_refused(begin: Begin) -> None:
+    for is_accepted, expected in ((False, 422), (True, 204)):
+        client = await begin(recancel_accepted=is_accepted)
+        bid = {**BUY, "type": "limit", "limit_price": "90"}
+        _, order = await ask(client, "POST", "/v2/orders", json=bid)
+        for status in (204, expected):
+            async with client.delete(f"/v2/orders/{order['id']}") as reply:
+                assert reply.status == status
+
+
+@pytest.mark.wire("open.release")
+async def test_shares_are_free_at_once_when_their_order_ends_or_a_while_later(begin: Begin) -> None:
+    offer = {**BUY, "side": "sell", "type": "limit", "limit_price": "120"}
+    for lag_s, expected in ((0.0, 200), (30.0, 403)):
+        client = await begin(release_lag_s=lag_s)
+        await ask(client, "POST", "/v2/orders", json=BUY)
+        _, order = await ask(client, "POST", "/v2/orders", json=offer)
+        async with client.delete(f"/v2/orders/{order['id']}") as reply:
+            assert reply.status == 204
+        _, position = await ask(client, "GET", "/v2/positions/AAA")
+        assert position["qty_available"] == ("0" if lag_s else "10")
+        assert (await ask(client, "POST", "/v2/orders", json=offer))[0] == expected
+    await ask(client, "POST", "/_exchange/advance", json={"to": "2026-01-05T14:31:00Z"})
+    assert (await ask(client, "POST", "/v2/orders", json=offer))[0] == 200
+
+
+@pytest.mark.wire("open.quiet-leg")
+async def test_the_other_leg_s_cancel_is_quiet_or_told(begin: Begin) -> None:
+    rising = HandMarket(ticks={MONDAY: {"AAA": [100, 100, 100, 111]}})
+    exits = {"take_profit": {"limit_price": "110"}, "stop_loss": {"stop_price": "90"}}
+    for is_quiet in (True, False):
+        client = await begin(rising, quiet_leg_cancel=is_quiet)
+        async with client.ws_connect("/stream") as socket:
+            await socket.send_json({"action": "auth", "key": "k", "secret": "s"})
+            await socket.send_json({"action": "listen", "data": {"streams": ["trade_updates"]}})
+            for _ in range(2):
+                await socket.receive(timeout=5)
+            body = {**BUY, "order_class": "bracket", **exits}
+            await ask(client, "POST", "/v2/orders", json=body)
+            await ask(client, "POST", "/_exchange/advance", json={"to": "2026-01-05T14:35:00Z"})
+            await ask(client, "POST", "/v2/orders", json={**BUY, "symbol": "BBB"})
+            events = []
+            while "BBB" not in (events[-1] if events else ""):
+                told = orjson.loads(await socket.receive_bytes(timeout=5))
+                events.append(f"{told['data']['event']} {told['data']['order']['symbol']}")
+        assert ("canceled AAA" in events) is not is_quiet
 
 
 @pytest.mark.wire("open.limit")

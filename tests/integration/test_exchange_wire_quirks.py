@@ -84,6 +84,7 @@ async def test_wrong_keys_get_a_page_from_the_data_api_unless_json_is_wished(
         assert len(response.headers["X-Request-ID"]) == 32
 
 
+@pytest.mark.wire("open.429-headers")
 @pytest.mark.parametrize("has_headers", [True, False])
 async def test_a_429_of_the_trading_api_tells_the_budget_unless_not_wished(
     has_headers: bool,
