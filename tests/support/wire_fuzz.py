@@ -12,7 +12,7 @@ import logging
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
@@ -26,9 +26,20 @@ from exchange.app import make_app
 from exchange.clock import SteppedTime
 from exchange.knobs import WireLimits
 from exchange.service import Exchange
-from tests.support.exchanges import make_exchange, make_venue, random_market, tick_ns
+from tests.support.exchanges import EXACT, make_exchange, make_venue, random_market, tick_ns
 
 CASH_USD = Decimal(100_000)
+SLOW = replace(
+    EXACT,
+    cancel_delay_s=25.0,
+    replace_delay_s=25.0,
+    release_lag_s=20.0,
+    bookkeeping_lag_s=20.0,
+    judges_waiting_orders=True,
+    done_for_day_at_close=True,
+    tells_refused_changes=True,
+)
+"""Every other exchange takes its time with cancels and replacements."""
 LIMITS = WireLimits(
     trading_per_minute=10**9,
     data_per_minute=10**9,
@@ -254,7 +265,9 @@ def _quoted(text: str) -> str:
 async def fuzz(count: int, seed: int) -> Findings:
     """Throw `count` requests and frames at an exchange of this process; return what came of it."""
     findings, mutator = Findings(), Mutator(seed)
-    exchange = make_exchange(make_venue(random_market(seed), at_ns=tick_ns(0)), limits=LIMITS)
+    knobs = SLOW if seed % 2 else EXACT
+    venue = make_venue(random_market(seed), at_ns=tick_ns(0), knobs=knobs)
+    exchange = make_exchange(venue, limits=LIMITS)
     app = make_app(exchange)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
