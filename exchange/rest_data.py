@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from domain.calendar import Session
 from exchange import errors
 from exchange.adjusting import BarAdjuster, read_adjustment
+from exchange.auctions import daily_auctions
 from exchange.bar_lengths import parse_length
 from exchange.bars import BarBlock, Blocks, Scale
 from exchange.instants import (
@@ -33,6 +34,7 @@ TURN_S = 0.002
 SIP_DELAY_NS = 15 * MINUTE_NS
 FEEDS = frozenset({"", "sip", "iex", "boats", "otc"})
 LATEST_FEEDS = FEEDS | {"delayed_sip", "overnight"}
+AUCTION_FEEDS = frozenset({"", "sip"})
 EMPTY_FEEDS = frozenset({"boats", "otc", "overnight"})
 """Feeds of venues and hours that this market does not have."""
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -51,6 +53,7 @@ def routes() -> list[web.RouteDef]:
         web.get("/v2/stocks/bars", get_bars),
         web.get("/v2/stocks/quotes", get_quotes),
         web.get("/v2/stocks/trades", get_trades),
+        web.get("/v2/stocks/auctions", get_auctions),
     ]
     single = [
         web.get("/v2/stocks/{symbol}/bars/latest", _latest_one("bar", _latest_bars)),
@@ -60,6 +63,7 @@ def routes() -> list[web.RouteDef]:
         web.get("/v2/stocks/{symbol}/bars", get_bars),
         web.get("/v2/stocks/{symbol}/quotes", get_quotes),
         web.get("/v2/stocks/{symbol}/trades", get_trades),
+        web.get("/v2/stocks/{symbol}/auctions", get_auctions),
     ]
     return many + single
 
@@ -184,6 +188,25 @@ async def get_quotes(request: web.Request) -> web.Response:
 async def get_trades(request: web.Request) -> web.Response:
     """Serve the tape's trades of many symbols or one."""
     return await _ticks(request, "trades", MarketData.tick_trades)
+
+
+async def get_auctions(request: web.Request) -> web.Response:
+    """Serve the opening and closing auctions of finished sessions, one row a day."""
+    _feed(request.query, AUCTION_FEEDS)
+    exchange = request.app[EXCHANGE]
+    venue, window = exchange.venue, _window(request, exchange)
+    days = new_york_day(window.start_ns), new_york_day(window.end_ns)
+    block = exchange.data.bars.daily(*days, venue.now_ns)
+
+    def points_of(symbol: str) -> Iterable[TimedPoint]:
+        row = venue.views.column_of.get(symbol)
+        if row is None:
+            return ()
+        found = daily_auctions(row, block, venue.market.calendar, venue.now_ns)
+        points = [p for p in found if window.start_ns <= p[0] <= window.end_ns]
+        return reversed(points) if window.descending else points
+
+    return _paged(request, "auctions", window, points_of)
 
 
 async def _ticks(

@@ -8,12 +8,18 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from exchange import errors
+from exchange.auctions import OFFICIAL_CLOSE, OFFICIAL_OPEN
 from exchange.market_data import VENUE_CODE
 from exchange.wire import reply
 
 EXCHANGES = {VENUE_CODE: "IEX"}
 CONDITIONS: Mapping[str, Mapping[str, str]] = {
-    "trade": {"@": "Regular Sale", "T": "Form T"},
+    "trade": {
+        "@": "Regular Sale",
+        "T": "Form T",
+        OFFICIAL_OPEN: "Market Center Official Open",
+        OFFICIAL_CLOSE: "Market Center Official Close",
+    },
     "quote": {"R": "Regular Two Sided Open"},
 }
 TAPES = frozenset("ABC")

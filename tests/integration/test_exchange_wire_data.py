@@ -275,3 +275,45 @@ async def test_nothing_served_depends_on_what_comes_later() -> None:
                 ]
             )
     assert answers[0] == answers[1]
+
+
+@pytest.mark.wire("GET /v2/stocks/auctions")
+async def test_a_day_s_auctions_are_told_once_its_session_has_closed(
+    client: Client, exchange: Exchange
+) -> None:
+    asked = {"symbols": "AAA,NONE", "start": "2026-01-05"}
+    told = await get(client, "/v2/stocks/auctions", **asked)
+    assert told == {"auctions": {}, "next_page_token": None}
+    at(exchange, close_ns() + MINUTE_NS)
+    told = await get(client, "/v2/stocks/auctions", **asked)
+    assert told["auctions"] == {
+        "AAA": [
+            {
+                "d": "2026-01-05",
+                "o": [{"t": "2026-01-05T14:30:00Z", "x": "V", "p": 100.0, "s": 100, "c": "Q"}],
+                "c": [{"t": "2026-01-05T14:40:00Z", "x": "V", "p": 101.9, "s": 100, "c": "M"}],
+            }
+        ]
+    }
+
+
+@pytest.mark.wire("GET /v2/stocks/{symbol}/auctions")
+async def test_auctions_of_one_symbol_come_in_pages_in_either_order(
+    client: Client, exchange: Exchange
+) -> None:
+    at(exchange, close_ns(DAYS[2]) + MINUTE_NS)
+    query = {"start": "2026-01-05", "end": "2026-01-07", "sort": "desc", "limit": "2"}
+    first = await get(client, "/v2/stocks/AAA/auctions", **query)
+    token = first["next_page_token"]
+    last = await get(client, "/v2/stocks/AAA/auctions", **query, page_token=token)
+    assert first["symbol"] == last["symbol"] == "AAA"
+    days = [row["d"] for row in first["auctions"] + last["auctions"]]
+    assert days == ["2026-01-07", "2026-01-06", "2026-01-05"]
+    assert last["next_page_token"] is None
+
+
+async def test_auctions_are_the_consolidated_feed_s(client: Client) -> None:
+    path = "/v2/stocks/auctions?symbols=AAA&feed=iex"
+    async with client.get(path) as response:
+        assert response.status == 400
+        assert await response.json() == {"message": "invalid feed: iex"}
