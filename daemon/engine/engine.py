@@ -51,12 +51,17 @@ from domain.events import (
 from domain.instruments import Symbol, Universe
 from domain.market import Bar
 from domain.snapshot import Snapshot
+from execution.identity import is_ours
 from risk.breakers import Level
 from risk.gate import RiskGate
 from risk.limits import RiskLimits
 from state.records import Noted
 
 NEVER = datetime.min.replace(tzinfo=UTC)
+A_STRANGER_OF_OUR_NAME = (
+    "an execution in our name that this state never decided: it is an old backup, or another "
+    "Tradewind trades the account"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -299,9 +304,15 @@ class Engine:
         self.memory.count("slots_missed")
 
     def _on_fill(self, event: OrderFilled) -> list[Command]:
-        commands = self._ordering.filled(event)
-        if commands and event.fill.client_order_id in self.memory.orders:
-            commands += self._breaking.filled(event)
+        commands, identity = self._ordering.filled(event), event.fill.client_order_id
+        if not commands:
+            return []
+        if identity in self.memory.orders:
+            return commands + self._breaking.filled(event)
+        if is_ours(identity):
+            commands += self._guarding.distrust(
+                StateDistrusted(at=self._core.now, cause=A_STRANGER_OF_OUR_NAME, evidence=identity)
+            )
         return commands
 
     # --- sessions --------------------------------------------------------------------------------

@@ -26,6 +26,8 @@ START_S_MAX = 45.0
 END_S_MAX = 100.0
 """An order that nobody knows after a kill is given up after 60 s; an end may wait for that."""
 LOOK_S = 0.02
+KEYS = {"APCA-API-KEY-ID": "any", "APCA-API-SECRET-KEY": "any"}
+"""What the embedded exchange lets in."""
 
 
 class Unmet(AssertionError):
@@ -54,15 +56,21 @@ def free_port() -> int:
 
 
 def request(
-    url: str, *, body: object = None, headers: Mapping[str, str] | None = None, timeout_s: float = 5
+    url: str,
+    *,
+    body: object = None,
+    headers: Mapping[str, str] | None = None,
+    method: str | None = None,
+    timeout_s: float = 5,
 ) -> Answer:
-    """Ask over HTTP: GET, or POST of JSON when there is a body; any status is an answer."""
+    """Ask over HTTP: GET, or POST of JSON when there is a body, unless a method is named; any
+    status is an answer."""
     given = dict(headers or {})
     data = None
     if body is not None:
         data = json.dumps(body).encode()
         given.setdefault("Content-Type", "application/json")
-    asked = urllib.request.Request(url, data=data, headers=given)
+    asked = urllib.request.Request(url, data=data, headers=given, method=method)
     try:
         with urllib.request.urlopen(asked, timeout=timeout_s) as reply:
             return Answer(reply.status, dict(reply.headers), reply.read())
@@ -153,8 +161,7 @@ class Site:
 
     def venue(self, path: str) -> Any:
         """Ask the exchange, as any client of Alpaca's would."""
-        keys = {"APCA-API-KEY-ID": "any", "APCA-API-SECRET-KEY": "any"}
-        answer = request(self.exchange_url + path, headers=keys)
+        answer = request(self.exchange_url + path, headers=KEYS)
         assert answer.status == 200, answer
         return answer.json()
 

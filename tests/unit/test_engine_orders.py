@@ -22,7 +22,7 @@ from domain.orders import (
     Side,
     TimeInForce,
 )
-from domain.snapshot import Outcome
+from domain.snapshot import Outcome, TradingState
 from state.records import Decided, Filled
 from tests.support.engines import NAN, A, B, Desk, a_desk, entry, ready, recorded
 
@@ -229,6 +229,17 @@ def test_a_fill_of_an_order_that_is_not_ours_is_external() -> None:
     assert desk.memory.portfolio.books[EXTERNAL].shares(A) == 7
     assert desk.books_match()
     assert desk.memory.counters["external_fills"] == 1
+
+
+def test_an_execution_in_our_name_that_nothing_here_decided_halts() -> None:
+    """The state was an old backup, or another Tradewind trades the account: the position was taken
+    for somebody's, and bought once more by those who held it already."""
+    desk, order = desk_with_an_order()
+    stranger = order.intent.client_order_id[:-1] + "7"
+    desk.book(replace(desk.a_fill(order, 7), client_order_id=stranger))
+    assert desk.memory.trading.state is TradingState.HALTED
+    assert stranger in desk.memory.trading.evidence
+    assert desk.books_match()
 
 
 def test_shares_beyond_an_order_are_external() -> None:
