@@ -63,27 +63,15 @@ types: setup-dev
 imports: setup-dev
 	@echo "==> import-linter"; $(BIN)/lint-imports
 
-# Two tiers at a time, each on one core; what measures real time comes last, alone.
-SIMULATED := simulate-worlds simulate-crashes simulate-mutants simulate-same simulate-kills simulate-soak simulate-fuzz
+# Two parts at a time, each on one core; what measures real time comes last, alone. `make simulate-worlds`,
+# -crashes, -mutants, -same, -soak, -kills, -fuzz, -load, -ready: one part.
 simulate: setup-dev       ## daemon and exchange under faults in virtual time (20 min on two cores)
-	@$(MAKE) -s -k -j2 $(SIMULATED)
-	@$(BIN)/python -m research.simulation --load 10 --ready 20
+	@$(BIN)/python -m research.simulation.parts
 
+SIMULATED := $(addprefix simulate-,worlds crashes mutants same soak kills fuzz load ready)
 .PHONY: $(SIMULATED)
-simulate-worlds:
-	@$(BIN)/python -m research.simulation --worlds 130 --days 3 --days-min 300
-simulate-crashes:
-	@$(BIN)/python -m research.simulation --crash-points 1000
-simulate-mutants:
-	@$(BIN)/python -m research.simulation --mutants
-simulate-same:
-	@$(BIN)/python -m research.simulation --same 20
-simulate-kills:
-	@$(BIN)/python -m research.simulation --real-kills 50
-simulate-soak:
-	@$(BIN)/python -m research.simulation --soak 60
-simulate-fuzz:
-	@$(BIN)/python -m research.simulation --state-fuzz 4096 --wire-fuzz 100000
+$(SIMULATED): simulate-%:
+	@$(BIN)/python -m research.simulation.parts $*
 
 # Resumable: worlds that are in the results file are not played again, and count.
 simulate-release: setup-dev ## the same for MINUTES (90), added to var/simulation.jsonl

@@ -5,6 +5,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from research.simulation import tiers
 from research.simulation.load import LAG_S_MAX, RATE, Loaded
 from research.simulation.load_feeder import frame
 from research.simulation.site import share_of
@@ -84,3 +85,34 @@ async def test_a_frame_is_read_as_any_other(size: int) -> None:
         heard = [await socket.receive_str() for _ in range(2)]
 
     assert heard == ["x" * size, "next"]
+
+
+def timed(*faults: list[str], busy: float) -> tuple[bool, list[str]]:
+    """Measure as often as is asked for; return the verdict and what was said."""
+    said: list[str] = []
+    runs = [a_good_run() for _ in faults]
+    for run, found in zip(runs, faults, strict=True):
+        run.failed = found
+    left = iter(runs)
+    is_good = tiers.timed(
+        lambda: next(left), said.append, load_average=lambda: busy, wait=lambda seconds: None
+    )
+    return is_good, said
+
+
+def test_what_falls_short_on_a_busy_machine_is_measured_once_more() -> None:
+    is_good, said = timed(["late"], [], busy=99.0)
+
+    assert is_good
+    assert "load average of 99.0" in said[1]
+
+
+def test_what_falls_short_twice_fails() -> None:
+    assert not timed(["late"], ["late"], busy=99.0)[0]
+
+
+def test_what_falls_short_on_an_idle_machine_fails_at_once() -> None:
+    is_good, said = timed(["late"], [], busy=0.1)
+
+    assert not is_good
+    assert said[1:] == ["VIOLATION late"]
