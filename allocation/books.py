@@ -23,10 +23,11 @@ def lots_toward_zero(shares: float, lot: float) -> int:
 def grid_for(held_shares: Sequence[float], lot_shares: Decimal) -> Decimal:
     """Return the lot the books are divided on: finer where one holds broken lots already."""
     lot = float(lot_shares)
-    lots = (held / lot for held in held_shares)
-    if all(abs(count - round(count)) < LOT_TOLERANCE for count in lots):
-        return lot_shares
-    return FRACTIONAL_LOT
+    for held in held_shares:
+        lots = held / lot
+        if not abs(lots - round(lots)) < LOT_TOLERANCE:
+            return FRACTIONAL_LOT
+    return lot_shares
 
 
 def split(deltas: Sequence[float], total: int) -> list[int]:
@@ -36,6 +37,8 @@ def split(deltas: Sequence[float], total: int) -> list[int]:
     and gives what is left to the largest remainders, the first of equal ones (largest-remainder
     method, as in apportionment). A book never gives more than its delta rounded up.
     """
+    if len(deltas) == 1:
+        return [total]
     parts = [lots_toward_zero(delta, 1.0) for delta in deltas]
     missing = total - sum(parts)
     if missing:

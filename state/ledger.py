@@ -7,8 +7,9 @@ from which Σ books' profit = equity − capital − flows = the account's profi
 Averages and realized profit are for showing and are kept to AVERAGE_DECIMALS.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import ROUND_DOWN, Decimal
+from typing import NamedTuple
 
 from domain.instruments import Symbol
 from domain.money import CENT, ZERO
@@ -36,6 +37,15 @@ def open_account(report: AccountReport) -> Portfolio:
     return Portfolio(cash_usd=report.cash_usd, positions=dict(report.positions), books=books)
 
 
+class Deal(NamedTuple):
+    """A fill to be booked: what each book wants of its whole order, and the shares of it booked
+    earlier. `deltas` None: no order of ours."""
+
+    fill: Fill
+    deltas: Mapping[BookName, Decimal] | None
+    filled_before: Decimal = ZERO
+
+
 def book(
     portfolio: Portfolio,
     fill: Fill,
@@ -49,23 +59,51 @@ def book(
     filled, opposite deltas crossing at the fill's price. None, and shares beyond the order, go to
     EXTERNAL. The fee is divided by shares moved. Raises ValueError for deltas of another sign.
     """
-    moves = _moves(fill, deltas, filled_before)
-    symbol, price_usd, fee_usd = fill.symbol, fill.price_usd, fill.fee_usd
-    fees = _split_fee(fee_usd, moves) if fee_usd else _NO_FEES
+    return book_all(portfolio, (Deal(fill, deltas, filled_before),))
+
+
+def book_all(portfolio: Portfolio, deals: Iterable[Deal]) -> Portfolio:
+    """Return the portfolio after fills in a row, each booked as `book` does: of many at once the
+    positions are copied once."""
+    cash_usd, realized_usd, fees_usd = (
+        portfolio.cash_usd,
+        portfolio.realized_usd,
+        portfolio.fees_usd,
+    )
+    positions, open_books = dict(portfolio.positions), dict[BookName, _OpenBook]()
+    for fill, deltas, filled_before in deals:
+        moves = _moves(fill, deltas, filled_before)
+        symbol, price_usd, fee_usd = fill.symbol, fill.price_usd, fill.fee_usd
+        fees = _split_fee(fee_usd, moves) if fee_usd else _NO_FEES
+        signed_shares, before = fill.signed_shares, positions.get(symbol)
+        after, realized = _position_after(before, signed_shares, price_usd)
+        for name, moved in moves.items():
+            if not moved:
+                continue
+            held_by = open_books.get(name)
+            if held_by is None:
+                held_by = open_books[name] = _OpenBook(portfolio.books.get(name, _EMPTY))
+            had = held_by.positions.get(symbol)
+            # Most often one book trades all of it and holds what the account does: said once.
+            is_all = had is before and moved == signed_shares
+            now = (after, realized) if is_all else _position_after(had, moved, price_usd)
+            held_by.trade(symbol, now, moved * price_usd)
+            if name in fees:
+                held_by.charge(fees[name])
+        _put(positions, symbol, after)
+        cash_usd = cash_usd - signed_shares * price_usd - fee_usd
+        realized_usd += realized
+        fees_usd += fee_usd
     books = dict(portfolio.books)
-    for name, moved in moves.items():
-        if moved:
-            traded = _trade(books.get(name, _EMPTY), symbol, moved, price_usd)
-            books[name] = _charge(traded, fees[name]) if name in fees else traded
-    signed_shares = fill.signed_shares
-    positions, realized_usd = _move_position(portfolio.positions, symbol, signed_shares, price_usd)
+    for name, held_by in open_books.items():
+        books[name] = held_by.closed()
     return replace(
         portfolio,
-        cash_usd=portfolio.cash_usd - signed_shares * price_usd - fee_usd,
+        cash_usd=cash_usd,
         positions=positions,
         books=books,
-        realized_usd=portfolio.realized_usd + realized_usd,
-        fees_usd=portfolio.fees_usd + fee_usd,
+        realized_usd=realized_usd,
+        fees_usd=fees_usd,
     )
 
 
@@ -266,48 +304,74 @@ def _split_fee(fee_usd: Decimal, moves: Mapping[BookName, Decimal]) -> dict[Book
     return fees
 
 
+class _OpenBook:
+    """A book while fills are booked into it."""
+
+    __slots__ = ("cash_usd", "fees_usd", "positions", "realized_usd")
+
+    def __init__(self, held_by: Book) -> None:
+        self.cash_usd = held_by.cash_usd
+        self.fees_usd = held_by.fees_usd
+        self.realized_usd = held_by.realized_usd
+        self.positions = dict(held_by.positions)
+
+    def trade(self, symbol: Symbol, now: "_Moved", paid_usd: Decimal) -> None:
+        """Hold a position from now on that was paid for."""
+        position, realized_usd = now
+        _put(self.positions, symbol, position)
+        self.cash_usd -= paid_usd
+        self.realized_usd += realized_usd
+
+    def charge(self, fee_usd: Decimal) -> None:
+        """Bear a fee."""
+        self.cash_usd -= fee_usd
+        self.fees_usd += fee_usd
+
+    def closed(self) -> Book:
+        return Book(
+            cash_usd=self.cash_usd,
+            fees_usd=self.fees_usd,
+            realized_usd=self.realized_usd,
+            positions=self.positions,
+        )
+
+
 def _trade(held_by: Book, symbol: Symbol, moved: Decimal, price_usd: Decimal) -> Book:
-    positions, realized_usd = _move_position(held_by.positions, symbol, moved, price_usd)
-    return Book(
-        cash_usd=held_by.cash_usd - moved * price_usd,
-        fees_usd=held_by.fees_usd,
-        realized_usd=held_by.realized_usd + realized_usd,
-        positions=positions,
-    )
+    traded = _OpenBook(held_by)
+    now = _position_after(traded.positions.get(symbol), moved, price_usd)
+    traded.trade(symbol, now, moved * price_usd)
+    return traded.closed()
 
 
-def _charge(held_by: Book, fee_usd: Decimal) -> Book:
-    return replace(
-        held_by, cash_usd=held_by.cash_usd - fee_usd, fees_usd=held_by.fees_usd + fee_usd
-    )
+def _put(positions: dict[Symbol, Position], symbol: Symbol, position: Position | None) -> None:
+    if position is None:
+        del positions[symbol]
+    else:
+        positions[symbol] = position
 
 
-def _move_position(
-    positions: Mapping[Symbol, Position], symbol: Symbol, moved: Decimal, price_usd: Decimal
-) -> tuple[dict[Symbol, Position], Decimal]:
-    """Return positions after signed shares moved at a price, and the profit that realized.
+def _position_after(before: Position | None, moved: Decimal, price_usd: Decimal) -> "_Moved":
+    """Return a position after signed shares moved at a price (None: nothing is held), and the
+    profit that realized.
 
     Adding averages the entry, reducing keeps it, going through zero starts anew at the price.
     """
-    moved_positions = dict(positions)
-    before = moved_positions.get(symbol)
     if before is None:
-        moved_positions[symbol] = Position(quantity_shares=moved, average_entry_usd=price_usd)
-        return moved_positions, ZERO
+        return Position(quantity_shares=moved, average_entry_usd=price_usd), ZERO
     held, entry_usd = before.quantity_shares, before.average_entry_usd
     after = held + moved
     if (held > 0) == (moved > 0):
         average_usd = ((held * entry_usd + moved * price_usd) / after).quantize(AVERAGE_DECIMALS)
-        moved_positions[symbol] = Position(quantity_shares=after, average_entry_usd=average_usd)
-        return moved_positions, ZERO
+        return Position(quantity_shares=after, average_entry_usd=average_usd), ZERO
     closed = -moved if abs(moved) <= abs(held) else held
     realized_usd = closed * (price_usd - entry_usd)
     if after == 0:
-        del moved_positions[symbol]
-    else:
-        kept_usd = entry_usd if (after > 0) == (held > 0) else price_usd
-        moved_positions[symbol] = Position(quantity_shares=after, average_entry_usd=kept_usd)
-    return moved_positions, realized_usd
+        return None, realized_usd
+    kept_usd = entry_usd if (after > 0) == (held > 0) else price_usd
+    return Position(quantity_shares=after, average_entry_usd=kept_usd), realized_usd
+
+
+_Moved = tuple[Position | None, Decimal]
 
 
 def _reduce(

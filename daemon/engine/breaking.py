@@ -1,6 +1,7 @@
 """Counts and measures what the circuit breakers are judged by, and trips them at once."""
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -9,7 +10,7 @@ from daemon.engine.core import Core
 from daemon.engine.guarding import Guarding
 from domain.events import OrderFilled, SubmitStarted, VitalsMeasured
 from domain.instruments import Symbol
-from domain.orders import Leg, Side
+from domain.orders import Fill, Leg, OrderIntent, Side
 from risk.breakers import Level, Readings, armed, levels, trips
 from risk.halts import BreakersTripped, Cause, causes_of
 from risk.losses import daily_loss_ratio, drawdown_ratio
@@ -52,6 +53,17 @@ class Breaking:
         sent, most = self._sent.count(self._core.now), self._limits.orders_sent_per_minute_max
         return [] if sent <= most and self._is_as_calm() else self._check()
 
+    def submitted_together(self, intents: Sequence[OrderIntent]) -> bool:
+        """Count orders on their way to the wire now, as `submitted` does of each; False, and
+        nothing counted, where a breaker would have to be asked."""
+        now, most = self._core.now, self._limits.orders_sent_per_minute_max
+        wished = sum(intent.leg in _WISHED for intent in intents)
+        if self._sent.count(now) + wished > most or not self._is_as_calm():
+            return False
+        for _ in range(wished):
+            self._sent.add(now)
+        return True
+
     def answered(self) -> list[Command]:
         """Count the orders the venue has rejected since the last look."""
         rejects = self._rejects()
@@ -76,6 +88,24 @@ class Breaking:
         self._turned = fill.symbol
         count, most = turns.count(self._core.now), self._limits.repeated_executions_per_hour_max
         return [] if count <= most and self._is_as_calm() else self._check()
+
+    def filled_together(self, fills: Sequence[Fill]) -> bool:
+        """Count fills of one symbol each, as `filled` does of each; False, and nothing counted,
+        where a breaker would have to be asked."""
+        if not self._is_as_calm():
+            return False
+        now, most = self._core.now, self._limits.repeated_executions_per_hour_max
+        sides = self._sides
+        turned = [f.symbol for f in fills if sides.get(f.symbol, f.side) is not f.side]
+        for symbol in turned:
+            turns = self._turns.get(symbol)
+            if (turns.count(now) if turns is not None else 0) >= most:
+                return False
+        for symbol in turned:
+            self._turns.setdefault(symbol, _Recent(HOUR)).add(now)
+            self._turned = symbol
+        sides.update({fill.symbol: fill.side for fill in fills})
+        return True
 
     def compared(self, *, is_equal: bool) -> list[Command]:
         """Count the reports in a row in which our book is not the venue's."""

@@ -1,7 +1,7 @@
 """What the engine's parts share: universe, rules, memory, bars, quotes, and how intents commit."""
 
 from collections import ChainMap
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -211,8 +211,11 @@ class Core:
 
     def raise_peak(self) -> None:
         """Remember the equity, flows left out, where it is higher than ever."""
+        self._raise_peak_to(self.equity_usd())
+
+    def _raise_peak_to(self, equity_usd: Decimal) -> None:
         memory = self.memory
-        adjusted = self.equity_usd() - memory.portfolio.flows_usd
+        adjusted = equity_usd - memory.portfolio.flows_usd
         if memory.equity_peak_usd is None or adjusted > memory.equity_peak_usd:
             memory.equity_peak_usd = adjusted
 
@@ -220,18 +223,40 @@ class Core:
         """Carry the equity over a fill just booked, and return whether that could be done; the
         same, to the last digit, as marking and adding up all positions anew, which it spares while
         no price has changed."""
-        board = self.board
-        if self._equity is None or self._equity[0] is not before or fill.symbol in self.leapt:
+        if self._equity is None or self._equity[0] is not before:
             return False
-        if self._marked != (board, board.version):
+        worth = self._after(self._equity[1], (fill,))
+        if worth is None:
             return False
-        mark = board.mark_usd(fill.symbol)
-        if mark is None:
-            return False
-        made = fill.signed_shares * (mark - fill.price_usd) - fill.fee_usd
-        self._equity = self.memory.portfolio, self._equity[1] + made
-        self.memory.marks[fill.symbol] = mark
+        self._equity = self.memory.portfolio, worth[0]
         return True
+
+    def equity_after(self, fills: Sequence[Fill]) -> list[Decimal] | None:
+        """Return the equity after each of some fills that are still to be booked, None where it
+        cannot be carried over them; their marks are noted."""
+        portfolio = self.memory.portfolio
+        if self._equity is None or self._equity[0] is not portfolio:
+            return None
+        return self._after(self._equity[1], fills)
+
+    def carry_on(self, worth: Sequence[Decimal]) -> None:
+        """Take what `equity_after` has said of fills just booked; the peak is raised at each."""
+        self._equity = self.memory.portfolio, worth[-1]
+        self._raise_peak_to(max(worth))
+
+    def _after(self, equity_usd: Decimal, fills: Iterable[Fill]) -> list[Decimal] | None:
+        board, marks = self.board, self.memory.marks
+        if self._marked != (board, board.version):
+            return None
+        worth = []
+        for fill in fills:
+            mark = board.mark_usd(fill.symbol)
+            if mark is None or fill.symbol in self.leapt:
+                return None
+            equity_usd += fill.signed_shares * (mark - fill.price_usd) - fill.fee_usd
+            worth.append(equity_usd)
+            marks[fill.symbol] = mark
+        return worth
 
     # --- what the gate sees ----------------------------------------------------------------------
 

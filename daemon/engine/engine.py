@@ -8,6 +8,7 @@ from typing import Any
 from allocation.allocate import Allocator
 from allocation.rules import AllocationRules
 from daemon.engine.acting import Acting
+from daemon.engine.at_once import AtOnce
 from daemon.engine.board import Board
 from daemon.engine.breaking import Breaking
 from daemon.engine.commands import Ask, Command, Record, Save, ScheduleDecision
@@ -142,6 +143,10 @@ class Engine:
     def skipping(self) -> Skipping:
         """Return what passes over quiet slots; for a history, that knows what comes."""
         return Skipping(self._core, self._deciding, self._guarding, self._allocation)
+
+    def at_once(self) -> AtOnce:
+        """Return what takes in many orders' news together; for a history, where none waits."""
+        return AtOnce(self._core, self._breaking)
 
     def snapshot(self, saved_at: datetime) -> Snapshot:
         """Return everything that must survive; the writer puts the journal's number in."""

@@ -18,6 +18,7 @@ class Held:
         self.shares: Floats = np.zeros(len(universe))
         """Signed; positions outside the universe are in `outside` alone."""
         self.outside: set[Symbol] = set()
+        self._frozen: Floats | None = None
         self._column_of = universe.column_of()
         self._known: Mapping[Symbol, Position] = {}
         self._sectors = tuple(Sector)
@@ -28,7 +29,15 @@ class Held:
         if positions is not self._known:
             for symbol in moved(self._known, positions):
                 self._set(symbol, positions.get(symbol))
-            self._known = positions
+            self._known, self._frozen = positions, None
+
+    def frozen(self, positions: Mapping[Symbol, Position]) -> Floats:
+        """Return a portfolio's shares `[n]`, signed, to be kept; the same array while they are."""
+        self.take(positions)
+        if self._frozen is None:
+            self._frozen = self.shares.copy()
+            self._frozen.flags.writeable = False
+        return self._frozen
 
     def totals(self, mids_usd: Floats) -> Totals | None:
         """Return the sums of what is held at these mids `[n]`, to within rounding and without

@@ -52,23 +52,11 @@ class Holdings:
         """Return the portfolio of now; the same object while nothing has changed."""
         portfolio = self._core.memory.portfolio
         if self._held is None or self._held.portfolio is not portfolio:
-            before = self._held
-            books = before.portfolio.books if before else {}
+            account = self._core.held.frozen(portfolio.positions)
             self._held = Held(
                 portfolio=portfolio,
-                account=self._shares_of(
-                    portfolio.positions,
-                    before.portfolio.positions if before else {},
-                    before.account if before else self._nothing,
-                ),
-                books={
-                    name: self._shares_of(
-                        book.positions,
-                        books[name].positions if before and name in books else {},
-                        before.books[name] if before and name in books else self._nothing,
-                    )
-                    for name, book in portfolio.books.items()
-                },
+                account=account,
+                books=self._books_of(portfolio, account),
                 bars_held=self._bars_held(),
                 counted_at=self._base.last_slot_at,
                 entered_at=max(self._core.memory.entered_at.values(), default=NEVER),
@@ -89,6 +77,21 @@ class Holdings:
             return held
         ahead: Ints = held + np.arange(first, first + count)[:, None]
         return ahead
+
+    def _books_of(self, portfolio: Portfolio, account: Floats) -> dict[BookName, Floats]:
+        if len(portfolio.books) == 1:
+            # Σ books' shares = the account's: of one book they are its own.
+            return dict.fromkeys(portfolio.books, account)
+        before = self._held
+        books = before.portfolio.books if before else {}
+        return {
+            name: self._shares_of(
+                book.positions,
+                books[name].positions if before and name in books else {},
+                before.books[name] if before and name in books else self._nothing,
+            )
+            for name, book in portfolio.books.items()
+        }
 
     def _shares_of(
         self,

@@ -154,7 +154,7 @@ class Ordering:
             return []
         order = memory.orders.get(fill.client_order_id)
         odd = ""
-        if order is not None and not _is_its(fill, order):
+        if order is not None and not is_its(fill, order):
             order, odd = None, f"fill {fill.fill_id} cannot be of the order it names"
         before = memory.portfolio
         deltas = order.intent.deltas if order else None
@@ -175,7 +175,8 @@ class Ordering:
                 if after.status is not order.status:
                     commands.append(_noted(after))
                 commands += self._reprice(after)
-        self._note_entry(fill.symbol, before.shares(fill.symbol))
+        symbol = fill.symbol
+        note_entry(core, symbol, before.shares(symbol), memory.portfolio.shares(symbol))
         if is_carried:
             core.raise_peak()
         else:
@@ -184,15 +185,6 @@ class Ordering:
             commands += self.quarantine(memory.orders[fill.client_order_id].intent.symbol, odd)
         commands.append(_SAVE)
         return commands
-
-    def _note_entry(self, symbol: Symbol, before: Decimal) -> None:
-        memory = self._core.memory
-        after = memory.portfolio.shares(symbol)
-        if after == 0:
-            memory.entered_at.pop(symbol, None)
-            memory.marks.pop(symbol, None)
-        elif before == 0 or (before > 0) != (after > 0):
-            memory.entered_at[symbol] = self._core.now
 
     # --- re-pricing ------------------------------------------------------------------------------
 
@@ -304,7 +296,18 @@ def _is_marketable(order: Order, core: Core) -> bool:
     return marketable and isinstance(order.intent.terms, AtLimit)
 
 
-def _is_its(fill: Fill, order: Order) -> bool:
+def note_entry(core: Core, symbol: Symbol, before: Decimal, after: Decimal) -> None:
+    """Remember since when a symbol is held, of signed shares before and after a fill."""
+    memory = core.memory
+    if not after:
+        memory.entered_at.pop(symbol, None)
+        memory.marks.pop(symbol, None)
+    elif not before or (before > 0) != (after > 0):
+        memory.entered_at[symbol] = core.now
+
+
+def is_its(fill: Fill, order: Order) -> bool:
+    """Return whether a fill can be of the order it names."""
     return fill.side is order.intent.side and fill.symbol == order.intent.symbol
 
 

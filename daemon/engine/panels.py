@@ -207,7 +207,10 @@ def deviations(returns: Floats, cluster_days: int) -> Deviations:
     Of many windows side by side the same bits as of each alone, from two symbols on.
     """
     known = np.isfinite(returns)
-    counts = np.count_nonzero(known, axis=0)
+    if np.count_nonzero(known) == known.size:
+        counts = np.full(returns.shape[1:], returns.shape[0])
+    else:
+        counts = np.count_nonzero(known, axis=0)
     enough = counts >= VOLATILITY_DAYS_MIN
     # Who asks for clusters over a few days shall have them: none at all would lift the limit.
     comparable = counts >= min(VOLATILITY_DAYS_MIN, cluster_days)
@@ -234,6 +237,9 @@ def deviations(returns: Floats, cluster_days: int) -> Deviations:
 def mean_volume(volume: Floats) -> Floats:
     """Return the mean `[..., n]` of what is known of volumes `[days, ..., n]`, NaN of nothing."""
     known = np.isfinite(volume)
+    if len(volume) and np.count_nonzero(known) == known.size:
+        every: Floats = np.add.reduce(volume, 0) / len(volume)
+        return every
     counts = np.count_nonzero(known, axis=0)
     total = np.add.reduce(np.where(known, volume, 0.0), 0)
     mean: Floats = np.where(counts > 0, total / np.maximum(counts, 1), np.nan)

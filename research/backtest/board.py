@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from daemon.engine.board import Board
+from daemon.engine.held import Held
 from domain.instruments import Symbol, Universe
 from domain.market import Floats, Quote
 from domain.money import ZERO
-from domain.portfolio import Portfolio, Position, moved
+from domain.portfolio import Portfolio, Position
 from research.backtest.costs import Spread
 from research.backtest.history import Integers
 from state import ledger
@@ -152,7 +153,8 @@ class BarBoard(Board):
     that a live poll would doubt for a minute is believed at once, as it is live a minute later.
     """
 
-    def __init__(self, universe: Universe) -> None:
+    def __init__(self, universe: Universe, held: Held) -> None:
+        """`held`: the positions as the engine follows them."""
         super().__init__(universe, price_jump_max=Decimal(0))
         self.quotes = _LazyQuotes(self)
         self.last_good_usd = _LazyMids(self)
@@ -161,8 +163,11 @@ class BarBoard(Board):
         self._cents: Integers | None = None
         self._mids: list[float] | None = None
         self._amounts: dict[int, Decimal] = {}
-        self._positions: Mapping[Symbol, Position] = {}
+        self._held = held
+        self._seen: Floats | None = None
         self._shares: Integers | None = np.zeros(len(universe), dtype=np.int64)
+        self._quoted_at: datetime | None = None
+        """When every quote was made, None where they are not of one instant."""
         self._worth: tuple[Portfolio, int] | None = None
         """What a portfolio is known to be worth at these quotes, in ten-thousandths."""
 
@@ -182,10 +187,12 @@ class BarBoard(Board):
         if fresh is None or np.count_nonzero(fresh) == fresh.shape[0]:
             self._bid, self._ask = quotes.bid, quotes.ask
             self._quoted_s = np.full(quotes.bid.shape, at_s)
+            self._quoted_at = quotes.quoted_at
         else:
             self._bid = np.where(fresh, quotes.bid, self._bid)
             self._ask = np.where(fresh, quotes.ask, self._ask)
             self._quoted_s = np.where(fresh, at_s, self._quoted_s)
+            self._quoted_at = None
         self.quotes.clear()
         self._cents, self._mids, self._worth = quotes.cents, None, None
 
@@ -201,8 +208,12 @@ class BarBoard(Board):
             symbol=symbol,
             bid_usd=bid_usd,
             ask_usd=float(self._ask[column]),
-            quoted_at=datetime.fromtimestamp(float(self._quoted_s[column]), UTC),
+            quoted_at=self._quoted_at or datetime.fromtimestamp(float(self._quoted_s[column]), UTC),
         )
+
+    def newest_quoted_at(self) -> datetime | None:
+        """Return when the youngest quote of all was made, None before the first."""
+        return self._quoted_at or super().newest_quoted_at()
 
     def good_mids_usd(self) -> Floats:
         """Return the last mids `[n]`, NaN before a symbol's first quote."""
@@ -268,25 +279,16 @@ class BarBoard(Board):
         return found if min(found) > 0 and max(found) < EXACT_MAX else None
 
     def _look_at(self, portfolio: Portfolio) -> None:
-        if portfolio.positions is not self._positions:
-            self._shares = self._whole_shares(portfolio.positions)
-            self._positions = portfolio.positions
+        shares = self._held.frozen(portfolio.positions)
+        if shares is not self._seen:
+            self._seen, self._shares = shares, self._whole_shares(shares)
 
-    def _whole_shares(self, positions: Mapping[Symbol, Position]) -> Integers | None:
-        """Return the shares held `[n]`, None when some are broken or of no column. What has not
-        changed since the positions seen last is the same object."""
-        before = self._positions if self._shares is not None else {}
-        found = np.zeros(len(self._symbols), dtype=np.int64)
-        if self._shares is not None:
-            found = self._shares.copy()
-        for symbol in moved(before, positions):
-            column, position = self._columns.get(symbol), positions.get(symbol)
-            held = position.quantity_shares if position is not None else ZERO
-            shares = int(held)
-            if column is None or shares != held:
-                return None
-            found[column] = shares
-        return found
+    def _whole_shares(self, shares: Floats) -> Integers | None:
+        """Return the shares held `[n]`, None when some are broken or of no column."""
+        if self._held.outside:
+            return None
+        whole = shares.astype(np.int64)
+        return whole if np.count_nonzero(whole == shares) == len(shares) else None
 
     def _usd(self, cents: int) -> Decimal:
         """Return cents as dollars; amounts come again and again, and Decimals are dear to make."""

@@ -20,7 +20,7 @@ from domain.market import Floats
 
 MEASURED_ELEMENTS_MAX = 1 << 16
 """Days x symbols x window of one pass."""
-DAYS_KEPT_MAX = 1_024
+DAYS_KEPT_MAX = 8_192
 """Days whose statistics, and the clusters looked for in them, are kept ready made."""
 
 

@@ -103,7 +103,7 @@ class Days:
             return True
         weighed = looked.look.weighed if looked is not None else None
         stage.runner.meets = self._touch
-        stage.runner.do(self._skipping.decide(slot_at, self._timeframes, weighed))
+        stage.runner.send(self._skipping.decide(slot_at, self._timeframes, weighed))
         stage.runner.meets = None
         return True
 

@@ -181,7 +181,7 @@ class Passing:
         core.refresh_marks()
         stage.panels.skip(stage.base.timeframe, 1)
         self._skipping.take_opinions(opinions_of(stretch.said, row, stage.base))
-        stage.runner.do(self._skipping.decide(slot, (stage.base.timeframe,), weighed))
+        stage.runner.send(self._skipping.decide(slot, (stage.base.timeframe,), weighed))
 
 
 def in_usd(worth: list[int]) -> Floats:

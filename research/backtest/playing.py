@@ -74,10 +74,10 @@ def _engine_on(
     parts: EngineParts, panels: StoredPanels, account: AccountReport
 ) -> tuple[Engine, BarBoard]:
     """Return an engine that begins with an account, and the board of bars it looks at."""
-    now, board = account.reported_at, BarBoard(parts.universe)
+    now = account.reported_at
     memory = memory_of(None, account, venue=VENUE, symbols=parts.universe.symbols, now=now)
     engine = Engine(parts, memory, now=now, panels=panels)
-    engine.core.board = board
+    board = engine.core.board = BarBoard(parts.universe, engine.core.held)
     memory.marks = BarMarks(board)
     return engine, board
 
@@ -132,6 +132,8 @@ class Player:
             symbols=history.symbols,
             base=history.base,
         )
+        if plan.skips:
+            self._runner.at_once = self.engine.at_once()
         self.recording, self._post = self._runner.recording, self._runner.post
         stage = self._stage(panels)
         self._passing = Passing(stage)
@@ -275,8 +277,7 @@ class Player:
     def _meet(self, at: datetime) -> None:
         """Let the orders given before meet the bar under way."""
         if self.venue.working:
-            for filled in self.venue.meet(self._touch(), at):
-                self._runner.book(filled)
+            self._runner.book(self.venue.meet(self._touch(), at), at)
 
     def _touch(self) -> BarTouch:
         """Return where the bar under way meets orders."""

@@ -12,7 +12,7 @@ from daemon.engine.commands import Notify
 from daemon.engine.outcomes import SlotOutcomes
 from domain.instruments import Symbol
 from domain.market import Floats
-from domain.orders import Fill, OrderIntent
+from domain.orders import Fill, Order, OrderIntent
 from domain.portfolio import Portfolio
 from domain.snapshot import Benching, Decision, Outcome
 from domain.values import Value
@@ -79,7 +79,7 @@ class Recording:
         for order in fact.orders:
             self.orders[order.intent.client_order_id] = OrderMark(intent=order.intent)
 
-    def moved(self, fact: OrderMoved) -> None:
+    def moved(self, fact: OrderMoved | Order) -> None:
         """Take in where an order stands."""
         mark = self.orders.get(fact.client_order_id)
         if mark is not None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from daemon.engine import Engine
+from daemon.engine.at_once import AtOnce
 from daemon.engine.commands import (
     Ask,
     CancelOrder,
@@ -26,13 +27,14 @@ from domain.events import (
     Event,
     OpinionFailed,
     OpinionGiven,
+    OrderChanged,
     OrderFilled,
     SubmitRejected,
     SubmitStarted,
     SubmitWithheld,
 )
 from domain.instruments import Symbol
-from domain.orders import ApprovedOrder, AtMarket
+from domain.orders import ApprovedOrder, AtMarket, Fill, OrderIntent
 from domain.signals import OpinionFault
 from research.backtest.answers import Answers
 from research.backtest.costs import Costs, FillAt
@@ -40,6 +42,8 @@ from research.backtest.record import Recording
 from research.backtest.venue import BarTouch, BarVenue
 from state.records import Decided, OrderMoved
 
+News = OrderFilled | OrderChanged | SubmitRejected
+"""What the venue says of an order."""
 INBOX_EVENTS_MAX = 100_000
 """Events that may wait while one is handled; more is a loop that feeds itself."""
 REFUSED = 40010001
@@ -65,6 +69,8 @@ class Runner:
         """What the venue holds for us `[n]`, signed."""
         self.meets: Callable[[], BarTouch] | None = None
         """While set, orders meet the market at once, there."""
+        self.at_once: AtOnce | None = None
+        """While set, it takes in the news of one instant together where that is the same."""
         self._venue, self._answers, self._costs = venue, answers, costs
         self._column_of = {symbol: column for column, symbol in enumerate(symbols)}
         self._is_daily = base is Timeframe.DAY
@@ -157,17 +163,24 @@ class Runner:
             self.post(SubmitWithheld(at=at, client_order_id=identity, reason=objection))
             return
         self.post(SubmitStarted(at=at, client_order_id=identity))
+        news = self._sent(intent, at)
+        if news is not None:
+            self.post(news)
+
+    def _sent(self, intent: OrderIntent, at: datetime) -> News | None:
+        """Send an order to the venue and return what it says to that."""
+        identity = intent.client_order_id
         refusal = self._venue.take(intent, at)
         if refusal:
-            self.post(SubmitRejected(at=at, client_order_id=identity, reason=refusal, code=REFUSED))
-            return
+            return SubmitRejected(at=at, client_order_id=identity, reason=refusal, code=REFUSED)
         if self.meets is not None:
             filled = self._venue.meet_one(identity, self.meets(), at)
             if filled is not None:
-                self.book(filled)
-                return
-        if not isinstance(intent.terms, AtMarket):
-            self.post(self._venue.acknowledge(identity, at))
+                self._note(filled.fill)
+                return filled
+        if isinstance(intent.terms, AtMarket):
+            return None
+        return self._venue.acknowledge(identity, at)
 
     def _objection(self, order: ApprovedOrder, at: datetime) -> str:
         """Return why an approval is void at this instant, as the daemon's runner would say."""
@@ -182,12 +195,45 @@ class Runner:
                 return f"{left_s:.0f} s before the close is after the cut-off for closing orders"
         return ""
 
-    def book(self, filled: OrderFilled) -> None:
-        """Take in what the venue has filled."""
-        fill = filled.fill
+    def book(self, filled: Sequence[OrderFilled], at: datetime) -> None:
+        """Take in what the venue has filled at an instant."""
+        for event in filled:
+            self._note(event.fill)
+        self._take_in(filled, at)
+
+    def send(self, commands: Sequence[Command]) -> None:
+        """Carry out what follows from a slot at which allocation alone acts, its orders together
+        where that comes to the same."""
+        at_once = self.at_once
+        orders = [c.order for c in commands if isinstance(c, SubmitOrder)]
+        at = self.engine.core.now
+        if not orders or at_once is None or any(self._objection(o, at) for o in orders):
+            self.do(commands)
+            return
+        # Orders come last: what else there is to do is done before the first of them leaves.
+        first = len(commands) - len(orders)
+        self.do(commands[:first])
+        if not at_once.submit(orders):
+            self.do(commands[first:])
+            return
+        answers = (self._sent(order.intent, at) for order in orders)
+        self._take_in([news for news in answers if news is not None], at)
+
+    def _take_in(self, news: Sequence[News], at: datetime) -> None:
+        """Have news of orders handled, all together if they are all fills."""
+        fills = [event.fill for event in news if isinstance(event, OrderFilled)]
+        if self.at_once is not None and fills and len(fills) == len(news):
+            ended = self.at_once.fill(fills, at)
+            if ended is not None:
+                for order in ended:
+                    self.recording.moved(order)
+                return
+        for event in news:
+            self.post(event)
+
+    def _note(self, fill: Fill) -> None:
         self.recording.fills.append(fill)
         self.shares[self._column_of[fill.symbol]] += float(fill.signed_shares)
-        self.post(filled)
 
 
 def _leave(_: Save) -> None:

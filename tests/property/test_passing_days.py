@@ -21,7 +21,7 @@ from research.backtest.playing import Plan, Player
 from strategies.mean_reversion import MeanReversion
 from strategies.rsi_reversion import RsiReversion
 from strategies.sma_crossover import SmaCrossover
-from tests.property.test_passing_over import RUNS, WIDE, assert_same
+from tests.property.test_passing_over import RUNS, WIDE, assert_remembered, assert_same
 from tests.support.backtests import CAPITAL_USD, OPEN_LIMITS, drawn_bars, history_of, parts_of
 from tests.support.backtests import played as run
 from tests.support.splits import as_traded
@@ -70,10 +70,10 @@ def _parts(
 def _assert_alike(history: History, parts: EngineParts, costs: Costs, **plan: object) -> int:
     """Play both ways, hold the results equal, and return how many fills there were."""
     base = Plan(sessions=range(DAYS), costs=costs, capital_usd=CAPITAL_USD, **plan)  # type: ignore[arg-type]
-    passing, visiting = (
-        run(Player(history, parts, replace(base, skips=skips))) for skips in (True, False)
-    )
+    players = [Player(history, parts, replace(base, skips=skips)) for skips in (True, False)]
+    passing, visiting = (run(player) for player in players)
     assert_same(passing, visiting)
+    assert_remembered(*players)
     return len(visiting.recording.fills)
 
 

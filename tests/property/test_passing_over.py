@@ -73,7 +73,25 @@ def _parts(
 def _both(history: History, parts: EngineParts, costs: Costs) -> list[BacktestResult]:
     # The first session is history: volumes and volatilities are known from the second on.
     plan = Plan(sessions=range(1, SESSIONS), costs=costs, capital_usd=CAPITAL_USD)
-    return [played(Player(history, parts, replace(plan, skips=skips))) for skips in (True, False)]
+    players = [Player(history, parts, replace(plan, skips=skips)) for skips in (True, False)]
+    results = [played(player) for player in players]
+    assert_remembered(*players)
+    return results
+
+
+REMEMBERED = (
+    *("portfolio", "orders", "working", "fills", "booked_fill_ids", "entered_at", "finished"),
+    *("turnover_day", "turnover_usd", "entry_day", "entries", "submitted_at", "decided_slots"),
+    *("equity_peak_usd", "day_start", "cooldowns", "trading"),
+)
+"""What an engine remembers of its orders, by name."""
+
+
+def assert_remembered(passing: Player, visiting: Player) -> None:
+    one, other = passing.engine.memory, visiting.engine.memory
+    for name in REMEMBERED:
+        assert getattr(one, name) == getattr(other, name), name
+    assert list(one.orders) == list(other.orders)
 
 
 def assert_same(passing: BacktestResult, visiting: BacktestResult) -> None:

@@ -5,6 +5,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
+from daemon.engine.held import Held
 from domain.errors import ConfigurationFault
 from domain.instruments import Symbol, Universe, unclassified
 from domain.orders import AtLimit, AtMarket, AtStop, Leg, OrderIntent, OrderStatus, Side, Terms
@@ -152,7 +153,8 @@ def test_costs_that_pay_the_trader_are_refused(wrong: dict[str, float]) -> None:
 
 
 def board_with(bid: float, ask: float) -> BarBoard:
-    board = BarBoard(Universe((unclassified("AAA"), unclassified("BBB"))))
+    universe = Universe((unclassified("AAA"), unclassified("BBB")))
+    board = BarBoard(universe, Held(universe))
     nan = float("nan")
     board.update(BarQuotes(np.array([bid, nan]), np.array([ask, nan]), AT))
     return board
