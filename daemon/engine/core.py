@@ -1,23 +1,21 @@
 """What the engine's parts share: universe, rules, memory, bars, quotes, and how intents commit."""
 
 from collections import ChainMap
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, cast
 
-import numpy as np
-
 from daemon.engine.board import Board
 from daemon.engine.commands import Command, RecordDurably, SubmitOrder
+from daemon.engine.daily_maps import DailyMaps, daily_maps
 from daemon.engine.held import Held
-from daemon.engine.panels import DailyStatistics, Panels
+from daemon.engine.panels import Panels
 from daemon.engine.rules import EngineRules
 from daemon.memory import Memory
 from domain.calendar import Calendar
 from domain.instruments import AssetRights, Instrument, Symbol, Universe
-from domain.market import Floats
 from domain.money import ZERO, to_usd
 from domain.orders import ApprovedOrder, Fill, Leg, Order, OrderIntent, OrderStatus, Verdict
 from domain.portfolio import Portfolio
@@ -35,63 +33,6 @@ NET_BOOK = "net"
 """What stands for the book in a net order's identity: it belongs to all of them."""
 ORDER_RATE_WINDOW = timedelta(minutes=1)
 LEAPT = "its price has leapt, and the account has not been compared since"
-
-
-class _Known(Mapping[Symbol, float]):
-    """An array `[n]` by symbol, without the columns of which nothing is known."""
-
-    def __init__(self, column_of: Mapping[Symbol, int], values: Floats) -> None:
-        self._column_of, self._values = column_of, values
-
-    def __getitem__(self, symbol: Symbol) -> float:
-        value = float(self._values[self._column_of[symbol]])
-        if value != value:
-            raise KeyError(symbol)
-        return value
-
-    def __iter__(self) -> Iterator[Symbol]:
-        return (s for s, c in self._column_of.items() if self._values[c] == self._values[c])
-
-    def __len__(self) -> int:
-        return int(np.count_nonzero(self._values == self._values))
-
-
-class _Clusters(Mapping[Symbol, str]):
-    """The names of the symbols' clusters; looked for when somebody asks."""
-
-    def __init__(self, column_of: Mapping[Symbol, int], statistics: DailyStatistics) -> None:
-        self._column_of, self._statistics = column_of, statistics
-        self._known: dict[Symbol, str] | None = None
-
-    def _found(self) -> dict[Symbol, str]:
-        if self._known is None:
-            numbers = self._statistics.cluster_of.tolist()
-            self._known = {
-                s: f"cluster-{numbers[c]}" for s, c in self._column_of.items() if numbers[c] >= 0
-            }
-        return self._known
-
-    def __getitem__(self, symbol: Symbol) -> str:
-        return self._found()[symbol]
-
-    def get(self, symbol: Symbol, default: Any = None) -> Any:
-        return self._found().get(symbol, default)
-
-    def __iter__(self) -> Iterator[Symbol]:
-        return iter(self._found())
-
-    def __len__(self) -> int:
-        return len(self._found())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DailyMaps:
-    """The daily statistics by symbol, as the gate wants them; made once after each daily bar."""
-
-    source: DailyStatistics
-    volume_shares: Mapping[Symbol, float]
-    cluster_of: Mapping[Symbol, str]
-    previous_close_usd: Mapping[Symbol, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,13 +205,7 @@ class Core:
         """Return the daily statistics by symbol."""
         statistics = self.panels.statistics()
         if self._daily is None or self._daily.source is not statistics:
-            columns = self._column_of
-            self._daily = DailyMaps(
-                source=statistics,
-                volume_shares=_Known(columns, statistics.volume_shares),
-                cluster_of=_Clusters(columns, statistics),
-                previous_close_usd=_Known(columns, statistics.previous_close_usd),
-            )
+            self._daily = daily_maps(statistics, self._column_of)
         return self._daily
 
     def view(self) -> RiskView:
