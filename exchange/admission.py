@@ -68,6 +68,8 @@ class Surroundings:
     """Shares a replaced order gives back."""
     unreleased_qty: Decimal = ZERO
     """Shares that orders held which have just ended, and which are not free yet."""
+    is_change: bool = False
+    """Whether it stands in the place of an order that was taken before."""
     is_settling: bool = False
     """Whether the symbol's last fill has not reached the books of positions."""
 
@@ -85,7 +87,7 @@ def admit(request: OrderRequest, around: Surroundings) -> Admission:
     _judge_asset(request, around)
     _judge_blocks(around.configuration)
     intent = _intent(request, around)
-    _judge_intent(request, intent, is_settling=around.is_settling)
+    _judge_intent(request, intent, around)
     if intent.opens:
         if around.configuration.liquidates_only:
             raise errors.forbidden("account is restricted to liquidation only")
@@ -122,15 +124,18 @@ def _intent(request: OrderRequest, around: Surroundings) -> PositionIntent:
     return PositionIntent.SELL_TO_CLOSE if held > 0 else PositionIntent.SELL_TO_OPEN
 
 
-def _judge_intent(request: OrderRequest, intent: PositionIntent, *, is_settling: bool) -> None:
+def _judge_intent(request: OrderRequest, intent: PositionIntent, around: Surroundings) -> None:
     wanted = request.position_intent
     if wanted is not None and wanted is not intent:
         raise errors.against_rule(
             f"position intent mismatch, inferred: {intent}, specified: {wanted}"
         )
     is_exit = not intent.opens
-    if request.order_class is OrderClass.OCO and (is_settling or not is_exit):
+    if request.order_class is OrderClass.OCO and (around.is_settling or not is_exit):
         raise errors.against_rule("oco orders must be exit orders")
+    adds = around.account.qty(request.symbol) != 0 and not around.is_change
+    if request.order_class is OrderClass.BRACKET and not around.knobs.adds_brackets_to_positions:
+        is_exit = is_exit or adds
     if request.order_class in (OrderClass.BRACKET, OrderClass.OTO) and is_exit:
         raise errors.against_rule(f"{request.order_class} orders must be entry orders")
 

@@ -123,6 +123,7 @@ class Judge:
             freed_qty=without.held_qty if without else ZERO,
             configuration=register.configuration,
             knobs=self._knobs,
+            is_change=without is not None,
             unreleased_qty=self._unreleased_qty(symbol),
             is_settling=register.has_filled_since(
                 symbol, register.now_ns - round(lag_s * SECOND_NS)

@@ -108,6 +108,8 @@ class Knobs:
     """Market seconds after its end for which the shares that a closing order held are not free."""
     bookkeeping_lag_s: float = 0.0
     """Market seconds after a fill in which an oco finds no position yet to leave."""
+    adds_brackets_to_positions: bool = False
+    """A bracket may enlarge a position; otherwise it is refused where there is one."""
     recancel_accepted: bool = False
     quiet_leg_cancel: bool = True
     taken_leg_is_replaced: bool = False

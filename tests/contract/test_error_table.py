@@ -311,6 +311,7 @@ def test_a_bracket_that_would_close_is_422(client: RestClient) -> None:
     exits = {"take_profit": {"limit_price": "90"}, "stop_loss": {"stop_price": "110"}}
     reply = order(client, side="sell", order_class="bracket", **exits)
     assert said(reply) == (422, RULE, "bracket orders must be entry orders")
+    assert said(order(client, **BRACKET)) == (422, RULE, "bracket orders must be entry orders")
 
 
 @pytest.mark.wire("error.wash-trade", "rules.wash")

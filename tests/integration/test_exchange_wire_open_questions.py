@@ -175,6 +175,16 @@ async def test_shares_are_free_at_once_when_their_order_ends_or_a_while_later(be
     assert (await ask(client, "POST", "/v2/orders", json=offer))[0] == 200
 
 
+@pytest.mark.wire("open.brackets")
+async def test_a_bracket_on_a_position_is_refused_or_enlarges_it(begin: Begin) -> None:
+    exits = {"take_profit": {"limit_price": "110"}, "stop_loss": {"stop_price": "90"}}
+    body = {**BUY, "order_class": "bracket", **exits}
+    for adds, expected in ((False, 422), (True, 200)):
+        client = await begin(adds_brackets_to_positions=adds)
+        await ask(client, "POST", "/v2/orders", json=BUY)
+        assert (await ask(client, "POST", "/v2/orders", json=body))[0] == expected
+
+
 @pytest.mark.wire("open.quiet-leg")
 async def test_the_other_leg_s_cancel_is_quiet_or_told(begin: Begin) -> None:
     rising = HandMarket(ticks={MONDAY: {"AAA": [100, 100, 100, 111]}})

@@ -10,6 +10,7 @@ import tomllib
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -36,18 +37,21 @@ def rows() -> list[Row]:
     return [Row(**row) for row in tomllib.loads(ROWS.read_text(encoding="utf-8"))["row"]]
 
 
+@cache
 def checks() -> dict[str, list[str]]:
     """Return row id → the names of the tests that check it, in order."""
     found: dict[str, set[str]] = defaultdict(set)
     for file in (ROOT / "tests").rglob("test_*.py"):
         text = file.read_text(encoding="utf-8")
         if "mark.wire(" in text:
-            for row, test in _checks_in(ast.parse(text)):
+            for row, test in checks_in(ast.parse(text)):
                 found[row].add(test)
     return {row: sorted(tests) for row, tests in found.items()}
 
 
-def _checks_in(module: ast.Module) -> Iterator[tuple[str, str]]:
+def checks_in(module: ast.Module) -> Iterator[tuple[str, str]]:
+    """Yield (row id, name of a test) of a module: marked itself, in a parameter set, or in a table
+    of them that it names."""
     tables = {
         target.id: node.value
         for node in module.body
@@ -55,7 +59,8 @@ def _checks_in(module: ast.Module) -> Iterator[tuple[str, str]]:
         for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
         if isinstance(target, ast.Name)
     }
-    for node in module.body:
+    groups = [node.body for node in module.body if isinstance(node, ast.ClassDef)]
+    for node in [*module.body, *(member for group in groups for member in group)]:
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
         for decorator in node.decorator_list:
