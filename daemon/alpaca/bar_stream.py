@@ -23,6 +23,9 @@ from domain.ports import Clock
 
 MINUTES_KEPT = 120
 """Bars kept of each symbol: three slots of the longest timeframe made of them, and some."""
+AHEAD_MAX = timedelta(days=1)
+"""How far ahead of our clock a bar may be and is kept until we get there: in lockstep the venue is
+stepped first. What is asked for ends now, so that nobody is told of it sooner."""
 CONNECTION_LIMIT = 406
 NOT_AUTHORIZED = frozenset({402, 409})
 _MINUTE = timedelta(minutes=1)
@@ -152,7 +155,8 @@ class BarStream:
             self.whole_since_at = self._socket = None
 
     def _decode(self, payload: bytes) -> list[Bar | StreamSaid]:
-        return decode_data_stream(payload, now=self._clock.now(), invalid=self._invalid)
+        latest = self._clock.now() + AHEAD_MAX
+        return decode_data_stream(payload, now=latest, invalid=self._invalid)
 
     def _keep(self, bar: Bar) -> None:
         self.bars_heard += 1

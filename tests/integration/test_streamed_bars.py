@@ -163,6 +163,18 @@ async def test_a_data_stream_that_was_lost_is_counted() -> None:
 
 
 @in_virtual_time
+async def test_bars_that_came_before_our_clock_got_there_are_kept_until_it_does() -> None:
+    """In lockstep the exchange is stepped first: bars of a step of minutes were thrown away as of
+    the future, and those minutes taken for quiet ones."""
+    async with world() as there:
+        await there.connected()
+        await there.advance(0)
+        await there.advance(5)
+        assert len((await there.ask(0, 4, Timeframe.MINUTE))["AAA"]) == 5
+        assert (there.bars.counts.streamed, there.bars.counts.fetched) == (1, 0)
+
+
+@in_virtual_time
 async def test_what_was_sent_before_we_listened_is_fetched() -> None:
     async with world() as there:
         await there.advance(4)
