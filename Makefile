@@ -54,7 +54,7 @@ test: setup-dev           ## run every test but the long ones and the benchmarks
 test-long: setup-dev      ## the long ones: real sessions at 600x, interrupted downloads, parity
 	@$(BIN)/python -m pytest -m long
 
-check: setup-dev lint types imports test   ## what CI runs: lint, types, import contracts, tests
+check: setup-dev lint types imports test   ## lint, types, import contracts, tests; CI adds `make simulate`
 
 lint: setup-dev
 	@echo "==> ruff"; $(BIN)/ruff check . && $(BIN)/ruff format --check -q .

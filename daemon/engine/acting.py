@@ -356,7 +356,7 @@ def _told(action: CorporateAction) -> str:
     parts = [f"{action.ratio.normalize():f} {action.becomes}"] if action.ratio else []
     parts += [f"{action.cash_usd} USD"] if action.cash_usd else []
     gets = " and ".join(parts) or "nothing"
-    told = f"{action.kind.value} of {action.symbol}: {gets} a share, ex {action.ex_day}"
+    told = f"{action.kind.value} of {action.symbol}: {gets} for each share, ex {action.ex_day}"
     return f"{told} ({action.detail})" if action.detail else told
 
 
