@@ -3,6 +3,7 @@
 Markets know regular sessions only. Before the open prices go from the last close to the opening
 trade, after the close they wander and come back to it; both trade about a hundredth of the day's
 volume, in few minutes, with a spread several times that of midday. A model, not a measurement.
+The first trade after the close is told in its first minute, at the official price.
 
 Only trades are drawn, and bars are made of them; ticks are laid out when somebody looks at one.
 """
@@ -144,6 +145,8 @@ def extended_trades(tape: SessionTape, part: Part, seed: int) -> ExtendedTrades:
     opened_at_s = minute_starts(session)
     ticks = len(opened_at_s) * TICKS_PER_MINUTE
     noise, gaps, sizes = _drawn(seed, tape.symbols, (session.day, part), ticks)
+    if part is Part.AFTER:
+        gaps[:, 0] = 1
     # The last column stands for the end, where every path is at `last`.
     tick = np.minimum(np.cumsum(gaps, axis=1), ticks + 1)
     tick[:, -1] = ticks + 1
@@ -156,6 +159,8 @@ def extended_trades(tape: SessionTape, part: Part, seed: int) -> ExtendedTrades:
     start, end = np.where(known, first, 1.0), np.where(known, last, 1.0)
     log = np.log(start)[:, None] + passed * np.log(end / start)[:, None]
     usd = np.maximum(on_grid(np.exp(log + DEVIATION * 2.0 * walk)), 0.0001)
+    if part is Part.AFTER:
+        usd[:, 0] = np.where(known, first, usd[:, 0])
     mean_shares = np.nansum(tape.volume, axis=1) * VOLUME_SHARE / (ticks * TRADED_SHARE)
     shares = np.ceil(sizes * mean_shares[:, None])
     row, column = np.nonzero((tick <= ticks) & known[:, None] & (shares > 0))

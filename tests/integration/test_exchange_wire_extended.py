@@ -93,6 +93,19 @@ def test_a_day_named_by_its_date_has_the_hours_beside_its_session(
     assert all(bar["v"] > 0 and bar["l"] <= bar["vw"] <= bar["h"] for bar in bars)
 
 
+@pytest.mark.wire("rest.inclusive")
+def test_a_range_that_ends_with_the_close_has_one_more_bar_at_the_official_price(
+    at: At, market: SyntheticMarket
+) -> None:
+    client = at(22)
+    opens_ns, closes_ns = edges(market)
+    closes = rfc3339_short(closes_ns)
+    bars = minutes(client, rfc3339_short(opens_ns), closes)
+    day = market.default_start_day().isoformat()
+    (daily,) = minutes(client, day, day, "1Day")
+    assert (len(bars), bars[-1]["t"], bars[-1]["o"]) == (391, closes, daily["c"])
+
+
 def test_a_regular_range_is_what_it_is_without_those_hours(at: At, market: SyntheticMarket) -> None:
     without = replace(Knobs(), extended_data=False)
     opens_ns, closes_ns = edges(market)
