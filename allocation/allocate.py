@@ -151,18 +151,21 @@ class Allocator:
         gaps, targets, inputs = slot.gaps, slot.targets, slot.inputs
         books = targets.wishes.books
         found = []
-        for at in np.flatnonzero(gaps.acts).tolist():
+        acting = gaps.acts.nonzero()[0]
+        by_book = (books.held.T, gaps.deltas.T, targets.shares.T)
+        each = [values[acting].tolist() for values in by_book]
+        for at, held, deltas, wanted in zip(acting.tolist(), *each, strict=True):
             gap = gaps.gap.item(at)
             column = _Column(
                 index=at,
                 lots=whole_lots(gap, self._lot),
-                held=books.held[:, at].tolist(),
-                deltas=gaps.deltas[:, at].tolist(),
+                held=held,
+                deltas=deltas,
                 account=inputs.account_shares.item(at),
                 own=books.own.item(at),
                 gap=gap,
                 target=gaps.total.item(at),
-                is_wanted=any(targets.shares[:, at].tolist()),
+                is_wanted=any(wanted),
                 strength=targets.combined.item(at),
                 weight=gaps.value_usd.item(at) / inputs.equity_usd,
                 mid_usd=inputs.mids_usd.item(at),

@@ -12,7 +12,7 @@ from domain.corporate import ACTIONS_KEPT_MAX, ActionDone
 from domain.instruments import Symbol
 from domain.market import Floats
 from domain.money import ZERO
-from domain.orders import Fill, Leg, Order, OrderStatus
+from domain.orders import TERMINAL, Fill, Leg, Order, OrderStatus
 from domain.portfolio import Portfolio
 from domain.signals import Opinion, Signals, StrategyName
 from domain.snapshot import (
@@ -79,11 +79,11 @@ class Memory:
     def remember(self, order: Order) -> None:
         """Keep the latest version of an order; finished ones up to FINISHED_ORDERS_MAX."""
         identity = order.intent.client_order_id
-        if not order.status.is_terminal:
+        if order.status not in TERMINAL:
             self.orders[identity] = self.working[identity] = order
             return
         before = self.orders.get(identity)
-        if before is None or not before.status.is_terminal:
+        if before is None or before.status not in TERMINAL:
             self.count(_ENDED_AS[order.status])
             leg = _leg_of(order)
             self.finished[leg] = self.finished.get(leg, 0) + 1

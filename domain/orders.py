@@ -93,10 +93,10 @@ class OrderStatus(StrEnum):
     @property
     def is_terminal(self) -> bool:
         """Whether nothing more can happen to the order."""
-        return self in _TERMINAL
+        return self in TERMINAL
 
 
-_TERMINAL = frozenset(
+TERMINAL = frozenset(
     {
         OrderStatus.FILLED,
         OrderStatus.CANCELED,
@@ -105,6 +105,7 @@ _TERMINAL = frozenset(
         OrderStatus.WITHHELD,
     }
 )
+"""Statuses after which nothing more can happen."""
 
 
 class OrderIntent(Value, frozen=True, kw_only=True):
@@ -276,7 +277,7 @@ class Order(Value, frozen=True, kw_only=True):
     @property
     def remaining_shares(self) -> Decimal:
         """Shares that may still be booked: once finished, only those already reported filled."""
-        if self.status in _TERMINAL:
+        if self.status in TERMINAL:
             return self.unbooked_shares
         return max(self.intent.quantity_shares - self.filled_shares, ZERO)
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from itertools import compress
+from itertools import compress, filterfalse
 from operator import is_not
 
 from domain.instruments import Symbol
@@ -79,6 +79,6 @@ def moved(before: Mapping[Symbol, Position], after: Mapping[Symbol, Position]) -
     """Return the symbols whose position is not the same object any more, or gone."""
     others = map(is_not, after.values(), map(before.get, after))
     found = list(compress(after, others))
-    if len(after) - sum(symbol not in before for symbol in found) < len(before):
-        found += [symbol for symbol in before if symbol not in after]
+    if len(after) - len(found) + sum(map(before.__contains__, found)) < len(before):
+        found += filterfalse(after.__contains__, before)
     return found

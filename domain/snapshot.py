@@ -108,8 +108,7 @@ class SavedOpinion(Value, frozen=True, kw_only=True):
     evidence: Mapping[str, Mapping[Symbol, float]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DayStart:
+class DayStart(Value, frozen=True, kw_only=True):
     """What the day's losses are measured from: equity at the previous close, and flows since."""
 
     day: date

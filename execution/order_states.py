@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from domain.errors import VenueError
-from domain.orders import Fill, Order, OrderReport, OrderStatus
+from domain.orders import TERMINAL, Fill, Order, OrderReport, OrderStatus
 from domain.values import replace
 
 
@@ -116,7 +116,7 @@ def apply_fill(order: Order, fill: Fill) -> Order:
         )
     filled_shares = order.filled_shares + fill.quantity_shares
     status, finished_at = order.status, order.finished_at
-    if not status.is_terminal:
+    if status not in TERMINAL:
         if filled_shares >= intent.quantity_shares:
             status, finished_at = OrderStatus.FILLED, fill.filled_at
         elif status is not OrderStatus.CANCELING:

@@ -1,13 +1,12 @@
 """How much was lost: today against the previous close, and in all against the peak."""
 
-from dataclasses import dataclass
 from decimal import Decimal
 
 from domain.money import ZERO
+from domain.values import Value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LossBases:
+class LossBases(Value, frozen=True, kw_only=True):
     """What losses are measured from, in USD.
 
     `day_start_usd` is equity at the previous close and `flows_today_usd` deposits less withdrawals

@@ -10,7 +10,7 @@ import numpy as np
 from daemon.engine.board import Board
 from daemon.engine.held import Held
 from domain.instruments import Symbol, Universe
-from domain.market import Floats, Quote
+from domain.market import Floats, Quote, Quotes
 from domain.money import ZERO
 from domain.portfolio import Portfolio, Position
 from research.backtest.costs import Spread
@@ -35,7 +35,6 @@ class BarQuotes(dict[Symbol, Quote]):
     def __init__(
         self, bid: Floats, ask: Floats, quoted_at: datetime, cents: Integers | None = None
     ) -> None:
-        super().__init__()
         self.bid = bid
         self.ask = ask
         self.quoted_at = quoted_at
@@ -165,6 +164,7 @@ class BarBoard(Board):
         self._amounts: dict[int, Decimal] = {}
         self._held = held
         self._seen: Floats | None = None
+        self._cash: tuple[Portfolio, int | None] | None = None
         self._shares: Integers | None = np.zeros(len(universe), dtype=np.int64)
         self._quoted_at: datetime | None = None
         """When every quote was made, None where they are not of one instant."""
@@ -182,17 +182,15 @@ class BarBoard(Board):
         if not isinstance(quotes, BarQuotes):
             raise TypeError("a backtest's board is fed by BarQuotes")
         self.version += 1
-        at_s = quotes.quoted_at.timestamp()
         fresh = None if quotes.cents is not None else quotes.bid == quotes.bid
         if fresh is None or np.count_nonzero(fresh) == fresh.shape[0]:
             self._bid, self._ask = quotes.bid, quotes.ask
-            self._quoted_s = np.full(quotes.bid.shape, at_s)
             self._quoted_at = quotes.quoted_at
         else:
             self._bid = np.where(fresh, quotes.bid, self._bid)
             self._ask = np.where(fresh, quotes.ask, self._ask)
-            self._quoted_s = np.where(fresh, at_s, self._quoted_s)
-            self._quoted_at = None
+            self._tell_instants()
+            self._quoted_s = np.where(fresh, quotes.quoted_at.timestamp(), self._quoted_s)
         self.quotes.clear()
         self._cents, self._mids, self._worth = quotes.cents, None, None
 
@@ -210,6 +208,23 @@ class BarBoard(Board):
             ask_usd=float(self._ask[column]),
             quoted_at=self._quoted_at or datetime.fromtimestamp(float(self._quoted_s[column]), UTC),
         )
+
+    def _tell_instants(self) -> None:
+        """Say of each quote when it was made; of one instant they are seldom asked one by one."""
+        if self._quoted_at is not None:
+            self._quoted_s = np.full(self._bid.shape, self._quoted_at.timestamp())
+            self._quoted_at = None
+
+    def arrays(self, as_of: datetime) -> Quotes:
+        """Return bids, asks and ages `[n]`, NaN where there was no quote yet."""
+        self._tell_instants()
+        return super().arrays(as_of)
+
+    def mids_usd(self, as_of: datetime, *, max_age_s: float) -> tuple[Floats, Floats]:
+        """Return mids `[n]` of quotes not older than `max_age_s`, NaN for the others; and of all,
+        however old."""
+        self._tell_instants()
+        return super().mids_usd(as_of, max_age_s=max_age_s)
 
     def newest_quoted_at(self) -> datetime | None:
         """Return when the youngest quote of all was made, None before the first."""
@@ -269,14 +284,22 @@ class BarBoard(Board):
         """Return what the account is worth at mids to come `[t, n]`, in ten-thousandths of a
         dollar; None where that is no whole number or not above 0, or what is held has no mid."""
         self._look_at(portfolio)
-        cash = portfolio.cash_usd.scaleb(4)
-        whole = int(cash)
-        if self._shares is None or whole != cash or abs(whole) > EXACT_MAX:
+        whole = self._cash_of(portfolio)
+        if self._shares is None or whole is None:
             return None
         if np.count_nonzero(cents) < cents.size and not cents[:, self._shares != 0].all():
             return None
         found = [whole + 100 * held for held in (cents @ self._shares).tolist()]
         return found if min(found) > 0 and max(found) < EXACT_MAX else None
+
+    def _cash_of(self, portfolio: Portfolio) -> int | None:
+        """Return the cash in ten-thousandths of a dollar, None where that is no whole number."""
+        if self._cash is None or self._cash[0] is not portfolio:
+            cash = portfolio.cash_usd.scaleb(4)
+            whole = int(cash)
+            is_exact = whole == cash and abs(whole) <= EXACT_MAX
+            self._cash = portfolio, whole if is_exact else None
+        return self._cash[1]
 
     def _look_at(self, portfolio: Portfolio) -> None:
         shares = self._held.frozen(portfolio.positions)

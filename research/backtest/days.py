@@ -8,7 +8,6 @@ event, and a run that visits everything comes to the same (`research.backtest.pa
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 
 from allocation.stacked import Look
@@ -17,6 +16,7 @@ from daemon.engine.skipping import SlotsAhead
 from domain.calendar import Session
 from domain.portfolio import Portfolio
 from domain.signals import StrategyName
+from domain.values import Value
 from research.backtest.costs import Spread
 from research.backtest.foresight import Foresight, Stretch
 from research.backtest.passing import Patience, Stage, in_usd, opinions_of
@@ -24,8 +24,7 @@ from research.backtest.record import SlotMark
 from research.backtest.venue import BarTouch
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Looked:
+class _Looked(Value, frozen=True, kw_only=True, eq=False):
     """What a look at opens has found, good while the portfolio is the one it was made under."""
 
     portfolio: Portfolio

@@ -26,13 +26,14 @@ from daemon.engine.rules import EngineRules
 from daemon.startup import memory_of
 from domain.calendar import Session, Timeframe
 from domain.events import AccountReported, BarsClosed, QuotesPolled, SessionClosed, SessionOpened
-from domain.market import Floats
+from domain.market import Flags, Floats
 from domain.portfolio import AccountReport
 from research.backtest.answers import Answers
 from research.backtest.board import BarBoard, BarMarks, BarQuotes, QuoteRows
 from research.backtest.carrying import Carrying
 from research.backtest.costs import Costs, FillAt, Spread
 from research.backtest.days import Days
+from research.backtest.garbage import collected_seldom
 from research.backtest.history import History
 from research.backtest.outside import Outside, opening_account
 from research.backtest.passing import Passing, Stage
@@ -143,6 +144,7 @@ class Player:
         self._row = 0
         self._touched: tuple[int, BarTouch] | None = None
         self._last_usd = np.full(len(history.symbols), np.nan)
+        self._full: Flags = np.logical_and.reduce(self._base.close > 0, 1)
         self._outside = Outside(self.engine, resumes_after=plan.resumes_after)
         self._carrying = Carrying(
             self.engine, self.venue, history, borrow_bps=plan.costs.borrow_bps, post=self._post
@@ -170,12 +172,13 @@ class Player:
         cpu_s, wall_s = process_time(), perf_counter()
         total = len(self._plan.sessions)
         done = 0
-        for index in self._plan.sessions:
-            if stop():
-                break
-            self._play(index)
-            done += 1
-            progress(done, total)
+        with collected_seldom():
+            for index in self._plan.sessions:
+                if stop():
+                    break
+                self._play(index)
+                done += 1
+                progress(done, total)
         memory = self.engine.memory
         held = {s: p.quantity_shares for s, p in memory.portfolio.positions.items()}
         marks = self._board.marks_usd(held)
@@ -347,10 +350,7 @@ class Player:
     def _note_prices(self, row: int) -> None:
         close = self._base.close[row]
         # Where all have one, as most rows do, there is nothing to keep of before.
-        known = close > 0
-        if np.count_nonzero(known) < len(close):
-            close = np.where(known, close, self._last_usd)
-        self._last_usd = close
+        self._last_usd = close if self._full[row] else np.where(close > 0, close, self._last_usd)
 
     def _end_orders(self, at: datetime) -> None:
         if self.venue.working:
@@ -372,11 +372,10 @@ class Player:
         )
 
     def _shares_held(self) -> Floats:
-        """Return the shares of now; of days that leave them as they were, the same array."""
-        days, shares = self.recording.days, self._runner.shares
-        if days and np.array_equal(days[-1].shares, shares):
-            return days[-1].shares
-        return shares.copy()
+        """Return the shares of now; while they are as they were, the same array."""
+        held = self.engine.core.held
+        shares = held.frozen(self.engine.memory.portfolio.positions)
+        return self._runner.shares.copy() if held.outside else shares
 
     def _poll(self, quotes: BarQuotes, at: datetime) -> None:
         self._board.is_calm = self._triggers.are_far(

@@ -34,7 +34,7 @@ from domain.events import (
     SubmitWithheld,
 )
 from domain.instruments import Symbol
-from domain.orders import ApprovedOrder, AtMarket, Fill, OrderIntent
+from domain.orders import AtMarket, Fill, OrderIntent
 from domain.signals import OpinionFault
 from research.backtest.answers import Answers
 from research.backtest.costs import Costs, FillAt
@@ -158,7 +158,7 @@ class Runner:
         order = command.order
         intent, at = order.intent, self.engine.core.now
         identity = intent.client_order_id
-        objection = self._objection(order, at)
+        objection = self._objection(order.epoch, at)
         if objection:
             self.post(SubmitWithheld(at=at, client_order_id=identity, reason=objection))
             return
@@ -182,10 +182,11 @@ class Runner:
             return None
         return self._venue.acknowledge(identity, at)
 
-    def _objection(self, order: ApprovedOrder, at: datetime) -> str:
-        """Return why an approval is void at this instant, as the daemon's runner would say."""
+    def _objection(self, epoch: int, at: datetime) -> str:
+        """Return why an approval of an epoch is void at this instant, as the daemon's runner would
+        say."""
         trading = self.engine.memory.trading
-        if trading.epoch != order.epoch:
+        if trading.epoch != epoch:
             return f"trading is {trading.state.value} since the approval: {trading.cause}"
         costs = self._costs
         session = self.engine.memory.session
@@ -207,7 +208,11 @@ class Runner:
         at_once = self.at_once
         orders = [c.order for c in commands if isinstance(c, SubmitOrder)]
         at = self.engine.core.now
-        if not orders or at_once is None or any(self._objection(o, at) for o in orders):
+        if (
+            not orders
+            or at_once is None
+            or any(self._objection(epoch, at) for epoch in {o.epoch for o in orders})
+        ):
             self.do(commands)
             return
         # Orders come last: what else there is to do is done before the first of them leaves.
