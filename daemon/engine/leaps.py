@@ -34,8 +34,12 @@ class Leaps:
         """Take in which symbols' last quote is far from the one before, or is the first."""
         core, commands = self._core, list[Command]()
         for symbol in leapt:
-            mark_usd = core.memory.marks.get(symbol)
-            if symbol not in core.memory.portfolio.positions or not mark_usd:
+            held = core.memory.portfolio.positions.get(symbol)
+            if held is None:
+                continue
+            # As the account's worth has counted it so far.
+            mark_usd = core.memory.marks.get(symbol) or held.average_entry_usd
+            if not mark_usd:
                 continue
             mid_usd = core.board.quotes[symbol].mid_usd
             known = core.leapt.get(symbol)

@@ -10,7 +10,7 @@ from domain.events import AccountReported, Action, OperatorOrder
 from domain.orders import ApprovedOrder, Leg, Side
 from domain.snapshot import TradingState
 from risk.limits import RiskLimits
-from tests.support.engines import NAN, WIDE_LIMITS, A, Desk, a_position, account_of, entry, ready
+from tests.support.engines import NAN, WIDE_LIMITS, A, B, Desk, a_position, account_of, entry, ready
 
 TIGHT = replace(WIDE_LIMITS, max_daily_loss_percent=Decimal("0.02"))
 
@@ -154,6 +154,20 @@ def test_a_leap_of_what_is_not_held_is_nothing_to_wait_for() -> None:
     assert not any(isinstance(c, Compare) for c in desk.poll(BBB=20))
     desk.wait(5)
     assert not any(isinstance(c, Compare) for c in desk.poll(BBB=90))
+
+
+def test_what_was_never_quoted_is_measured_by_what_it_cost() -> None:
+    # World 5000387: shares found at the venue had no price yet when a morning's first quote was one
+    # of the new shares; the account's worth, which had counted them as they cost, fell by 3 %.
+    desk = holding(TIGHT)
+    desk.report(account_of(desk.now, desk.memory.portfolio.cash_usd, {B: a_position(200)}))
+    desk.report(account_of(desk.now, desk.memory.portfolio.cash_usd, {B: a_position(200)}))
+    assert desk.memory.portfolio.shares(B) == 200
+    desk.engine.core.board.forget(B, made_before=desk.now)
+    del desk.memory.marks[B]
+    desk.wait(5).poll(BBB=50)
+    desk.wait(5).poll(BBB=50)
+    assert desk.memory.trading.state is TradingState.ACTIVE
 
 
 def test_the_first_quote_of_a_morning_is_measured_by_the_mark_kept_over_the_night() -> None:
