@@ -11,6 +11,7 @@ import orjson
 from aiohttp import WSMsgType, web
 
 from exchange.auth import Credentials
+from exchange.coverage import WHOLE, Coverage
 from exchange.data_errors import CLOSING, DATA_ERRORS
 from exchange.data_feed import Channel, DataFeed, Message, Wanted, status_message
 from exchange.instants import MINUTE_NS, SECOND_NS, rfc3339_short
@@ -50,6 +51,8 @@ class DataSocket:
     feed: str
     packs: bool
     queue: asyncio.Queue[bytes]
+    coverage: Coverage = WHOLE
+    """The minutes that its feed has bars of."""
     closes: bool = True
     """Whether some errors end the connection."""
     is_authenticated: bool = False
@@ -86,7 +89,10 @@ class DataSocket:
     def listens(self, message: Message) -> bool:
         """Whether a message is for this client."""
         names = self.wanted[_HEARD_AS[message.channel]]
-        return message.symbol in names or "*" in names
+        if message.symbol not in names and "*" not in names:
+            return False
+        is_bar = message.channel in (Channel.BARS, Channel.UPDATED_BARS)
+        return not is_bar or self.coverage.has_bar(message.symbol, message.at_ns)
 
 
 _NAME_OF = {channel: name for name, channel in FIELDS.items()}
@@ -234,8 +240,11 @@ class DataStream:
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Serve one connection until it ends."""
         limits = self._exchange.limits
+        feed = request.path.rpartition("/")[2]
+        seen = self._exchange.iex_data if feed == "iex" else self._exchange.data
         socket = DataSocket(
-            feed=request.path.rpartition("/")[2],
+            feed=feed,
+            coverage=seen.coverage,
             packs="msgpack" in request.headers.get("Content-Type", ""),
             queue=asyncio.Queue(limits.stream_queue_max),
             closes=limits.data_errors_close,

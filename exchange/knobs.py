@@ -82,6 +82,9 @@ class Knobs:
     """The retired pattern-day-trader rule, and its fields on the account."""
     luld_pauses: bool = False
     """Prices that would cross the limit-up-limit-down bands pause a symbol for five minutes."""
+    iex_bar_share: float = 1.0
+    """Share of a symbol's minutes that have a bar on the feed `iex`, which sees few of the trades:
+    over REST, in the latest and on the stream."""
     late_bar_share: float = 0.0
     """Share of minute bars whose last trades are told late: the stream's bar comes without them,
     its `updatedBars` half a minute later with them."""

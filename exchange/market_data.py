@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
+from copy import copy
 from dataclasses import dataclass
 from datetime import date
 from functools import cache, partial
@@ -10,6 +11,7 @@ import numpy as np
 
 from domain.calendar import Session
 from exchange.bars import BarBlock, BarHistory
+from exchange.coverage import WHOLE, Coverage
 from exchange.instants import MINUTE_NS, SECOND_NS, rfc3339_short, to_ns
 from exchange.tape_view import Span, TapeView
 from exchange.tape_views import TapeViews
@@ -37,6 +39,8 @@ class MarketData:
     def __init__(self, views: TapeViews) -> None:
         self._views = views
         self.bars = BarHistory(views)
+        self.coverage = WHOLE
+        """Of minutes: the latest bar is one of these."""
         self._previous: tuple[date, BarBlock] | None = None
 
     def latest_quotes(self, symbols: Iterable[str], now_ns: int) -> dict[str, Point]:
@@ -61,7 +65,7 @@ class MarketData:
         if moment is None:
             return {}
         minutes = self._minutes(moment, now_ns)
-        found = {s: self._last_of(s, minutes) for s in symbols}
+        found = {s: self._last_of(s, minutes, self.coverage) for s in symbols}
         return {symbol: bar for symbol, bar in found.items() if bar is not None}
 
     def snapshots(self, symbols: Iterable[str], now_ns: int) -> dict[str, Point]:
@@ -77,7 +81,7 @@ class MarketData:
             symbol: {
                 "latestTrade": self._trade(symbol, moment, now_ns),
                 "latestQuote": self._quote(symbol, moment, now_ns),
-                "minuteBar": self._last_of(symbol, minutes),
+                "minuteBar": self._last_of(symbol, minutes, self.coverage),
                 "dailyBar": self._last_of(symbol, [lambda: today]),
                 "prevDailyBar": self._last_of(symbol, [lambda: previous]),
             }
@@ -168,7 +172,15 @@ class MarketData:
             makers.append(cache(partial(self.bars.day_block, whole, 1, now_ns)))
         return makers
 
-    def _last_of(self, symbol: str, makers: Iterable[MakeBlock]) -> Point | None:
+    def covering(self, coverage: Coverage) -> "MarketData":
+        """Return the same data as a feed sees them that has bars of some minutes only."""
+        seen = copy(self)
+        seen.coverage = coverage
+        return seen
+
+    def _last_of(
+        self, symbol: str, makers: Iterable[MakeBlock], coverage: Coverage = WHOLE
+    ) -> Point | None:
         """Return a symbol's last bar of the first block that has one."""
         row = self._views.column_of.get(symbol)
         if row is None:
@@ -177,7 +189,9 @@ class MarketData:
             block = make()
             closes = block.close[row]
             index = closes.shape[0] - 1
-            while index >= 0 and not math.isfinite(closes[index]):
+            while index >= 0 and not (
+                math.isfinite(closes[index]) and coverage.has_bar(symbol, int(block.at_ns[index]))
+            ):
                 index -= 1
             if index >= 0:
                 return block.row_dict(row, index, rfc3339_short(int(block.at_ns[index])))

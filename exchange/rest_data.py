@@ -122,7 +122,13 @@ def _read_latest(request: web.Request, read: Latest) -> Mapping[str, Point]:
     if feed in EMPTY_FEEDS:
         return {}
     delay_ns = SIP_DELAY_NS if feed == "delayed_sip" else 0
-    return read(exchange.data, symbols, exchange.venue.now_ns - delay_ns)
+    return read(_data_of(exchange, feed), symbols, exchange.venue.now_ns - delay_ns)
+
+
+def _data_of(exchange: Exchange, feed: str) -> MarketData:
+    """Return what a feed sees; without a name it is the best that the plan permits."""
+    is_iex = feed == "iex" or (not feed and not exchange.limits.sip_realtime)
+    return exchange.iex_data if is_iex else exchange.data
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +170,7 @@ async def get_bars(request: web.Request) -> web.Response:
     adjuster = BarAdjuster(exchange.venue.market, adjustment, now_ns)
     blocks = exchange.data.bars.blocks(length, span, now_ns, adjuster.whole)
     columns, bars = exchange.venue.views.column_of, exchange.data.bars
+    coverage = _data_of(exchange, request.query.get("feed", "")).coverage
     wanted = window.first_of(columns)
     if wanted is not None:
         in_order = blocks.backward() if window.descending else blocks.forward()
@@ -175,7 +182,10 @@ async def get_bars(request: web.Request) -> web.Response:
         if row is None:
             return ()
         scale = adjuster.scale_of(symbol) if length.is_intraday else None
-        return _bars_of(row, blocks, window, scale)
+        bars_of = _bars_of(row, blocks, window, scale)
+        if coverage.share >= 1 or not length.is_intraday or length.minutes > 1:
+            return bars_of
+        return (point for point in bars_of if coverage.has_bar(symbol, point[0]))
 
     return _paged(request, "bars", window, points_of)
 

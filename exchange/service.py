@@ -6,6 +6,7 @@ from typing import Protocol
 
 from exchange.auth import Credentials
 from exchange.clock import MarketTime
+from exchange.coverage import Coverage
 from exchange.ids import hex_text
 from exchange.knobs import WireLimits
 from exchange.limits import TokenBucket, full_bucket
@@ -60,6 +61,7 @@ class Exchange:
     limits: WireLimits
     identity: dict[str, object]
     data: MarketData = field(init=False)
+    iex_data: MarketData = field(init=False)
     trading_bucket: TokenBucket = field(init=False)
     data_bucket: TokenBucket = field(init=False)
     listeners: list[Listener] = field(default_factory=list)
@@ -74,6 +76,9 @@ class Exchange:
 
     def __post_init__(self) -> None:
         self.data = MarketData(self.venue.views)
+        config = self.venue.config
+        seen = Coverage(seed=config.seed, share=config.knobs.iex_bar_share)
+        self.iex_data = self.data.covering(seen)
         now_ns = self.venue.now_ns
         self.trading_bucket = full_bucket(self.limits.trading_per_minute, now_ns)
         self.data_bucket = full_bucket(self.limits.data_per_minute, now_ns)
