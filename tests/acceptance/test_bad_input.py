@@ -198,6 +198,26 @@ def test_a_corrupt_state_is_left_as_it_is_and_the_repairing_command_named(
     place.await_exchange_gone()
 
 
+def test_a_state_of_another_version_or_half_copied_is_left_as_it_is_and_said_what_to_do(
+    place: Site, saved: Path
+) -> None:
+    text = saved.read_bytes()
+    journal = sorted((saved.parent / "journal").glob("*"))
+    for spoil, words in (
+        (lambda: saved.write_bytes(text.replace(b'"version": 1', b'"version": 2', 1)), "newer"),
+        (lambda: saved.write_bytes(text.replace(b'"version": 1', b'"version": 0', 1)), "too old"),
+        (lambda: [path.unlink() for path in journal], "tradewind state repair"),
+    ):
+        spoil()
+        before = {p: p.read_bytes() for p in saved.parent.rglob("*") if p.is_file()}
+        said = complaint(place.daemon("--speed", "60"), REFUSED)
+        assert words in said
+        assert str(saved.parent) in said
+        for path, content in before.items():
+            assert path.read_bytes() == content
+        saved.write_bytes(text)
+
+
 def test_the_state_of_another_account_is_refused(place: Site, saved: Path) -> None:
     # An exchange of another seed has another account; what lies under its name is not its own.
     exchange = place.exchange("--seed", "2")
