@@ -20,6 +20,9 @@ from domain.orders import Severity
 from domain.portfolio import AccountReport
 from risk.prices import LEAP_SHARE
 
+LEAP_AGAIN = timedelta(minutes=1)
+"""Market time after a comparison for which further leaps of its symbol are believed at once: quotes
+that go to and fro must not keep a stop from selling for ever."""
 LEAP_WAIT = timedelta(minutes=15)
 """Market time for which the account is waited for; then the price is believed, and that is said."""
 
@@ -29,13 +32,14 @@ class Leaps:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._compared_at: dict[Symbol, datetime] = {}
 
     def quoted(self, leapt: Sequence[Symbol]) -> list[Command]:
         """Take in which symbols' last quote is far from the one before, or is the first."""
         core, commands = self._core, list[Command]()
         for symbol in leapt:
             held = core.memory.portfolio.positions.get(symbol)
-            if held is None:
+            if held is None or self._was_compared(symbol):
                 continue
             # As the account's worth has counted it so far.
             mark_usd = core.memory.marks.get(symbol) or held.average_entry_usd
@@ -63,10 +67,20 @@ class Leaps:
             is_ours = (theirs.quantity_shares if theirs else ZERO) == held.shares(symbol)
             if is_ours and leap.last_at <= account.reported_at:
                 core.believe(symbol)
+                self._compared_at[symbol] = core.now
                 is_any = True
         if is_any:
             core.refresh_marks()
         return is_any
+
+    def _was_compared(self, symbol: Symbol) -> bool:
+        compared_at = self._compared_at.get(symbol)
+        if compared_at is None:
+            return False
+        if self._core.now - compared_at <= LEAP_AGAIN:
+            return True
+        del self._compared_at[symbol]
+        return False
 
     def waited(self) -> list[Command]:
         """Believe what the account could not be asked about in time."""

@@ -79,6 +79,23 @@ def test_no_peak_is_raised_by_what_leapt_before_the_account_was_compared() -> No
     assert desk.memory.equity_peak_usd == before
 
 
+def test_quotes_that_go_to_and_fro_keep_no_stop_from_selling() -> None:
+    desk = holding()
+    desk.compares = True
+    for price in (85, 75, 85, 75, 85):
+        desk.wait(5).poll(AAA=price)
+    assert len(exits(desk)) == 1
+
+
+def test_a_leap_a_while_after_another_is_waited_for_again() -> None:
+    desk = holding()
+    desk.poll(AAA=110)
+    desk.report()
+    desk.wait(90).poll(AAA=55)
+    desk.wait(5).poll(AAA=55)
+    assert not exits(desk)
+
+
 def test_a_bad_print_is_forgotten_when_the_price_is_back() -> None:
     desk = holding()
     desk.poll(AAA=50)
