@@ -4,7 +4,7 @@ Every key of an object is always present, null when unset. Money on the account 
 average prices have six places at most.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -54,10 +54,11 @@ def _average(amount: Decimal | None) -> str | None:
 
 def order_json(order: VenueOrder, book: OrderBook, *, nested: bool) -> Json:
     """Return an order; with `nested` its legs lie under it."""
+    return _order(order, [book.by_id[i] for i in order.leg_ids] if nested else ())
+
+
+def _order(order: VenueOrder, legs: Sequence[VenueOrder]) -> Json:
     status = order.status
-    legs = None
-    if nested and order.leg_ids:
-        legs = [order_json(book.by_id[i], book, nested=False) for i in order.leg_ids]
     finished = _when(order.finished_ns)
     return {
         "id": order.id,
@@ -90,7 +91,7 @@ def order_json(order: VenueOrder, book: OrderBook, *, nested: bool) -> Json:
         "stop_price": _optional(order.stop_price),
         "status": status.value,
         "extended_hours": order.extended_hours,
-        "legs": legs,
+        "legs": [_order(leg, ()) for leg in legs] if legs else None,
         "trail_percent": _optional(order.trail_percent),
         "trail_price": _optional(order.trail_price),
         "hwm": _optional(order.hwm),
@@ -348,7 +349,7 @@ STREAMED = frozenset(
 )
 
 
-def trade_update_json(event: VenueEvent, book: OrderBook, seed: int) -> Json | None:
+def trade_update_json(event: VenueEvent, seed: int) -> Json | None:
     """Return what the trading stream says of an event, None for what it keeps to itself."""
     if event.kind not in STREAMED or event.order is None:
         return None
@@ -362,7 +363,7 @@ def trade_update_json(event: VenueEvent, book: OrderBook, seed: int) -> Json | N
         data["price"] = decimal_text(event.execution.price_usd)
         data["qty"] = decimal_text(event.execution.qty)
         data["position_qty"] = decimal_text(event.execution.position_qty)
-    body = order_json(event.order, book, nested=True)
+    body = _order(event.order, event.legs)
     if event.order.reason:
         body["reason"] = event.order.reason
     if event.order.cancel_asked_ns is not None:

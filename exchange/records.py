@@ -74,6 +74,8 @@ class VenueEvent:
     kind: EventKind
     cash: Decimal
     order: VenueOrder | None = None
+    legs: tuple[VenueOrder, ...] = ()
+    """The order's legs, as they stood then."""
     execution: Execution | None = None
     holding: Holding | None = None
     close: DayClose | None = None

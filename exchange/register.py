@@ -4,7 +4,7 @@ Every event is complete enough to be redone onto an earlier state, which is how 
 comes back.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import TypedDict, Unpack
@@ -27,6 +27,7 @@ class _Parts(TypedDict, total=False):
     """What an event may carry beside its kind."""
 
     order: VenueOrder
+    legs: tuple[VenueOrder, ...]
     execution: Execution
     close: DayClose
     configuration: Configuration
@@ -98,11 +99,16 @@ class Register:
         """Return the id of the next watchlist; it counts once the list is recorded."""
         return uuid_text(self.seed, "watchlist", self.watchlists_made + 1)
 
-    def record(self, kind: EventKind, order: VenueOrder) -> VenueOrder:
-        """Store an order's new version and say so."""
+    def record(
+        self, kind: EventKind, order: VenueOrder, new_legs: Sequence[VenueOrder] = ()
+    ) -> VenueOrder:
+        """Store an order's new version and say so; its legs, too, if they are not known yet."""
         self._store(order)
-        self._emit(kind, order=order)
+        self._emit(kind, order=order, legs=tuple(new_legs) or self._legs_of(order))
         return order
+
+    def _legs_of(self, order: VenueOrder) -> tuple[VenueOrder, ...]:
+        return tuple(self.book.by_id[leg_id] for leg_id in order.leg_ids) if order.leg_ids else ()
 
     def record_fill(self, order: VenueOrder, fill: Fill) -> VenueOrder:
         """Book an execution: shares, cash, order and event together; return the order after."""
@@ -131,7 +137,7 @@ class Register:
         """Store what has been booked on the account: an execution, and the order after it."""
         self._note_execution(execution)
         self._store(order)
-        self._emit(kind, order=order, execution=execution)
+        self._emit(kind, order=order, legs=self._legs_of(order), execution=execution)
 
     def _note_execution(self, execution: Execution) -> None:
         self.executions.append(execution)

@@ -62,7 +62,7 @@ class TradeStream:
             return
         venue = self._exchange.venue
         for event in events:
-            message = trade_update_json(event, venue.book, venue.config.seed)
+            message = trade_update_json(event, venue.config.seed)
             if message is None:
                 continue
             message = self.spoil(event, message)

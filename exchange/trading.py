@@ -132,9 +132,8 @@ class Trading:
             first, kind = Status.ACCEPTED, EventKind.ACCEPTED
         told = replace(order, status=first)
         if works_now and not self._knobs.emits_pending_new:
-            self._register.record(EventKind.QUIET, told)
-        else:
-            self._register.record(kind, told)
+            kind = EventKind.QUIET
+        self._register.record(kind, told, legs)
         for leg in legs:
             self._register.record(EventKind.HELD, leg)
         if works_now:

@@ -161,3 +161,19 @@ async def test_messagepack_is_spoken_when_asked_for(client: Client) -> None:
         await socket.send_bytes(msgspec.msgpack.encode(AUTH))
         message = await socket.receive(timeout=5)
         assert msgspec.msgpack.decode(message.data)["data"]["status"] == "authorized"
+
+
+@pytest.mark.wire("update.legs")
+async def test_an_update_shows_the_legs_as_they_stood_when_it_happened(client: Client) -> None:
+    exits = {"take_profit": {"limit_price": "110"}, "stop_loss": {"stop_price": "90"}}
+    bracket = {**BUY, "qty": "1", "order_class": "bracket", **exits}
+    async with client.ws_connect("/stream") as socket:
+        await listening(socket)
+        async with client.post("/v2/orders", json=bracket) as response:
+            placed = await response.json()
+        updates = [(await told(socket))["data"] for _ in range(6)]
+    assert [leg["status"] for leg in placed["legs"]] == ["new", "held"]
+    heads = [u for u in updates if u["order"]["id"] == placed["id"]]
+    assert [u["event"] for u in heads] == ["pending_new", "new", "fill"]
+    assert {leg["status"] for u in heads for leg in u["order"]["legs"]} == {"held"}
+    assert [u["event"] for u in updates if u not in heads] == ["held", "held", "new"]
