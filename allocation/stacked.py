@@ -118,6 +118,46 @@ class StackedAllocator(TargetSetter):
             outcomes[wishes.kept] = _MIN_HOLD
         return Look(count=count, outcomes=outcomes[:count], weighed=weighed)
 
+    def look_at(self, outlook: Outlook, at: int, inputs: AllocationInputs) -> Look | None:
+        """Return the look of one slot, number `at` of an outlook, in fewer steps than `look`; None
+        where books have a say in what is wished, or a cap may bind.
+
+        `inputs` are that slot's, as those of `look` are but for `equity_usd` and `mids_usd` `[n]`.
+        """
+        if outlook.contributions is None or outlook.is_free is None or not outlook.is_free[at]:
+            return None
+        books, contributions = self._books(inputs, outlook.names), outlook.contributions[:, at]
+        if not self._weighs or not self._is_settled(
+            outlook, books, contributions, inputs.bars_held
+        ):
+            return None
+        decided = outlook.decided[at]
+        wishes = Wishes(
+            books=books,
+            contributions=contributions,
+            moves=None,
+            decided=decided,
+            all_decided=outlook.all_decided or np.count_nonzero(decided) == len(decided),
+            silent=None,
+            kept=None,
+        )
+        size, mids = outlook.size[at], inputs.mids_usd
+        shares = contributions * (size * (inputs.equity_usd / mids))
+        gaps = gaps_of(shares, books, mids, self._rules)
+        acts = gaps.acts
+        if not wishes.all_decided:
+            acts &= decided
+        outcomes = quiet_outcomes(wishes, np.logical_or(books.own, gaps.total))
+        if not np.count_nonzero(acts):
+            return Look(count=1, outcomes=outcomes[None], weighed=None)
+        targets = Targets(
+            wishes=wishes, shares=shares, combined=over_books(contributions), size=size, limits=()
+        )
+        weighed = Weighed(
+            inputs=inputs, targets=targets, gaps=gaps, works=None, outcomes=outcomes, reasons={}
+        )
+        return Look(count=0, outcomes=outcomes[None][:0], weighed=weighed)
+
     def outlook(
         self,
         weights: Mapping[StrategyName, float],
@@ -191,14 +231,9 @@ class StackedAllocator(TargetSetter):
         """Return the wishes that the outlook knows already, None where books have a say: by what
         they hold of names without an opinion, or hold too short a time to leave."""
         contributions = outlook.contributions
-        if contributions is None or books.outside is not None:
+        if contributions is None:
             return None
-        if np.count_nonzero(outlook.mute) and np.count_nonzero(outlook.mute & books.holds):
-            return None
-        least = self._rules.hold_bars_min
-        if np.count_nonzero(inputs.bars_held < least) and np.count_nonzero(
-            held_by_minimum(contributions, books.held[:, None], inputs.bars_held, bars_min=least)
-        ):
+        if not self._is_settled(outlook, books, contributions, inputs.bars_held):
             return None
         return Wishes(
             books=books,
@@ -209,6 +244,21 @@ class StackedAllocator(TargetSetter):
             silent=None,
             kept=None,
         )
+
+    def _is_settled(
+        self, outlook: Outlook, books: Books, contributions: Floats, bars_held: Ints
+    ) -> bool:
+        """Return whether nothing that is held makes another wish of these contributions
+        `[s, n]` or, of many slots, `[s, t, n]`."""
+        if books.outside is not None:
+            return False
+        if np.count_nonzero(outlook.mute) and np.count_nonzero(outlook.mute & books.holds):
+            return False
+        least = self._rules.hold_bars_min
+        if not np.count_nonzero(bars_held < least):
+            return True
+        held = books.held if contributions.ndim == 2 else books.held[:, None]
+        return not np.count_nonzero(held_by_minimum(contributions, held, bars_held, bars_min=least))
 
     def _wished(self, outlook: Outlook, books: Books, inputs: AllocationInputs) -> Wishes:
         """Return the wishes under these books, as `_wishes` does for one slot."""

@@ -148,17 +148,21 @@ class Deciding:
         most_usd = core.rules.turnover_of_equity_per_day * equity_usd
         return max(0.0, most_usd - float(core.memory.turnover_on(core.now.date())))
 
-    def inputs_ahead(self, mids_usd: Floats, *, closed_first: int) -> AllocationInputs:
-        """Return what a look at the slots to come is given, rows `[t, n]`, if nothing were traded
-        meanwhile; for a history, and while no order works and nothing is blocked.
+    def inputs_ahead(
+        self, mids_usd: Floats, *, closed_first: int, equity_usd: float = np.nan
+    ) -> AllocationInputs:
+        """Return what a look at the slots to come is given, rows `[t, n]`, or at the first alone
+        `[n]`, if nothing were traded meanwhile; for a history, and while no order works and nothing
+        is blocked.
 
         `closed_first`: how many bars will have closed between now and the first of the slots.
-        Opinions, sizes and clusters are the outlook's, equity is told beside it.
+        Opinions, sizes and clusters are the outlook's; of many slots, equity is told beside it.
         """
         held = self._holdings.now()
+        slots = 1 if mids_usd.ndim == 1 else len(mids_usd)
         return AllocationInputs(
             universe=self._core.universe,
-            equity_usd=np.nan,
+            equity_usd=equity_usd,
             mids_usd=mids_usd,
             strengths={},
             weights=self._weights,
@@ -167,7 +171,7 @@ class Deciding:
             working_shares=self._nothing,
             volatility=self._nothing,
             cluster_of=_no_clusters,
-            bars_held=self._holdings.bars_held_ahead(closed_first, len(mids_usd)),
+            bars_held=self._holdings.bars_held_ahead(closed_first, slots),
             blocked=self._nowhere,
             turnover_left_usd=np.nan,
         )

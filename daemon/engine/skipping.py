@@ -35,13 +35,15 @@ class SlotsAhead(Value, frozen=True, kw_only=True, eq=False):
     """Slots to come; rows `[t, n]` or `[t]`.
 
     mids_usd: at each decision, any positive number where the outlook has no price. equity_usd: of
-    what is held now, at those mids. closed_first: how many bars of the base grid will have closed
-    between now and the first decision.
+    what is held now, at those mids. outlook: of slots among which these begin with number `first`.
+    closed_first: how many bars of the base grid will have closed between now and the first
+    decision.
     """
 
     mids_usd: Floats
     equity_usd: Floats
     outlook: Outlook
+    first: int
     closed_first: int
 
 
@@ -91,8 +93,17 @@ class Skipping:
     def look(self, ahead: SlotsAhead) -> Look:
         """Return which of the slots, from the first on, allocation leaves quiet, and how the next
         one weighs."""
-        inputs = self._deciding.inputs_ahead(ahead.mids_usd, closed_first=ahead.closed_first)
-        return self._allocator.look(ahead.outlook, inputs, ahead.equity_usd)
+        first, count, closed_first = ahead.first, len(ahead.equity_usd), ahead.closed_first
+        if count == 1:
+            inputs = self._deciding.inputs_ahead(
+                ahead.mids_usd[0], closed_first=closed_first, equity_usd=ahead.equity_usd.item(0)
+            )
+            found = self._allocator.look_at(ahead.outlook, first, inputs)
+            if found is not None:
+                return found
+        inputs = self._deciding.inputs_ahead(ahead.mids_usd, closed_first=closed_first)
+        outlook = ahead.outlook.rows(slice(first, first + count))
+        return self._allocator.look(outlook, inputs, ahead.equity_usd)
 
     def safe_from_losses(self, worth: Sequence[int]) -> int:
         """Return how many slots of this session, from the first on, lie clear of the loss limits;

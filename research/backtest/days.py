@@ -138,7 +138,8 @@ class Days:
             SlotsAhead(
                 mids_usd=stretch.mids_usd[rows],
                 equity_usd=in_usd(worth),
-                outlook=stretch.outlook.rows(rows),
+                outlook=stretch.outlook,
+                first=start,
                 closed_first=0,
             )
         )

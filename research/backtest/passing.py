@@ -153,7 +153,8 @@ class Passing:
             SlotsAhead(
                 mids_usd=stretch.mids_usd[rows],
                 equity_usd=in_usd(worth),
-                outlook=stretch.outlook.rows(rows),
+                outlook=stretch.outlook,
+                first=start,
                 closed_first=1,
             )
         )

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from allocation.allocate import Allocator
 from allocation.plan import Allocation, AllocationInputs
 from allocation.rules import AllocationRules, Combination
-from allocation.stacked import Look, StackedAllocator
+from allocation.stacked import Look, Outlook, StackedAllocator
 from domain.instruments import GICS_SECTORS, Tier, Universe
 from domain.market import Flags, Floats
 from domain.values import replace as changed
@@ -82,21 +82,24 @@ def _stacked(ahead: Ahead, rules: AllocationRules, *, holes: Flags | None = None
     """Look at the slots; where there are `holes` `[t, n]` there is no price."""
     allocator = StackedAllocator(ahead.common.universe, rules)
     priced = np.ones(ahead.mids_usd.shape, dtype=np.bool_) if holes is None else ~holes
+    inputs = changed(
+        ahead.common,
+        mids_usd=np.where(priced, ahead.mids_usd, 1.0),
+        bars_held=ahead.common.bars_held + np.arange(SLOTS)[:, None],
+    )
+    return allocator.look(_outlook(allocator, ahead, priced), inputs, ahead.equity_usd)
+
+
+def _outlook(allocator: StackedAllocator, ahead: Ahead, priced: Flags) -> Outlook:
     cluster_of = ahead.common.cluster_of
     assert not callable(cluster_of)
-    outlook = allocator.outlook(
+    return allocator.outlook(
         ahead.common.weights,
         ahead.strengths,
         np.broadcast_to(allocator.sizes(ahead.common.volatility[None, :]), priced.shape),
         (lambda: cluster_of,),
         priced,
     )
-    inputs = changed(
-        ahead.common,
-        mids_usd=np.where(priced, ahead.mids_usd, 1.0),
-        bars_held=ahead.common.bars_held + np.arange(SLOTS)[:, None],
-    )
-    return allocator.look(outlook, inputs, ahead.equity_usd)
 
 
 def _single(ahead: Ahead, rules: AllocationRules) -> list[Allocation]:
@@ -219,3 +222,55 @@ def test_no_slot_is_called_quiet_where_a_cap_binds(seed: int, count: int, cap: f
     for single, outcomes in zip(_single(ahead, rules), quiet.outcomes, strict=False):
         assert not single.planned and not single.crossings and not single.reasons
         np.testing.assert_array_equal(single.outcomes, outcomes)
+
+
+@RUNS
+@given(
+    seed=st.integers(0, 100_000),
+    count=st.integers(2, 5),
+    method=st.sampled_from(list(Combination)),
+    hold=st.sampled_from([0, 4]),
+)
+def test_a_slot_looked_at_alone_is_as_among_others(
+    seed: int, count: int, method: Combination, hold: int
+) -> None:
+    drawn = _ahead(seed, count, hold)
+    said = {name: np.sign(rows) for name, rows in drawn.strengths.items()}
+    own = {name: held for name, held in drawn.common.book_shares.items() if name != "external"}
+    account = np.add.reduce(list(own.values()), 0)
+    common = changed(drawn.common, book_shares=own, account_shares=account)
+    ahead = replace(drawn, strengths=said, common=common)
+    rules = replace(WIDE, method=method, hold_bars_min=hold)
+    allocator = StackedAllocator(common.universe, rules)
+    outlook = _outlook(allocator, ahead, np.ones(ahead.mids_usd.shape, dtype=np.bool_))
+
+    for k in range(SLOTS):
+        mids, equity = ahead.mids_usd[k : k + 1], ahead.equity_usd[k : k + 1]
+        one = changed(common, mids_usd=mids[0], equity_usd=equity.item(0))
+        alone = allocator.look_at(outlook, k, one)
+        among = allocator.look(outlook.rows(slice(k, k + 1)), changed(one, mids_usd=mids), equity)
+        if alone is None:
+            continue  # its wishes depend on what is held: it is looked at in full
+        assert alone.count == among.count
+        np.testing.assert_array_equal(alone.outcomes, among.outcomes)
+        if alone.weighed is not None and among.weighed is not None:
+            decided = Allocator(common.universe, rules)
+            found, wanted = decided.conclude(alone.weighed), decided.conclude(among.weighed)
+            assert (found.planned, found.crossings) == (wanted.planned, wanted.crossings)
+            np.testing.assert_array_equal(found.outcomes, wanted.outcomes)
+            np.testing.assert_array_equal(found.target_weight, wanted.target_weight)
+        assert (alone.weighed is None) == (among.weighed is None)
+
+
+def test_a_slot_whose_wishes_nobodys_books_change_can_be_looked_at_alone() -> None:
+    drawn = _ahead(1, 3, 0)
+    said = {name: np.ones_like(rows) for name, rows in drawn.strengths.items()}
+    common = changed(drawn.common, book_shares={}, account_shares=np.zeros(3))
+    ahead = replace(drawn, strengths=said, common=common)
+    allocator = StackedAllocator(common.universe, WIDE)
+    outlook = _outlook(allocator, ahead, np.ones(ahead.mids_usd.shape, dtype=np.bool_))
+
+    found = allocator.look_at(outlook, 2, changed(common, mids_usd=ahead.mids_usd[2]))
+
+    assert found is not None
+    assert found.weighed is not None
