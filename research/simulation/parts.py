@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 
 from daemon.clock import stopwatch_s
@@ -17,7 +17,7 @@ from daemon.clock import stopwatch_s
 AT_ONCE = 2
 PROGRAM = (sys.executable, "-m", "research.simulation")
 BESIDE: Mapping[str, tuple[str, ...]] = {
-    "worlds": ("--worlds", "130", "--days", "3", "--days-min", "300"),
+    "worlds": ("--worlds", "136", "--days", "3", "--days-min", "300"),
     "crashes": ("--crash-points", "1000"),
     "mutants": ("--mutants",),
     "same": ("--same", "20"),
@@ -82,8 +82,9 @@ def play_all(
         say(part.line())
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        for waiting in [pool.submit(play, name, given) for name, given in beside.items()]:
-            tell(waiting.result())
+        running = [pool.submit(play, name, given) for name, given in beside.items()]
+        for ended in as_completed(running):
+            tell(ended.result())
     for name, given in alone.items():
         tell(play(name, given))
     failed = [part.name for part in played if not part.is_good]
