@@ -550,7 +550,8 @@ SHAPES: tuple[Shapes, ...] = (
             "MAX_DAILY_LOSS_PERCENT": "1%",
             "MAX_DRAWDOWN_PERCENT": "1%",
         },
-        steps=(*holding("100"), at(90)),
+        # A price that fell so far is believed once the account was read: at the next poll.
+        steps=(*holding("100"), at(90), at(95)),
         story=today(100.0, 100.0, 90.01),
     ),
 )

@@ -433,6 +433,7 @@ async def _assembled(
         book=BookView(watched=engine.watched_symbols, live=lambda: live_orders(engine.memory)),
         rules=_feed_rules(settings, parts),
     )
+    runner.compare = feeds.reconcile
     feeds.fills_wanted_since(account.reported_at)
     await startup.warm_up(
         engine,
