@@ -60,11 +60,12 @@ SCENES: Mapping[str, Swarm] = {
 }
 """What befalls where a mutant's promise is needed; to the others what their seed draws."""
 SEEDS = {
-    "404 means dead": 5,
-    "a refusal on a retry is final": 5,
+    "404 means dead": 7,
+    "a refusal on a retry is final": 3,
     "an approval holds for ever": 2,
     "a snapshot takes its name unsynced": 3,
     "doubts are not settled at start": 3,
+    "recovery is in doubt of nothing": 10,
     "a torn tail is left": 3,
     "every order of a slot has the same id": 6,
     "what is not found once is gone": 8,
