@@ -70,7 +70,8 @@ def book_all(portfolio: Portfolio, deals: Iterable[Deal]) -> Portfolio:
         portfolio.realized_usd,
         portfolio.fees_usd,
     )
-    positions, open_books = dict(portfolio.positions), dict[BookName, _OpenBook]()
+    positions = dict(portfolio.positions)
+    open_books: dict[BookName, _OpenBook] = {}
     for fill, deltas, filled_before in deals:
         moves = _moves(fill, deltas, filled_before)
         symbol, price_usd, fee_usd = fill.symbol, fill.price_usd, fill.fee_usd

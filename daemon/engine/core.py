@@ -278,7 +278,8 @@ class Core:
         this instant on.
         """
         verdicts = self.gate.judge_all(intents, self.view()) if intents else []
-        memory, approved = self.memory, list[ApprovedOrder]()
+        memory = self.memory
+        approved: list[ApprovedOrder] = []
         for verdict in verdicts:
             self._count(verdict)
             order = verdict.approved
