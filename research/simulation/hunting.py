@@ -23,7 +23,7 @@ SPEEDS = {
     "an approval holds for ever": 60.0,
     "a slot is decided again": 30.0,
     "cancels are not sent": 10.0,
-    "comparisons overlap": 60.0,
+    "comparisons overlap": 240.0,
     "fills are asked for by our own clock": 240.0,
     "the gate lets in right before the close": 240.0,
 }
@@ -44,9 +44,9 @@ SCENES: Mapping[str, Swarm] = {
         stream=StreamFaults(lost=0.5), others=OtherFaults(exchange_kill=2_000.0)
     ),
     "comparisons overlap": Swarm(
-        link=LinkFaults(slow=0.02, reset=0.01),
-        api=ApiFaults(late=0.05),
-        stream=StreamFaults(lost=0.3, delayed=0.3, muted=0.01),
+        link=LinkFaults(slow=0.1, reset=0.03),
+        stream=StreamFaults(lost=0.6, muted=0.02),
+        others=BUSY,
     ),
     "cancels are not sent": Swarm(others=BUSY),
     "the gate lets in right after the open": Swarm(others=BUSY),
@@ -66,6 +66,7 @@ SEEDS = {
     "a snapshot takes its name unsynced": 3,
     "doubts are not settled at start": 3,
     "recovery is in doubt of nothing": 10,
+    "comparisons overlap": 2,
     "a torn tail is left": 3,
     "every order of a slot has the same id": 6,
     "what is not found once is gone": 8,
