@@ -37,6 +37,7 @@ BEAT_S = 0.5
 """How often the loop says that it turns."""
 LAST_RECONCILE_S_MAX = 5.0
 """Shutdown: how long the last look at the venue's account may take."""
+FINAL_LOOKS_MAX = 2
 
 _log = structlog.get_logger("tradewind")
 RECONCILE_S = 60.0
@@ -267,8 +268,10 @@ class _Program:
         return datetime.fromisoformat(answer["now"]).astimezone(UTC)
 
     async def _final_account(self, assembly: Assembly) -> Any:
-        with contextlib.suppress(VenueError):
-            return await assembly.connection.broker.account()
+        """Return the account at the end; an answer that cannot be read is asked for once more."""
+        for _ in range(FINAL_LOOKS_MAX):
+            with contextlib.suppress(VenueError):
+                return await assembly.connection.broker.account()
         return None
 
     # --- trading ---------------------------------------------------------------------------------

@@ -10,6 +10,8 @@ from daemon.assembly import Assembly
 from domain.portfolio import AccountReport
 from state.reconcile import book_matches_venue
 
+NOT_ASKED = "the venue could not be asked at the end"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
@@ -52,7 +54,7 @@ def report_of(assembly: Assembly, *, uptime_s: float, account: AccountReport | N
             "trading_state": memory.trading.state.value,
             "benched": {n: b.fault for n, b in memory.benched.items()},
             "book_matches_venue": account is not None and mismatch is None,
-            "book_mismatch": str(mismatch) if mismatch else "",
+            "book_mismatch": str(mismatch or "") if account else NOT_ASKED,
             "uptime_s": round(uptime_s, 1),
         }
     )
