@@ -47,7 +47,7 @@ run: setup                ## trade on the embedded exchange, shown in a terminal
 test: setup-dev           ## run every test but the long ones and the benchmarks
 	@$(BIN)/python -m pytest -n 1 -m "not benchmark and not long" -p no:unraisableexception tests/simulation \
 	   > $(VENV)/simulated.log 2>&1 & simulated=$$!; \
-	 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not benchmark and not long" --ignore tests/simulation; \
+	 $(BIN)/python -m pytest -n 3 --dist loadfile -m "not benchmark and not long" --ignore tests/simulation; \
 	 outcome=$$?; echo "==> and the whole daemon under simulated faults"; \
 	 wait $$simulated || outcome=1; cat $(VENV)/simulated.log; exit $$outcome
 
