@@ -57,11 +57,13 @@ class _HeldSums:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leap:
-    """A price of what is held that leapt: when first and last, and the mark before."""
+    """A price of what is held that leapt: when first and last, the mark before, and for how many
+    polls of quotes the account has been waited for."""
 
     seen_at: datetime
     last_at: datetime
     mark_usd: Decimal
+    polls: int = 0
 
 
 @dataclass(slots=True, kw_only=True)

@@ -5,10 +5,11 @@ A price that moves by more than LEAP_SHARE between two quotes may be the price o
 split that the book does not know of yet, as it was told late, or the venue's day began after ours.
 Until a report of the account that was read after the leap shows the shares the book holds, the
 symbol keeps the mark it had (so that no loss and no peak is latched), nothing is ordered in it, and
-no stop sells it; for LEAP_WAIT at most.
+no stop sells it; for LEAP_WAIT at most, but LEAP_POLLS_MIN polls at least.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -25,6 +26,9 @@ LEAP_AGAIN = timedelta(minutes=1)
 that go to and fro must not keep a stop from selling for ever."""
 LEAP_WAIT = timedelta(minutes=15)
 """Market time for which the account is waited for; then the price is believed, and that is said."""
+LEAP_POLLS_MIN = 60
+"""Polls of quotes for which it is waited for at least: where market time runs faster than time, a
+quarter of an hour may be over before the venue could answer once."""
 
 
 class Leaps:
@@ -52,7 +56,10 @@ class Leaps:
                 core.believe(symbol)
                 continue
             seen_at = known.seen_at if known else core.now
-            core.leapt[symbol] = Leap(seen_at=seen_at, last_at=core.now, mark_usd=mark_usd)
+            polls = known.polls if known else 0
+            core.leapt[symbol] = Leap(
+                seen_at=seen_at, last_at=core.now, mark_usd=mark_usd, polls=polls
+            )
             if known is None:
                 commands += [_told(symbol, mark_usd, mid_usd, core.now), Compare()]
         return commands
@@ -84,8 +91,11 @@ class Leaps:
 
     def waited(self) -> list[Command]:
         """Believe what the account could not be asked about in time."""
-        core = self._core
-        overdue = [s for s, leap in core.leapt.items() if core.now - leap.seen_at > LEAP_WAIT]
+        core, overdue = self._core, list[Symbol]()
+        for symbol, leap in core.leapt.items():
+            core.leapt[symbol] = replace(leap, polls=leap.polls + 1)
+            if core.now - leap.seen_at > LEAP_WAIT and leap.polls >= LEAP_POLLS_MIN:
+                overdue.append(symbol)
         for symbol in overdue:
             core.believe(symbol)
         return [_given_up(symbol, core.now) for symbol in overdue]
