@@ -5,7 +5,7 @@ of the years in `xnys.json` stands there (`python -m research.sessions_table` wr
 asks both); it is asked itself for spans that reach beyond.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from pathlib import Path
@@ -54,7 +54,6 @@ def xnys_calendar(first: date, last: date) -> Calendar:
 
 def tabled_calendar(table: SessionTable, first: date, last: date) -> Calendar:
     """Return the sessions of two dates that the table spans."""
-    days = (first + index * _DAY for index in range((last - first).days + 1))
     closed = frozenset(table.closed)
     return Calendar(
         tuple(
@@ -63,10 +62,16 @@ def tabled_calendar(table: SessionTable, first: date, last: date) -> Calendar:
                 opens_at=_instant(day, OPENS),
                 closes_at=_instant(day, table.closes_early.get(day, CLOSES)),
             )
-            for day in days
-            if day.weekday() < _SATURDAY and day not in closed
+            for day in weekdays(first, last)
+            if day not in closed
         )
     )
+
+
+def weekdays(first: date, last: date) -> Iterator[date]:
+    """Yield the days from Monday to Friday between two dates, both included."""
+    days = (first + index * _DAY for index in range((last - first).days + 1))
+    return (day for day in days if day.weekday() < _SATURDAY)
 
 
 def library_calendar(first: date, last: date) -> Calendar:

@@ -3,16 +3,15 @@
 To be run when exchange-calendars has learned of a day that was not foreseen.
 """
 
-from datetime import date, timedelta
+from datetime import date
 from importlib.metadata import version
 
 import msgspec
 
 from exchange.instants import NEW_YORK
-from exchange.sessions import CLOSES, OPENS, TABLE, SessionTable, library_calendar
+from exchange.sessions import CLOSES, OPENS, TABLE, SessionTable, library_calendar, weekdays
 
 FIRST, LAST = date(1990, 1, 1), date(2049, 12, 31)
-_SATURDAY = 5
 
 
 def table_of_library(first: date = FIRST, last: date = LAST) -> SessionTable:
@@ -22,7 +21,6 @@ def table_of_library(first: date = FIRST, last: date = LAST) -> SessionTable:
     for it.
     """
     sessions = {session.day: session for session in library_calendar(first, last).sessions}
-    days = (first + timedelta(days=index) for index in range((last - first).days + 1))
     for session in sessions.values():
         if session.opens_at.astimezone(NEW_YORK).time() != OPENS:
             raise ValueError(f"the session of {session.day} opens at {session.opens_at}")
@@ -31,7 +29,7 @@ def table_of_library(first: date = FIRST, last: date = LAST) -> SessionTable:
         source=f"exchange-calendars {version('exchange-calendars')}",
         first=first,
         last=last,
-        closed=tuple(d for d in days if d.weekday() < _SATURDAY and d not in sessions),
+        closed=tuple(day for day in weekdays(first, last) if day not in sessions),
         closes_early={day: at for day, at in closes.items() if at != CLOSES},
     )
 

@@ -131,6 +131,17 @@ async def test_a_price_from_before_a_split_that_comes_after_it_is_not_believed()
         night.assert_nothing_was_lost()
 
 
+async def marked_once_and_nothing_lost(night: Night) -> None:
+    """Split four for one, with the new shares' price known already: they are marked by it."""
+    shell = night.shell
+    night.split(4)
+    shell.runner.post(ActionsRead(at=shell.clock.now(), day=TUESDAY.day, actions=(SPLIT,)))
+    assert await shell.feeds.reconcile()
+    assert shell.memory.marks[A] == 25
+    await shell.until(NOON)
+    night.assert_nothing_was_lost()
+
+
 @in_virtual_time
 async def test_a_price_of_the_new_shares_is_not_split_again() -> None:
     # World 254: a daemon that came late in the morning had quotes of the new shares before it had
@@ -144,12 +155,7 @@ async def test_a_price_of_the_new_shares_is_not_split_again() -> None:
         shell.engine.core.board.forget(A, made_before=MONDAY.closes_at)
         morning = quote_of(A, 25.0, shell.clock.now())
         shell.runner.post(QuotesPolled(at=shell.clock.now(), quotes={A: morning}))
-        night.split(4)
-        shell.runner.post(ActionsRead(at=shell.clock.now(), day=TUESDAY.day, actions=(SPLIT,)))
-        assert await shell.feeds.reconcile()
-        assert shell.memory.marks[A] == 25
-        await shell.until(NOON)
-        night.assert_nothing_was_lost()
+        await marked_once_and_nothing_lost(night)
 
 
 @in_virtual_time
@@ -165,12 +171,7 @@ async def test_a_doubted_price_of_the_new_shares_is_their_mark_once_their_split_
         morning = quote_of(A, 25.0, shell.clock.now())
         shell.runner.post(QuotesPolled(at=shell.clock.now(), quotes={A: morning}))
         assert shell.engine.core.board.mark_usd(A) == 100
-        night.split(4)
-        shell.runner.post(ActionsRead(at=shell.clock.now(), day=TUESDAY.day, actions=(SPLIT,)))
-        assert await shell.feeds.reconcile()
-        assert shell.memory.marks[A] == 25
-        await shell.until(NOON)
-        night.assert_nothing_was_lost()
+        await marked_once_and_nothing_lost(night)
 
 
 @in_virtual_time
