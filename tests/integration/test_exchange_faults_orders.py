@@ -1,16 +1,15 @@
 """Orders and trades that become something rare by a script, and words that no client knows."""
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from exchange.testing import ServedExchange
-from tests.support.exchanges import make_exchange, make_venue, open_ns, served, tick_ns
-from tests.support.wire_client import RestClient, TradeUpdates, listening, subscribed
+from tests.support.exchanges import open_ns, tick_ns
+from tests.support.faulty_exchanges import Start, starting
+from tests.support.wire_client import TradeUpdates, subscribed
 
-Start = Callable[[str], tuple[ServedExchange, RestClient, TradeUpdates]]
 BID = {"qty": "10", "type": "limit", "limit_price": "90"}
 NEW, FILL = 'event = "new"', 'event = "fill"'
 SECOND_NS = 10**9
@@ -19,15 +18,7 @@ NAMED = {"status", "type", "side", "order_class", "time_in_force"}
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    with ExitStack() as stack:
-
-        def begin(script: str) -> tuple[ServedExchange, RestClient, TradeUpdates]:
-            running = served(make_exchange(make_venue(at_ns=tick_ns(0))), script)
-            exchange = stack.enter_context(running)
-            client = RestClient(exchange.url)
-            stack.callback(client.close)
-            return exchange, client, stack.enter_context(listening(exchange.stream_url))
-
+    with starting() as begin:
         yield begin
 
 

@@ -8,16 +8,15 @@ from websockets.exceptions import ConnectionClosed
 
 from exchange.testing import ServedExchange
 from tests.support.exchanges import make_exchange, make_venue, open_ns, served, tick_ns
+from tests.support.faulty_exchanges import Start, starting
 from tests.support.wire_client import (
     MarketUpdates,
-    RestClient,
     TradeUpdates,
     listening,
     market_updates,
     subscribed,
 )
 
-Start = Callable[[str], tuple[ServedExchange, RestClient, TradeUpdates]]
 Watch = Callable[[str], tuple[ServedExchange, MarketUpdates]]
 SOON_S = 0.15
 STEPS = ["pending_new", "new", "fill"]
@@ -25,15 +24,7 @@ STEPS = ["pending_new", "new", "fill"]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    with ExitStack() as stack:
-
-        def begin(script: str) -> tuple[ServedExchange, RestClient, TradeUpdates]:
-            running = served(make_exchange(make_venue(at_ns=tick_ns(0))), script)
-            exchange = stack.enter_context(running)
-            client = RestClient(exchange.url)
-            stack.callback(client.close)
-            return exchange, client, stack.enter_context(listening(exchange.stream_url))
-
+    with starting() as begin:
         yield begin
 
 
