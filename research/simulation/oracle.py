@@ -112,15 +112,15 @@ class Oracle:
         if venue.account.qty(order.symbol) * order.side.sign < 0 or not self.is_alone:
             return  # it leads toward zero, or others' shares come unheard
         working = [o for o in venue.book.open_of(order.symbol) if o.side is order.side]
-        shares = abs(venue.account.qty(order.symbol)) + sum(
-            ((o.qty or ZERO) - o.filled_qty for o in working), ZERO
-        )
         price_usd = venue.prices.at(venue.now_ns)(order.symbol)
+        held = abs(venue.account.qty(order.symbol))
+        value_usd = held * price_usd + sum((_left_usd(o, price_usd) for o in working), ZERO)
         equity_usd = venue.totals().equity
-        if shares * price_usd > self._position_max * equity_usd * DRIFT:
+        if value_usd > self._position_max * equity_usd * DRIFT:
             self._report(
                 "beyond the position limit",
-                f"{order.symbol}: {shares} × {price_usd} of {equity_usd} USD",
+                f"{order.symbol}: {value_usd:.2f} of {equity_usd} USD, {held} held, "
+                f"{len(working)} working",
             )
 
     def _judge_hours(self, meant: Meant) -> None:
@@ -240,3 +240,11 @@ _END_OF = {
     Status.EXPIRED: OrderStatus.EXPIRED,
     Status.REJECTED: OrderStatus.REJECTED,
 }
+
+
+def _left_usd(order: VenueOrder, price_usd: Decimal) -> Decimal:
+    """Return the most that what is left of an order may come to at a price: a purchase pays no more
+    than its limit, however late it was carried out."""
+    limit_usd = order.working_limit if order.side is Side.BUY else None
+    worst_usd = price_usd if limit_usd is None else min(price_usd, limit_usd)
+    return ((order.qty or ZERO) - order.filled_qty) * worst_usd
