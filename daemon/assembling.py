@@ -8,8 +8,9 @@ import structlog
 from daemon import settings_rules, settling, startup, wiring
 from daemon.alpaca.account_codec import AssetFacts
 from daemon.assembly import VERSION, Assembly, Ground
+from daemon.comparing import BookView
 from daemon.engine import Engine, EngineParts
-from daemon.feeds import BookView, FeedRules, Feeds, Venue
+from daemon.feeds import FeedRules, Feeds, Venue
 from daemon.fingerprint import settings_hash
 from daemon.runner import Runner
 from daemon.settings import Settings
@@ -119,6 +120,8 @@ def _book_view(engine: Engine) -> BookView:
         watched=engine.watched_symbols,
         live=lambda: settling.live_orders(engine.memory),
         is_booked=engine.memory.is_booked,
+        booked=lambda: tuple(engine.memory.fills),
+        differs=lambda: engine.core.differing_usd is not None,
     )
 
 

@@ -10,7 +10,7 @@ from domain.errors import TradewindError
 from domain.snapshot import Decision, Outcome
 from state import records
 from state.journal import JournalRecord
-from state.records import ApprovedIntent, Decided, Filled, Ordered, OrderMoved, Submitting
+from state.records import ApprovedIntent, Busted, Decided, Filled, Ordered, OrderMoved, Submitting
 
 PREFIX_CHARACTERS_MIN = 6
 """A shorter beginning of an order's id could mean any."""
@@ -153,7 +153,7 @@ def _read(journal: Iterable[JournalRecord]) -> _Known:
     return _Known(approved=approved, decisions=decisions, steps=steps, venue_ids=venue_ids)
 
 
-_KINDS = frozenset({"DECISION", "ORDERED", "SUBMITTING", "ORDER", "FILL"})
+_KINDS = frozenset({"DECISION", "ORDERED", "SUBMITTING", "ORDER", "FILL", "BUST"})
 
 
 def _steps_of(fact: records.Fact, at: datetime) -> Iterator[tuple[str, Step]]:
@@ -167,6 +167,13 @@ def _steps_of(fact: records.Fact, at: datetime) -> Iterator[tuple[str, Step]]:
             text = f"{views.shares(fill.quantity_shares)} shares at ${fill.price_usd}"
             step = Step(at=fill.filled_at, kind="fill", text=text, fields=views.fill(fill))
             yield fill.client_order_id, step
+        case Busted(bust=bust, fill=fill):
+            text = f"execution {bust.fill_id} was taken back by the venue"
+            if bust.corrected is not None:
+                text += f": {views.shares(bust.corrected.quantity_shares)} shares at "
+                text += f"${bust.corrected.price_usd} instead"
+            fields = {} if fill is None else views.fill(fill)
+            yield bust.client_order_id, Step(at=fact.at, kind="bust", text=text, fields=fields)
         case _:
             return
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import numpy as np
 import structlog
 
-from daemon.comparing import Comparing
+from daemon.comparing import BookView, Comparing
 from daemon.logs import Edge
 from daemon.pacing import Pacing
 from domain.calendar import Calendar, Session, Timeframe
@@ -21,10 +21,11 @@ from domain.events import (
     QuotesPolled,
     SessionClosed,
     SessionOpened,
+    TradeBusted,
 )
 from domain.instruments import Symbol
 from domain.market import Bar, BarRow
-from domain.orders import Fill, OrderUpdate
+from domain.orders import Bust, Fill, OrderUpdate
 from domain.panel import bar_row, slot_of
 from domain.ports import Broker, Clock, PriceSource
 
@@ -73,18 +74,6 @@ class Venue:
     """Returns, and forgets, how many data were thrown away at the border, by reason."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BookView:
-    """What of our book decides what is fetched."""
-
-    watched: Callable[[], Sequence[Symbol]]
-    """Symbols whose quotes must be fresh: held ones and those on order."""
-    live: Callable[[], Sequence[str]]
-    """Orders that the venue has acknowledged and that have not ended."""
-    is_booked: Callable[[str], bool] = lambda fill_id: True
-    """Whether an execution is in the book."""
-
-
 class Feeds:
     """Posts what happens. Every loop ends only by cancellation, or, the sessions', by its count."""
 
@@ -107,9 +96,7 @@ class Feeds:
         self._post = post
         self._rules = rules
         self._watched = book.watched
-        self.account = Comparing(
-            venue.broker, clock=clock, post=post, live=book.live, is_booked=book.is_booked
-        )
+        self.account = Comparing(venue.broker, clock=clock, post=post, book=book)
         self.marks = MarkCounts()
         self.before_session: Callable[[Session], Awaitable[None]] = _nothing
         """Awaited before a session is said to have opened."""
@@ -312,6 +299,8 @@ class Feeds:
                     self._post(OrderChanged(at=self._clock.now(), update=update))
                 case Fill():
                     self._post(OrderFilled(at=self._clock.now(), fill=update))
+                case Bust():
+                    self._post(TradeBusted(at=self._clock.now(), bust=update))
                 case _:
                     on_connected(update.is_reconnect)
 

@@ -130,6 +130,14 @@ class Memory:
             self.turnover_day, self.turnover_usd = day, ZERO
         self.turnover_usd += fill.quantity_shares * fill.price_usd
 
+    def note_busted(self, fill: Fill, corrected: Fill | None) -> None:
+        """Forget an execution that was taken back, and remember what stands in its place; what it
+        added to the day's turnover stays."""
+        self.fills.remove(fill)
+        if corrected is not None:
+            self.fills.append(corrected)
+            self.booked_fill_ids[corrected.fill_id] = None
+
     def note_entry(self, at: datetime) -> None:
         """Count an order that opens, for the rate limits."""
         day = at.date()

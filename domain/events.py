@@ -9,7 +9,7 @@ from domain.calendar import Session, Timeframe
 from domain.corporate import CorporateAction
 from domain.instruments import AssetRights, Symbol
 from domain.market import BarRow, Quote
-from domain.orders import Fill, OrderReport, OrderUpdate, Side, Terms, TimeInForce
+from domain.orders import Bust, Fill, OrderReport, OrderUpdate, Side, Terms, TimeInForce
 from domain.portfolio import AccountReport
 from domain.signals import OpinionFault, Signals, StrategyName
 from domain.values import Value, field
@@ -90,6 +90,13 @@ class OrderFilled(Value, frozen=True, kw_only=True):
 
     at: datetime
     fill: Fill
+
+
+class TradeBusted(Value, frozen=True, kw_only=True):
+    """The venue took an execution back, wholly or for another price. May arrive more than once."""
+
+    at: datetime
+    bust: Bust
 
 
 class SubmitStarted(Value, frozen=True, kw_only=True):
@@ -229,6 +236,7 @@ Event = (
     | DecisionDue
     | OrderChanged
     | OrderFilled
+    | TradeBusted
     | SubmitStarted
     | SubmitWithheld
     | SubmitRejected

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from domain.instruments import Symbol
 from domain.money import ZERO
-from domain.values import Value
+from domain.values import Value, replace
 
 BookName = str
 """A strategy's name, or one of the two below."""
@@ -244,6 +244,19 @@ class Fill(Value, frozen=True, kw_only=True):
         return self.quantity_shares if self.side is _BUY else -self.quantity_shares
 
 
+class Bust(Value, frozen=True, kw_only=True):
+    """The venue takes an execution back: it never was, or, with `corrected`, was another one.
+
+    `fill_id` is the execution's, "" when the venue did not say which. May arrive more than once,
+    and before the execution itself.
+    """
+
+    fill_id: str
+    client_order_id: str
+    symbol: Symbol
+    corrected: Fill | None = None
+
+
 class Order(Value, frozen=True, kw_only=True):
     """Our record of an order we decided: what was meant, and how far it has got.
 
@@ -263,6 +276,9 @@ class Order(Value, frozen=True, kw_only=True):
     cancel_requested_at: datetime | None = None
     finished_at: datetime | None = None
     reason: str = ""
+    is_restated: bool = False
+    """Whether the venue took an execution of it back: from then on its booked fills alone say how
+    much was filled, as reports still under way may tell of more."""
 
     @property
     def client_order_id(self) -> str:
@@ -286,3 +302,19 @@ class Order(Value, frozen=True, kw_only=True):
         """The change of position that may still come; negative for a sell."""
         remaining_shares = self.remaining_shares
         return remaining_shares if self.intent.side is _BUY else -remaining_shares
+
+    def restated(self, taken_back: Fill | None, corrected: Fill | None) -> "Order":
+        """Return the order after a fill of it was taken back (None: one that was never booked), and
+        put right; its status stays, as it does at the venue."""
+        filled_shares, value_usd = self.filled_shares, self.filled_value_usd
+        for fill, sign in ((taken_back, -1), (corrected, 1)):
+            if fill is not None:
+                filled_shares += sign * fill.quantity_shares
+                value_usd += sign * fill.quantity_shares * fill.price_usd
+        return replace(
+            self,
+            filled_shares=filled_shares,
+            filled_value_usd=value_usd,
+            reported_shares=filled_shares,
+            is_restated=True,
+        )

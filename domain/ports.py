@@ -8,7 +8,7 @@ from typing import Protocol
 from domain.calendar import Calendar, Timeframe
 from domain.instruments import Symbol
 from domain.market import Bar, Market, Quote, Reads
-from domain.orders import ApprovedOrder, Fill, OrderReport, OrderUpdate
+from domain.orders import ApprovedOrder, Bust, Fill, OrderReport, OrderUpdate
 from domain.portfolio import AccountReport
 from domain.signals import Signals
 from domain.snapshot import Snapshot
@@ -94,7 +94,7 @@ class Broker(Protocol):
         """Return the venue's sessions between two dates, both included."""
         ...
 
-    def updates(self) -> AsyncIterator[OrderUpdate | Fill | StreamConnected]:
+    def updates(self) -> AsyncIterator[OrderUpdate | Fill | Bust | StreamConnected]:
         """Yield what happens to our orders; reconnects by itself, each event at least once.
 
         Every connection, the first included, starts with StreamConnected. Raises NotAuthorized.

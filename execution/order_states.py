@@ -35,6 +35,8 @@ TRANSITIONS: Mapping[OrderStatus, frozenset[OrderStatus]] = {
             OrderStatus.FILLED,
             OrderStatus.CANCELED,
             OrderStatus.EXPIRED,
+            # What is left of it; what filled stays.
+            OrderStatus.REJECTED,
         }
     ),
     # Back to working when the cancel never arrived; unresolved when the submission was cancelled
@@ -196,7 +198,9 @@ def _hear(order: Order, report: OrderReport) -> Order:
         )
     return replace(
         order,
-        reported_shares=max(order.reported_shares, report.filled_shares),
+        reported_shares=order.filled_shares
+        if order.is_restated
+        else max(order.reported_shares, report.filled_shares),
         venue_order_id=order.venue_order_id or report.venue_order_id,
         submitted_at=order.submitted_at or report.submitted_at,
     )

@@ -73,7 +73,7 @@ def book_all(portfolio: Portfolio, deals: Iterable[Deal]) -> Portfolio:
     positions = dict(portfolio.positions)
     open_books: dict[BookName, _OpenBook] = {}
     for fill, deltas, filled_before in deals:
-        moves = _moves(fill, deltas, filled_before)
+        moves = shares_by_book(fill, deltas, filled_before)
         symbol, price_usd, fee_usd = fill.symbol, fill.price_usd, fill.fee_usd
         fees = _split_fee(fee_usd, moves) if fee_usd else _NO_FEES
         signed_shares, before = fill.signed_shares, positions.get(symbol)
@@ -266,7 +266,7 @@ def _shares(positions: Mapping[Symbol, Position], symbol: Symbol) -> Decimal:
     return position.quantity_shares if position else ZERO
 
 
-def _moves(
+def shares_by_book(
     fill: Fill, deltas: Mapping[BookName, Decimal] | None, filled_before: Decimal
 ) -> dict[BookName, Decimal]:
     """Return the signed shares of a fill that each book gets."""

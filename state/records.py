@@ -12,7 +12,7 @@ from domain.calendar import Timeframe
 from domain.corporate import ActionDone, CorporateAction
 from domain.errors import StateCorrupt
 from domain.instruments import Symbol
-from domain.orders import ApprovedOrder, BookName, Fill, Order, OrderIntent, OrderStatus
+from domain.orders import ApprovedOrder, BookName, Bust, Fill, Order, OrderIntent, OrderStatus
 from domain.portfolio import AccountReport
 from domain.signals import StrategyName
 from domain.snapshot import Benching, DayStart, Decision, SavedOpinion, TradingStatus
@@ -104,6 +104,14 @@ class Filled(Value, frozen=True, kw_only=True):
     fill: Fill
 
 
+class Busted(Value, frozen=True, kw_only=True):
+    """An execution was taken back: `fill` as it was booked, None for one that never was."""
+
+    at: datetime
+    bust: Bust
+    fill: Fill | None
+
+
 class Crossed(Value, frozen=True, kw_only=True):
     """Books traded with each other; nothing was ordered."""
 
@@ -193,6 +201,7 @@ Fact = (
     | Submitting
     | OrderMoved
     | Filled
+    | Busted
     | Crossed
     | Flowed
     | Earned
@@ -211,6 +220,7 @@ KINDS: Mapping[str, type[Fact]] = {
     "SUBMITTING": Submitting,
     "ORDER": OrderMoved,
     "FILL": Filled,
+    "BUST": Busted,
     "CROSSING": Crossed,
     "FLOW": Flowed,
     "INCOME": Earned,

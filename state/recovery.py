@@ -16,7 +16,7 @@ from domain.money import ZERO
 from domain.orders import Fill, Order, OrderStatus
 from domain.snapshot import FINISHED_ORDERS_MAX, RECENT_FILLS_MAX, Snapshot
 from domain.values import replace as replace_value
-from state import corporate, ledger, records
+from state import busts, corporate, ledger, records
 from state.journal import JournalRecord
 
 ApplyFill = Callable[[Order, Fill], Order]
@@ -147,8 +147,8 @@ class _Folded:
                 )
             case records.OrderMoved():
                 self._apply_move(fact)
-            case records.Filled():
-                self._apply_filled(fact.fill)
+            case records.Filled() | records.Busted():
+                self._apply_execution(fact)
             case records.StatusChanged():
                 self._snapshot = replace(self._snapshot, trading=fact.trading)
             case records.Noted():
@@ -188,6 +188,12 @@ class _Folded:
             reason=fact.reason,
         )
 
+    def _apply_execution(self, fact: records.Filled | records.Busted) -> None:
+        if isinstance(fact, records.Busted):
+            self._apply_bust(fact)
+        else:
+            self._apply_filled(fact.fill)
+
     def _apply_filled(self, fill: Fill) -> None:
         if fill.fill_id in self._fill_ids:
             return
@@ -200,6 +206,21 @@ class _Folded:
         self._portfolio = portfolio
         self._fills.append(fill)
         self._fill_ids.add(fill.fill_id)
+
+    def _apply_bust(self, fact: records.Busted) -> None:
+        fill, corrected = fact.fill, fact.bust.corrected
+        order = self._orders.get(fact.bust.client_order_id)
+        if fill is not None:
+            if fill not in self._fills:
+                return
+            self._portfolio = busts.carry_out(self._portfolio, fill, corrected, order)
+            self._fills.remove(fill)
+            if corrected is not None:
+                self._fills.append(corrected)
+                self._fill_ids.add(corrected.fill_id)
+        if order is not None:
+            booked = None if fill is None else corrected
+            self._orders[order.client_order_id] = order.restated(fill, booked)
 
     def _apply_money(
         self, fact: records.Crossed | records.Flowed | records.Earned | records.Adopted

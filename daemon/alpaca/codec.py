@@ -20,6 +20,7 @@ from domain.orders import (
     AtMarket,
     AtStop,
     AtStopLimit,
+    Bust,
     Fill,
     OrderReport,
     OrderStatus,
@@ -96,6 +97,7 @@ class UpdateWire(msgspec.Struct):
     timestamp: datetime | None = None
     at: datetime | None = None
     execution_id: str | None = None
+    previous_execution_id: str | None = None
     price: Decimal | None = None
     qty: Decimal | None = None
 
@@ -225,6 +227,20 @@ def update_fill(wire: UpdateWire, *, received_at: datetime) -> Fill | None:
         price_usd=_above_zero(wire.price, "an execution's price"),
         fee_usd=ZERO,
         filled_at=to_utc(wire.timestamp or wire.at or received_at),
+    )
+
+
+def update_bust(wire: UpdateWire, *, received_at: datetime) -> Bust:
+    """Return what a `trade_bust` or `trade_correct` takes back; sources are silent about the keys
+    of both, so that any may be missing."""
+    corrected = None
+    if wire.event == "trade_correct" and wire.previous_execution_id:
+        corrected = update_fill(wire, received_at=received_at)
+    return Bust(
+        fill_id=wire.previous_execution_id or wire.execution_id or "",
+        client_order_id=wire.order.client_order_id or "",
+        symbol=Symbol(wire.order.symbol),
+        corrected=corrected,
     )
 
 

@@ -15,11 +15,18 @@ import msgspec
 import structlog
 
 from daemon.alpaca.client import Credentials
-from daemon.alpaca.codec import UpdateWire, decode, is_known_status, to_report, update_fill
+from daemon.alpaca.codec import (
+    UpdateWire,
+    decode,
+    is_known_status,
+    to_report,
+    update_bust,
+    update_fill,
+)
 from daemon.alpaca.reconnecting import Crowded, open_socket, receive, reconnecting
 from daemon.backoff import Jitter
 from domain.errors import NotAuthorized, VenueError, VenueUnavailable
-from domain.orders import Fill, OrderReport, OrderUpdate
+from domain.orders import Bust, Fill, OrderReport, OrderUpdate
 from domain.ports import Clock, StreamConnected
 
 Reread = Callable[[str], Awaitable[OrderReport | None]]
@@ -108,7 +115,7 @@ class TradeStream:
         if self._socket is not None:
             await self._socket.close()
 
-    async def updates(self) -> AsyncGenerator[OrderUpdate | Fill | StreamConnected, None]:
+    async def updates(self) -> AsyncGenerator[OrderUpdate | Fill | Bust | StreamConnected, None]:
         """Yield StreamConnected at each connection, then what happens. Raises NotAuthorized."""
         connections = reconnecting(self._connect, self._listen, name="stream", jitter=self._jitter)
         async with aclosing(connections) as heard:
@@ -144,7 +151,7 @@ class TradeStream:
 
     async def _listen(
         self, socket: aiohttp.ClientWebSocketResponse
-    ) -> AsyncGenerator[OrderUpdate | Fill | StreamConnected, None]:
+    ) -> AsyncGenerator[OrderUpdate | Fill | Bust | StreamConnected, None]:
         is_reconnect = self.connections > 0
         self.connections += 1
         self.is_connected = True
@@ -166,17 +173,21 @@ class TradeStream:
             self.is_connected = False
             self._socket = None
 
-    async def _translate(self, wire: UpdateWire) -> list[OrderUpdate | Fill | StreamConnected]:
+    async def _translate(
+        self, wire: UpdateWire
+    ) -> list[OrderUpdate | Fill | Bust | StreamConnected]:
         """Return what one message means: the fill first, so that it is booked before its order
-        is seen to be finished."""
+        is seen to be finished, and what is taken back, so that it is before its order has less."""
         now = self._clock.now()
         report = to_report(wire.order)
-        events: list[OrderUpdate | Fill | StreamConnected] = []
+        events: list[OrderUpdate | Fill | Bust | StreamConnected] = []
         fill = None
         if wire.event in ("fill", "partial_fill"):
             fill = update_fill(wire, received_at=now)
             if fill is not None:
                 events.append(fill)
+        if wire.event in _TAKEN_BACK:
+            events.append(update_bust(wire, received_at=now))
         if wire.event in _TAKEN_BACK or (fill is None and "fill" in wire.event):
             _log.error("account_must_be_read_again", venue_event=wire.event, order=report)
             events.append(StreamConnected(at=now, is_reconnect=True))

@@ -37,7 +37,7 @@ from daemon.budget import Lane
 from domain.calendar import Calendar
 from domain.errors import VenueRejected, VenueUnavailable
 from domain.instruments import Symbol
-from domain.orders import ApprovedOrder, Fill, Leg, OrderReport, OrderUpdate
+from domain.orders import ApprovedOrder, Bust, Fill, Leg, OrderReport, OrderUpdate
 from domain.portfolio import AccountReport
 from domain.ports import Clock, StreamConnected
 
@@ -262,7 +262,7 @@ class AlpacaBroker:
         """Return the venue's market time."""
         return (await self.clock()).at
 
-    async def updates(self) -> AsyncGenerator[OrderUpdate | Fill | StreamConnected, None]:
+    async def updates(self) -> AsyncGenerator[OrderUpdate | Fill | Bust | StreamConnected, None]:
         """Yield what happens to our orders; reconnects by itself, each event at least once."""
         async with aclosing(self.stream.updates()) as events:
             async for event in events:

@@ -11,6 +11,7 @@ from daemon.engine.acting import Acting
 from daemon.engine.at_once import AtOnce
 from daemon.engine.board import Board
 from daemon.engine.breaking import Breaking
+from daemon.engine.busting import Busting
 from daemon.engine.commands import Ask, Command, Record, Save, ScheduleDecision
 from daemon.engine.core import Core
 from daemon.engine.deciding import Deciding, cancel
@@ -47,6 +48,7 @@ from domain.events import (
     SubmitStarted,
     SubmitUnresolved,
     SubmitWithheld,
+    TradeBusted,
     VitalsMeasured,
 )
 from domain.instruments import Symbol, Universe
@@ -112,6 +114,7 @@ class Engine:
         self._operating = Operating(self._core, self._opinions, self._guarding)
         self._breaking = Breaking(self._core, self._guarding)
         self._acting = Acting(self._core, self._ordering)
+        self._busting = Busting(self._core, self._ordering)
         self._leaps = Leaps(self._core)
         self._reconciling = Reconciling(
             self._core,
@@ -200,6 +203,7 @@ class Engine:
             OpinionFailed: self._on_failure,
             DecisionDue: lambda e: self._decide(e.slot_at),
             OrderFilled: self._on_fill,
+            TradeBusted: self._busting.busted,
             OrderChanged: lambda e: [*self._ordering.changed(e), *self._breaking.answered()],
             SubmitStarted: lambda e: self._ordering.started(e) + self._breaking.submitted(e),
             SubmitWithheld: self._ordering.withheld,

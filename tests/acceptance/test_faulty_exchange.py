@@ -93,6 +93,20 @@ how = "key"
 every = 10
 
 [[fault]]
+name = "trades taken back"
+kind = "order.turned"
+how = "trade_bust"
+every = 13
+delay_market_s = 20
+
+[[fault]]
+name = "trades put right"
+kind = "order.turned"
+how = "trade_correct"
+every = 14
+delay_market_s = 40
+
+[[fault]]
 name = "garbled"
 kind = "api.garbled"
 method = "GET"
@@ -154,6 +168,11 @@ def test_nothing_was_ordered_twice(place: Site) -> None:
     # One entry a symbol and slot: a second one would have the same symbol, side and instant.
     entries = Counter((o["symbol"], o["side"], o["submitted_at"][:16]) for o in filled)
     assert max(entries.values()) == 1
+
+
+def test_what_was_taken_back_is_told_and_left_alone(run: Run, happened: dict[str, int]) -> None:
+    told = run.said().count("is quarantined: the venue took back execution")
+    assert 2 <= told <= 2 * (happened["trades taken back"] + happened["trades put right"])
 
 
 def test_it_still_trades(run: Run) -> None:

@@ -21,6 +21,7 @@ from domain.orders import (
     ApprovedOrder,
     AtLimit,
     AtMarket,
+    Bust,
     Fill,
     OrderReport,
     OrderStatus,
@@ -32,7 +33,7 @@ from domain.orders import (
 from domain.portfolio import AccountReport, Position
 from domain.ports import Clock, StreamConnected
 
-VenueEvent = OrderUpdate | Fill
+VenueEvent = OrderUpdate | Fill | Bust
 DUPLICATE_CODE = 40010001
 OrderKey = str
 """A client order id."""
@@ -147,6 +148,27 @@ class FakeVenue:
         status = OrderStatus.FILLED if is_done else OrderStatus.PARTIALLY_FILLED
         self._change(replace(report, status=status, filled_shares=filled))
         return fill
+
+    def bust(self, fill: Fill, corrected: Fill | None = None, *, is_told: bool = True) -> Bust:
+        """Take an execution back, or put another in its place, as if it had been so from the
+        beginning."""
+        self.fills = [corrected if f == fill else f for f in self.fills if corrected or f != fill]
+        self._book(replace(fill, side=Side.SELL if fill.side is Side.BUY else Side.BUY))
+        report = self.orders[fill.client_order_id]
+        filled = report.filled_shares - fill.quantity_shares
+        if corrected is not None:
+            self._book(corrected)
+            filled += corrected.quantity_shares
+        bust = Bust(
+            fill_id=fill.fill_id,
+            client_order_id=fill.client_order_id,
+            symbol=fill.symbol,
+            corrected=corrected,
+        )
+        self.orders[fill.client_order_id] = replace(report, filled_shares=filled)
+        if is_told:
+            self._tell(bust)
+        return bust
 
     def end(self, client_order_id: str, status: OrderStatus, reason: str = "") -> OrderReport:
         """Finish an order unfilled: cancelled, expired or rejected."""

@@ -27,9 +27,10 @@ from daemon.alpaca.client import open_session
 from daemon.asking import Asker
 from daemon.backoff import seeded_jitter
 from daemon.clock import ClockPace, LockstepClock
+from daemon.comparing import BookView
 from daemon.engine import Engine, EngineParts
 from daemon.engine.ordering import decision_on
-from daemon.feeds import BookView, FeedRules, Feeds
+from daemon.feeds import FeedRules, Feeds
 from daemon.feeds import Venue as VenuePorts
 from daemon.pacing import ClockPacing
 from daemon.recording import Recorder

@@ -13,9 +13,10 @@ from daemon.alpaca.client import LAST_CHECK
 from daemon.asking import Asker
 from daemon.backoff import seeded_jitter
 from daemon.clock import ClockPace
+from daemon.comparing import BookView
 from daemon.engine import Engine, StrategyEntry
 from daemon.engine.commands import Command, Notify
-from daemon.feeds import BookView, FeedRules, Feeds, Venue
+from daemon.feeds import FeedRules, Feeds, Venue
 from daemon.memory import Memory
 from daemon.pacing import ClockPacing
 from daemon.recording import Recorder
@@ -224,7 +225,10 @@ class Shell:
                 sessions_max=None,
             ),
             book=BookView(
-                watched=self.engine.watched_symbols, live=lambda: live_orders(self.memory)
+                watched=self.engine.watched_symbols,
+                live=lambda: live_orders(self.memory),
+                booked=lambda: tuple(self.memory.fills),
+                differs=lambda: self.engine.core.differing_usd is not None,
             ),
         )
 

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from daemon.alpaca.client import Credentials
 from daemon.alpaca.reconnecting import HEARTBEAT_S
 from domain.errors import NotAuthorized
-from domain.orders import AtMarket, Fill, OrderStatus, OrderUpdate, Side
+from domain.orders import AtMarket, Bust, Fill, OrderStatus, OrderUpdate, Side
 from domain.ports import StreamConnected
 from tests.support.fake_alpaca import KEY_ID, order_row, wire_time
 from tests.support.rigs import START, AlpacaRig, alpaca_rig
@@ -173,16 +173,53 @@ async def test_an_order_that_cannot_be_read_again_is_told_as_it_came() -> None:
         assert update.report.client_order_id == "foreign"
 
 
-@pytest.mark.parametrize("event", ["trade_bust", "trade_correct", "fill"])
 @in_virtual_time
-async def test_what_cannot_be_booked_has_the_account_read_again(event: str) -> None:
+async def test_what_cannot_be_booked_has_the_account_read_again() -> None:
     async with alpaca_rig() as rig:
         events = await connected(rig)
         row = accept(rig)
         await anext(events)
-        await say(rig, event, {**row, "status": "filled"})
+        await say(rig, "fill", {**row, "status": "filled"})
         assert isinstance(await anext(events), StreamConnected)
         assert isinstance(await anext(events), OrderUpdate)
+
+
+async def taken_back(event: str, **extra: str) -> Bust:
+    """Return what the stream makes of an execution taken back; the account is read after it."""
+    async with alpaca_rig() as rig:
+        events = await connected(rig)
+        row = accept(rig)
+        await anext(events)
+        await say(rig, event, {**row, "status": "filled"}, **extra)
+        bust = await anext(events)
+        assert isinstance(await anext(events), StreamConnected)
+        assert isinstance(await anext(events), OrderUpdate)
+    assert isinstance(bust, Bust)
+    assert (bust.client_order_id, bust.symbol) == ("tw1-a", "AAPL")
+    return bust
+
+
+@in_virtual_time
+async def test_a_bust_names_the_execution_that_never_was() -> None:
+    told = {"previous_execution_id": "e1", "execution_id": "e2", "price": "99", "qty": "4"}
+    bust = await taken_back("trade_bust", **told)
+    assert (bust.fill_id, bust.corrected) == ("e1", None)
+
+
+@in_virtual_time
+async def test_a_correction_brings_what_stands_in_its_place() -> None:
+    told = {"previous_execution_id": "e1", "execution_id": "e2", "price": "99", "qty": "4"}
+    bust = await taken_back("trade_correct", **told)
+    assert bust.fill_id == "e1"
+    assert bust.corrected is not None
+    assert (bust.corrected.fill_id, bust.corrected.price_usd) == ("e2", 99)
+
+
+@pytest.mark.parametrize("event", ["trade_bust", "trade_correct"])
+@in_virtual_time
+async def test_a_bust_may_name_no_execution_at_all(event: str) -> None:
+    bust = await taken_back(event)
+    assert (bust.fill_id, bust.corrected) == ("", None)
 
 
 @in_virtual_time

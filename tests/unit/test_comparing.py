@@ -1,13 +1,16 @@
 """Reading the account: news that the stream never told, and gaps in it."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
-from daemon.comparing import UNHEARD_AFTER, Comparing
+import pytest
+
+from daemon.comparing import UNHEARD_AFTER, BookView, Comparing
 from domain.errors import VenueUnavailable
-from domain.events import AccountReported, Event, OrderFilled
-from domain.orders import AtMarket, Side
+from domain.events import AccountReported, Event, OrderFilled, TradeBusted
+from domain.orders import AtMarket, Bust, Fill, Side
 from tests.support.engines import MONDAY
 from tests.support.fake_venue import FakeBroker, FakeVenue, WallClock
 from tests.support.virtual_loop import current_loop, in_virtual_time
@@ -21,26 +24,45 @@ class World:
         self.venue = FakeVenue(self.clock)
         self.broker = FakeBroker(self.venue)
         self.booked: set[str] = set()
+        self.known: list[Fill] = []
+        self.differs = False
         self.events: list[Event] = []
         self.mute = 0
-        self.account = Comparing(
+        self.account = self.a_comparing()
+        self.account.wanted_since(self.clock.now())
+
+    def a_comparing(self) -> Comparing:
+        account = Comparing(
             self.broker,
             clock=self.clock,
             post=self.events.append,
-            live=list,
-            is_booked=self.booked.__contains__,
+            book=BookView(
+                watched=list,
+                live=list,
+                is_booked=self.booked.__contains__,
+                booked=lambda: [f for f in self.known if f.fill_id in self.booked],
+                differs=lambda: self.differs,
+            ),
         )
-        self.account.on_mute = self._on_mute
-        self.account.wanted_since(self.clock.now())
+        account.on_mute = self._on_mute
+        return account
 
     def _on_mute(self) -> None:
         self.mute += 1
 
-    def fill(self, name: str, *, is_told: bool) -> None:
+    def fill(self, name: str, *, is_told: bool) -> Fill:
         self.venue.accept(name, "AAA", Side.BUY, Decimal(1), terms=AtMarket())
         fill = self.venue.fill(name, 1, 100)
+        self.known.append(fill)
         if is_told:
             self.booked.add(fill.fill_id)
+        return fill
+
+    async def busts(self) -> list[Bust]:
+        """Return what one more comparison finds to have been taken back."""
+        self.events.clear()
+        assert await self.account.compare()
+        return [e.bust for e in self.events if isinstance(e, TradeBusted)]
 
 
 LATER_S = (UNHEARD_AFTER + timedelta(seconds=1)).total_seconds()
@@ -107,3 +129,87 @@ async def test_without_a_gap_nothing_is_asked() -> None:
     world = World()
     assert await world.account.close_gap()
     assert not world.events
+
+
+# --- executions taken back unheard ---------------------------------------------------------------
+
+
+async def a_listed_fill() -> tuple[World, Fill]:
+    """A world with an execution that was booked, and that the venue has listed."""
+    world = World()
+    await asyncio.sleep(LATER_S)
+    fill = world.fill("o0", is_told=True)
+    await asyncio.sleep(LATER_S)
+    assert await world.busts() == []
+    return world, fill
+
+
+@in_virtual_time
+async def test_what_the_venue_listed_and_lists_no_more_was_taken_back() -> None:
+    world, fill = await a_listed_fill()
+    world.venue.bust(fill, is_told=False)
+    assert await world.busts() == [
+        Bust(fill_id=fill.fill_id, client_order_id="o0", symbol=fill.symbol)
+    ]
+
+
+@in_virtual_time
+async def test_it_is_posted_before_the_account_that_lacks_it() -> None:
+    world, fill = await a_listed_fill()
+    world.venue.bust(fill, is_told=False)
+    await world.busts()
+    assert [type(e) for e in world.events] == [TradeBusted, AccountReported]
+
+
+@in_virtual_time
+async def test_another_execution_of_the_order_in_its_place_is_its_correction() -> None:
+    world, fill = await a_listed_fill()
+    again = replace(fill, fill_id="again", price_usd=Decimal(101))
+    world.venue.bust(fill, again, is_told=False)
+    (bust,) = await world.busts()
+    assert (bust.fill_id, bust.corrected) == (fill.fill_id, again)
+
+
+@in_virtual_time
+async def test_what_the_venue_has_not_listed_yet_is_not_taken_for_taken_back() -> None:
+    world = World()
+    await asyncio.sleep(LATER_S)
+    fill = world.fill("o0", is_told=True)
+    world.venue.fills.remove(fill)
+    await asyncio.sleep(LATER_S)
+    assert await world.busts() == []
+    assert await world.busts() == []
+
+
+@pytest.mark.parametrize("why", ["the book differs", "a gap in the news", "a new process"])
+def test_an_execution_of_hours_ago_is_looked_for_where_something_is_odd(why: str) -> None:
+    @in_virtual_time
+    async def scene() -> None:
+        world, fill = await a_listed_fill()
+        await asyncio.sleep(3 * 3600)
+        world.fill("o1", is_told=True)
+        await asyncio.sleep(LATER_S)
+        await world.busts()
+        world.venue.bust(fill, is_told=False)
+        assert await world.busts() == []
+        world.differs = why == "the book differs"
+        world.account.has_gap = why == "a gap in the news"
+        if why == "a new process":
+            world.account = world.a_comparing()
+        (bust,) = await world.busts()
+        assert bust.fill_id == fill.fill_id
+
+    scene()
+
+
+@in_virtual_time
+async def test_looking_back_posts_no_execution_of_before_our_time() -> None:
+    world = World()
+    world.venue.accept("old", "AAA", Side.BUY, Decimal(1), terms=AtMarket())
+    world.venue.fill("old", 1, 100)
+    await asyncio.sleep(LATER_S)
+    world.account.wanted_since(world.clock.now())
+    world.fill("o1", is_told=True)
+    world.differs = True
+    await world.busts()
+    assert [e.fill.client_order_id for e in world.events if isinstance(e, OrderFilled)] == ["o1"]
