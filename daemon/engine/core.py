@@ -140,6 +140,13 @@ class Core:
         self._marked = board, board.version
         self.raise_peak()
 
+    def take_worth(self, equity_usd: Decimal) -> None:
+        """Take in what the account is known to be worth at the board's new prices, as
+        `refresh_marks` does where the board makes the marks and no price has leapt."""
+        self._marked = self.board, self.board.version
+        self._equity = self.memory.portfolio, equity_usd
+        self._raise_peak_to(equity_usd)
+
     def believe(self, symbol: Symbol) -> None:
         """Mark a symbol whose price had leapt by that price from now on."""
         if self.leapt.pop(symbol, None) is not None:

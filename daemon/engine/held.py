@@ -18,6 +18,8 @@ class Held:
         self.shares: Floats = np.zeros(len(universe))
         """Signed; positions outside the universe are in `outside` alone."""
         self.outside: set[Symbol] = set()
+        self.broken: set[int] = set()
+        """Columns of which no whole number of shares is held."""
         self._frozen: Floats | None = None
         self._column_of = universe.column_of()
         self._known: Mapping[Symbol, Position] = {}
@@ -73,7 +75,12 @@ class Held:
     def _set(self, symbol: Symbol, position: Position | None) -> None:
         column = self._column_of.get(symbol)
         if column is not None:
-            self.shares[column] = float(position.quantity_shares) if position else 0.0
+            shares = float(position.quantity_shares) if position else 0.0
+            self.shares[column] = shares
+            if not shares.is_integer():
+                self.broken.add(column)
+            elif self.broken:
+                self.broken.discard(column)
         elif position is not None:
             self.outside.add(symbol)
         else:

@@ -26,22 +26,24 @@ from domain.market import Flags, Floats
 from domain.signals import Opinion, StrategyName
 from domain.snapshot import DayStart, TradingState
 from domain.values import Value
+from risk.losses import LossBases
 
 LOSS_HAIR = 1.0 - 1e-6
 """Losses are told exactly by the engine; what comes this near their limits is left to it."""
+TEN_THOUSANDTH_USD = Decimal("0.0001")
 
 
 class SlotsAhead(Value, frozen=True, kw_only=True, eq=False):
-    """Slots to come; rows `[t, n]` or `[t]`.
+    """Slots to come.
 
-    mids_usd: at each decision, any positive number where the outlook has no price. equity_usd: of
-    what is held now, at those mids. outlook: of slots among which these begin with number `first`.
-    closed_first: how many bars of the base grid will have closed between now and the first
-    decision.
+    mids_usd `[t, n]`: at each decision, any positive number where the outlook has no price. worth:
+    of what is held now, at those mids, in ten-thousandths of a dollar. outlook: of slots among
+    which these begin with number `first`. closed_first: how many bars of the base grid will have
+    closed between now and the first decision.
     """
 
     mids_usd: Floats
-    equity_usd: Floats
+    worth: Sequence[int]
     outlook: Outlook
     first: int
     closed_first: int
@@ -62,6 +64,8 @@ class Skipping:
         self._daily_loss = float(limits.max_daily_loss_percent) * LOSS_HAIR
         self._drawdown = float(limits.max_drawdown_percent) * LOSS_HAIR
         self._timeframes = settings.timeframes()
+        self._bases_of: LossBases | None = None
+        self._bases = (0.0, 0.0, 0.0, 0.0)
 
     def is_calm(self) -> bool:
         """Return whether nothing is under way that would act at a slot beside allocation."""
@@ -93,32 +97,33 @@ class Skipping:
     def look(self, ahead: SlotsAhead) -> Look:
         """Return which of the slots, from the first on, allocation leaves quiet, and how the next
         one weighs."""
-        first, count, closed_first = ahead.first, len(ahead.equity_usd), ahead.closed_first
+        first, worth, closed_first = ahead.first, ahead.worth, ahead.closed_first
+        count = len(worth)
         if count == 1:
             inputs = self._deciding.inputs_ahead(
-                ahead.mids_usd[0], closed_first=closed_first, equity_usd=ahead.equity_usd.item(0)
+                ahead.mids_usd[0], closed_first=closed_first, equity_usd=worth[0] / 1e4
             )
             found = self._allocator.look_at(ahead.outlook, first, inputs)
             if found is not None:
                 return found
         inputs = self._deciding.inputs_ahead(ahead.mids_usd, closed_first=closed_first)
         outlook = ahead.outlook.rows(slice(first, first + count))
-        return self._allocator.look(outlook, inputs, ahead.equity_usd)
+        return self._allocator.look(outlook, inputs, _in_usd(worth))
 
     def safe_from_losses(self, worth: Sequence[int]) -> int:
         """Return how many slots of this session, from the first on, lie clear of the loss limits;
         worth: equity in ten-thousandths of a dollar, positive."""
-        bases = self._core.loss_bases()
+        bases = self._loss_bases()
         if bases is None:
             return 0
-        flows, peak = float(bases.flows_usd), float(bases.peak_usd)
-        start = float(bases.day_start_usd)
-        level = start + float(bases.flows_today_usd)
-        lowest, highest = min(worth) / 1e4, max(peak, max(worth) / 1e4 - flows)
+        start, level, peak, flows = bases
+        lowest, highest = min(worth) / 1e4, max(worth) / 1e4 - flows
+        if highest < peak:
+            highest = peak
         lost_at_most, fell_at_most = level - lowest, highest - (lowest - flows)
         if fell_at_most / highest < self._drawdown and lost_at_most / start < self._daily_loss:
             return len(worth)
-        equity_usd = np.array(worth, dtype=np.int64) / 1e4
+        equity_usd = _in_usd(worth)
         own = equity_usd - flows
         peaks = np.maximum(np.maximum.accumulate(own), peak)
         near = (level - equity_usd) / start >= self._daily_loss
@@ -127,13 +132,24 @@ class Skipping:
 
     def is_safe_from_losses(self, equity_usd: float) -> bool:
         """Return whether an equity lies clear of the loss limits."""
-        bases = self._core.loss_bases()
+        bases = self._loss_bases()
         if bases is None:
             return False
-        start, peak = float(bases.day_start_usd), float(bases.peak_usd)
-        own = equity_usd - float(bases.flows_usd)
-        lost = start + float(bases.flows_today_usd) - equity_usd
-        return self._are_small(lost / start, (peak - own) / peak)
+        start, level, peak, flows = bases
+        fallen = peak - (equity_usd - flows)
+        return self._are_small((level - equity_usd) / start, fallen / peak)
+
+    def _loss_bases(self) -> tuple[float, float, float, float] | None:
+        """Return what losses are measured from: the day's start, the same with what was paid in
+        since, the peak, and all that was paid in."""
+        bases = self._core.loss_bases()
+        if bases is None:
+            return None
+        if bases is not self._bases_of:
+            self._bases_of, start = bases, float(bases.day_start_usd)
+            level = start + float(bases.flows_today_usd)
+            self._bases = start, level, float(bases.peak_usd), float(bases.flows_usd)
+        return self._bases
 
     def opens_safely(self, equity_usd: float) -> bool:
         """Return whether a session may begin at an equity clear of the loss limits: its losses are
@@ -151,15 +167,15 @@ class Skipping:
 
     # --- what the events would have left behind --------------------------------------------------
 
-    def pass_over(self, slots: Sequence[datetime], answering: int, highest_usd: Decimal) -> None:
+    def pass_over(self, slots: Sequence[datetime], answering: int, highest: int) -> None:
         """Pass over quiet slots of a session, at each of which `answering` strategies answered and
-        during which equity was `highest_usd` at most."""
+        during which equity was at most so many ten-thousandths of a dollar."""
         memory, base = self._core.memory, self._core.rules.base_timeframe
         memory.count("slots_decided", len(slots))
         memory.count("opinions", len(slots) * answering)
         memory.decided_slots[base] = slots[-1]
         self._core.now = slots[-1]
-        adjusted = highest_usd - memory.portfolio.flows_usd
+        adjusted = highest * TEN_THOUSANDTH_USD - memory.portfolio.flows_usd
         if memory.equity_peak_usd is None or adjusted > memory.equity_peak_usd:
             memory.equity_peak_usd = adjusted
 
@@ -206,3 +222,9 @@ class Skipping:
         memory.session = None
         memory.count("sessions")
         return self._guarding.session_closed(SessionClosed(at=slot_at, session=session))
+
+
+def _in_usd(worth: Sequence[int]) -> Floats:
+    """Return ten-thousandths as dollars `[t]`, each the float nearest to it."""
+    exact: Floats = np.array(worth, dtype=np.int64) / 1e4
+    return exact

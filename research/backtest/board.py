@@ -11,7 +11,7 @@ from daemon.engine.board import Board
 from daemon.engine.held import Held
 from domain.instruments import Symbol, Universe
 from domain.market import Floats, Quote, Quotes
-from domain.money import ZERO
+from domain.money import CENT, ZERO
 from domain.portfolio import Portfolio, Position
 from research.backtest.costs import Spread
 from research.backtest.history import Integers
@@ -55,22 +55,29 @@ class QuoteRows:
 
     def at(self, row: int, quoted_at: datetime) -> BarQuotes:
         """Return the quotes of a row."""
-        index = row - self._first
-        if not 0 <= index < len(self._complete) or self._measured_at != self._spread.measured_at:
-            self._make(row)
-            index = 0
+        index = self._index_of(row)
         cents = self._cents[index] if self._complete[index] else None
         return BarQuotes(self._bid[index], self._ask[index], quoted_at, cents)
+
+    def row(self, row: int) -> tuple[Floats, Floats, Integers, bool]:
+        """Return bids, asks and mids in cents of a row `[n]`, NaN and 0 where there is no quote,
+        and whether each symbol has one."""
+        index = self._index_of(row)
+        return self._bid[index], self._ask[index], self._cents[index], self._complete[index]
 
     def ahead(self, row: int, count: int) -> tuple[Floats, Floats, Integers]:
         """Return bids, asks and mids in cents of up to `count` rows `[t, n]`, as many as were made
         at a time; NaN and 0 where there is no quote."""
-        index = row - self._first
-        if not 0 <= index < len(self._complete) or self._measured_at != self._spread.measured_at:
-            self._make(row)
-            index = 0
+        index = self._index_of(row)
         rows = slice(index, index + count)
         return self._bid[rows], self._ask[rows], self._cents[rows]
+
+    def _index_of(self, row: int) -> int:
+        index = row - self._first
+        if 0 <= index < len(self._complete) and self._measured_at == self._spread.measured_at:
+            return index
+        self._make(row)
+        return 0
 
     def _make(self, first: int) -> None:
         prices = self._price_usd[first : first + self._rows_at_once]
@@ -163,19 +170,25 @@ class BarBoard(Board):
         self._mids: list[float] | None = None
         self._amounts: dict[int, Decimal] = {}
         self._held = held
+        self._portfolio: Portfolio | None = None
         self._seen: Floats | None = None
-        self._cash: tuple[Portfolio, int | None] | None = None
+        self._cash: int | None = None
         self._shares: Integers | None = np.zeros(len(universe), dtype=np.int64)
         self._quoted_at: datetime | None = None
         """When every quote was made, None where they are not of one instant."""
-        self._worth: tuple[Portfolio, int] | None = None
-        """What a portfolio is known to be worth at these quotes, in ten-thousandths."""
 
-    def take(self, quotes: BarQuotes, portfolio: Portfolio, worth: int) -> None:
-        """Take in the quotes of a bar at which an account is known to be worth so much, in
-        ten-thousandths of a dollar."""
-        self.update(quotes)
-        self._worth = portfolio, worth
+    def take(self, rows: QuoteRows, row: int, quoted_at: datetime) -> None:
+        """Take in the quotes of a bar, as `update` does, where nothing acts beside allocation."""
+        self.is_calm = True
+        bid, ask, cents, is_complete = rows.row(row)
+        if not is_complete:
+            self.update(rows.at(row, quoted_at))
+            return
+        self.version += 1
+        self._bid, self._ask, self._cents = bid, ask, cents
+        self._quoted_at, self._mids = quoted_at, None
+        if self.quotes:
+            self.quotes.clear()
 
     def update(self, quotes: Mapping[Symbol, Quote]) -> None:
         """Take in the quotes of a bar; symbols without one keep their old quote."""
@@ -192,7 +205,7 @@ class BarBoard(Board):
             self._tell_instants()
             self._quoted_s = np.where(fresh, quotes.quoted_at.timestamp(), self._quoted_s)
         self.quotes.clear()
-        self._cents, self._mids, self._worth = quotes.cents, None, None
+        self._cents, self._mids = quotes.cents, None
 
     def quote(self, symbol: Symbol) -> Quote | None:
         """Return the latest quote of a symbol, None before its first."""
@@ -267,51 +280,55 @@ class BarBoard(Board):
 
     def equity_usd(self, portfolio: Portfolio, marks: Mapping[Symbol, Decimal]) -> Decimal:
         """Return cash plus positions at their marks, in whole cents where all shares are whole."""
-        cash_usd = portfolio.cash_usd
-        if self._worth is not None and self._worth[0] is portfolio:
-            held_cents = (self._worth[1] - int(cash_usd.scaleb(4))) // 100
-        else:
-            self._look_at(portfolio)
-            cents = self._in_cents()
-            if self._shares is None or np.count_nonzero(cents[self._shares != 0] == 0):
-                return ledger.equity_usd(portfolio, marks)
-            held_cents = int(self._shares @ cents)
-        if not portfolio.positions:
-            return cash_usd + ZERO
-        return cash_usd + Decimal(held_cents).scaleb(-2)
-
-    def worth_ahead(self, portfolio: Portfolio, cents: Integers) -> list[int] | None:
-        """Return what the account is worth at mids to come `[t, n]`, in ten-thousandths of a
-        dollar; None where that is no whole number or not above 0, or what is held has no mid."""
         self._look_at(portfolio)
-        whole = self._cash_of(portfolio)
-        if self._shares is None or whole is None:
+        cents = self._in_cents()
+        if self._shares is None or np.count_nonzero(cents[self._shares != 0] == 0):
+            return ledger.equity_usd(portfolio, marks)
+        if not portfolio.positions:
+            return portfolio.cash_usd + ZERO
+        return portfolio.cash_usd + int(self._shares @ cents) * CENT
+
+    def worth_ahead(
+        self, portfolio: Portfolio, cents: Integers, *, is_complete: bool
+    ) -> list[int] | None:
+        """Return what the account is worth at mids to come `[t, n]`, in ten-thousandths of a
+        dollar; None where that is no whole number or not above 0, or what is held has no mid.
+
+        `is_complete`: every symbol has a mid in all of them.
+        """
+        whole = self._look_at(portfolio)
+        shares = self._shares
+        if shares is None or whole is None:
             return None
-        if np.count_nonzero(cents) < cents.size and not cents[:, self._shares != 0].all():
+        if not is_complete and not cents[:, shares != 0].all():
             return None
-        found = [whole + 100 * held for held in (cents @ self._shares).tolist()]
+        if len(cents) == 1:
+            worth = whole + 100 * int(cents[0] @ shares)
+            return [worth] if 0 < worth < EXACT_MAX else None
+        found = [whole + 100 * held for held in (cents @ shares).tolist()]
         return found if min(found) > 0 and max(found) < EXACT_MAX else None
 
-    def _cash_of(self, portfolio: Portfolio) -> int | None:
-        """Return the cash in ten-thousandths of a dollar, None where that is no whole number."""
-        if self._cash is None or self._cash[0] is not portfolio:
+    def usd_of(self, portfolio: Portfolio, worth: int) -> Decimal:
+        """Return ten-thousandths that `worth_ahead` found as `equity_usd` tells them."""
+        whole = self._look_at(portfolio)
+        assert whole is not None
+        if not portfolio.positions:
+            return portfolio.cash_usd + ZERO
+        return portfolio.cash_usd + (worth - whole) // 100 * CENT
+
+    def _look_at(self, portfolio: Portfolio) -> int | None:
+        """Follow what is held; return the cash in ten-thousandths of a dollar, None where that is
+        no whole number."""
+        if portfolio is not self._portfolio:
+            self._portfolio = portfolio
             cash = portfolio.cash_usd.scaleb(4)
             whole = int(cash)
-            is_exact = whole == cash and abs(whole) <= EXACT_MAX
-            self._cash = portfolio, whole if is_exact else None
-        return self._cash[1]
-
-    def _look_at(self, portfolio: Portfolio) -> None:
-        shares = self._held.frozen(portfolio.positions)
-        if shares is not self._seen:
-            self._seen, self._shares = shares, self._whole_shares(shares)
-
-    def _whole_shares(self, shares: Floats) -> Integers | None:
-        """Return the shares held `[n]`, None when some are broken or of no column."""
-        if self._held.outside:
-            return None
-        whole = shares.astype(np.int64)
-        return whole if np.count_nonzero(whole == shares) == len(shares) else None
+            self._cash = whole if whole == cash and abs(whole) <= EXACT_MAX else None
+            shares, held = self._held.frozen(portfolio.positions), self._held
+            if shares is not self._seen:
+                is_whole = not held.outside and not held.broken
+                self._seen, self._shares = shares, shares.astype(np.int64) if is_whole else None
+        return self._cash
 
     def _usd(self, cents: int) -> Decimal:
         """Return cents as dollars; amounts come again and again, and Decimals are dear to make."""
@@ -319,7 +336,7 @@ class BarBoard(Board):
         if usd is None:
             if len(self._amounts) >= AMOUNTS_KEPT_MAX:
                 self._amounts.clear()
-            usd = self._amounts[cents] = Decimal(cents).scaleb(-2)
+            usd = self._amounts[cents] = cents * CENT
         return usd
 
     def _in_cents(self) -> Integers:

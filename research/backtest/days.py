@@ -14,12 +14,14 @@ from allocation.stacked import Look
 from daemon.engine.panels import DailyStatistics
 from daemon.engine.skipping import SlotsAhead
 from domain.calendar import Session
+from domain.market import Floats
 from domain.portfolio import Portfolio
 from domain.signals import StrategyName
 from domain.values import Value
 from research.backtest.costs import Spread
 from research.backtest.foresight import Foresight, Stretch
-from research.backtest.passing import Patience, Stage, in_usd, opinions_of
+from research.backtest.history import Integers
+from research.backtest.passing import Patience, Stage, opinions_of
 from research.backtest.record import SlotMark
 from research.backtest.venue import BarTouch
 
@@ -83,16 +85,16 @@ class Days:
             return False
         portfolio, looked = memory.portfolio, self._look_at(row, index)
         worth = looked.worth[row - looked.first] if looked else self._worth_at(row)
-        quotes = stage.at_open.at(row, at)
         if worth is None or not self._skipping.opens_safely(worth / 1e4):
             return False
-        if not stage.triggers.are_far(portfolio, quotes.bid, quotes.ask):
-            return False
+        if not stage.triggers.is_idle:
+            bid, ask, _, _ = stage.at_open.row(row)
+            if not stage.triggers.are_far(portfolio, bid, ask):
+                return False
         self._skipping.open_session(session)
         core.now = at
-        stage.board.is_calm = True
-        stage.board.take(quotes, portfolio, worth)
-        core.refresh_marks()
+        stage.board.take(stage.at_open, row, at)
+        core.take_worth(stage.board.usd_of(portfolio, worth))
         memory.due_at_open = []
         if looked is not None and row - looked.first < looked.look.count:
             self._skipping.leave_quiet(slot_at)
@@ -113,8 +115,13 @@ class Days:
         return all(n in opinions and opinions[n].slot_at == slot_at for n in self._answering())
 
     def _worth_at(self, row: int) -> int | None:
-        _, _, cents = self._stage.at_open.ahead(row, 1)
-        worth = self._stage.board.worth_ahead(self._engine.memory.portfolio, cents)
+        return self._worth_of(self._stage.at_open.row(row))
+
+    def _worth_of(self, quotes: tuple[Floats, Floats, Integers, bool]) -> int | None:
+        _, _, cents, is_complete = quotes
+        worth = self._stage.board.worth_ahead(
+            self._engine.memory.portfolio, cents[None], is_complete=is_complete
+        )
         return worth[0] if worth is not None else None
 
     def _look_at(self, row: int, index: int) -> _Looked | None:
@@ -131,13 +138,15 @@ class Days:
             return None
         start = row - stretch.first
         rows = slice(start, start + stretch.reach(row))
-        worth = self._stage.board.worth_ahead(portfolio, stretch.cents[rows])
+        worth = self._stage.board.worth_ahead(
+            portfolio, stretch.cents[rows], is_complete=stretch.is_complete
+        )
         if worth is None:
             return None
         look = self._skipping.look(
             SlotsAhead(
                 mids_usd=stretch.mids_usd[rows],
-                equity_usd=in_usd(worth),
+                worth=worth,
                 outlook=stretch.outlook,
                 first=start,
                 closed_first=0,
@@ -176,20 +185,21 @@ class Days:
             return False
         said = {name: stage.answers.block(name, row) for name in self._answering()}
         sound = {name: block for name, block in said.items() if block is not None}
-        bid, ask, cents = stage.at_close.ahead(row, 1)
-        worth = stage.board.worth_ahead(memory.portfolio, cents)
+        quotes = stage.at_close.row(row)
+        worth = self._worth_of(quotes)
         if len(sound) < len(said) or worth is None:
             return False
-        if not self._skipping.is_safe_from_losses(worth[0] / 1e4):
+        if not self._skipping.is_safe_from_losses(worth / 1e4):
             return False
-        bars = stage.base.low[row : row + 1], stage.base.high[row : row + 1]
-        if not stage.triggers.untouched(memory.portfolio, (bid, ask), bars):
-            return False
+        if not stage.triggers.is_idle:
+            bars = stage.base.low[row : row + 1], stage.base.high[row : row + 1]
+            touch = quotes[0][None], quotes[1][None]
+            if not stage.triggers.untouched(memory.portfolio, touch, bars):
+                return False
         slot_at = stage.base.slots[row]
         core.now = polled_at
-        stage.board.is_calm = True
-        stage.board.take(stage.at_close.at(row, polled_at), memory.portfolio, worth[0])
-        core.refresh_marks()
+        stage.board.take(stage.at_close, row, polled_at)
+        core.take_worth(stage.board.usd_of(memory.portfolio, worth))
         stage.panels.skip(stage.base.timeframe, 1)
         self._skipping.take_opinions(opinions_of(sound, row, stage.base))
         stage.runner.do(self._skipping.close_session(session, slot_at))

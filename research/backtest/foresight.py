@@ -28,8 +28,9 @@ for all of them, or one for each."""
 class Stretch:
     """Decisions in a row, arrays `[t, n]`, at which the same symbols have a price.
 
-    mids_usd: 1 where there is none; cents: 0 there. turns: indices at which an opinion that counts
-    comes to or leaves the levels of entering and leaving. said: what each strategy answers.
+    mids_usd: 1 where there is none; cents: 0 there. is_complete: every symbol has one. turns:
+    indices at which an opinion that counts comes to or leaves the levels of entering and leaving.
+    said: what each strategy answers.
     """
 
     first: int
@@ -38,6 +39,7 @@ class Stretch:
     ask: Floats
     mids_usd: Floats
     cents: Integers
+    is_complete: bool
     outlook: Outlook
     turns: list[int]
     said: Mapping[StrategyName, Block]
@@ -86,7 +88,8 @@ class Foresight:
         strengths = {n: _rows(b, row - self._lag, count) for n, b in blocks.items()}
         mids = bid + ask
         mids *= 0.5
-        if not priced[0].all():
+        is_complete = bool(priced[0].all())
+        if not is_complete:
             mids = np.where(priced, mids, 1.0)
         outlook = self._skipping.outlook(strengths, statistics(row, count), priced)
         return Stretch(
@@ -96,6 +99,7 @@ class Foresight:
             ask=ask,
             mids_usd=mids,
             cents=cents,
+            is_complete=is_complete,
             outlook=outlook,
             turns=self._turns(outlook),
             said=blocks,

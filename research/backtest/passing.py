@@ -8,16 +8,12 @@ comes to the same fills, curve and records, to the bit.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
-
-import numpy as np
 
 from allocation.stacked import Look
 from allocation.weighing import Weighed
 from daemon.engine.panels import DailyStatistics
 from daemon.engine.skipping import Skipping, SlotsAhead
 from domain.calendar import Timeframe
-from domain.market import Floats
 from domain.signals import Opinion, StrategyName
 from research.backtest.answers import Answers, Block
 from research.backtest.board import BarBoard, QuoteRows
@@ -101,17 +97,19 @@ class Passing:
         worth, clear = self._clear(stretch, row, stretch.reach(row) if looks else 1)
         if not clear:
             return 0
-        count, weighed = 0, None
+        passed, weighed = 0, None
         if looks:
-            look = self._look(stretch, row, worth[:clear])
-            count, weighed = look.count, look.weighed
+            look = self._look(stretch, row, worth if clear == len(worth) else worth[:clear])
             self._patience.looked(look)
-            if count:
+            passed, weighed = look.count, look.weighed
+            if passed:
                 self._pass(row, look, worth)
-        if count == clear:
-            return count
-        self._decide(stretch, row + count, weighed, worth[count])
-        return count + 1
+        done = passed if passed == clear else passed + 1
+        self._stage.panels.skip(self._stage.base.timeframe, done)
+        self._show(row + done - 1, worth[done - 1])
+        if done > passed:
+            self._decide(stretch, row + passed, weighed)
+        return done
 
     def _stretch_at(self, row: int, last: int) -> Stretch | None:
         statistics, benched = self._core.panels.statistics(), self._engine.memory.benched
@@ -132,7 +130,9 @@ class Passing:
         first on, are clear of losses, stops and targets."""
         stage, portfolio = self._stage, self._engine.memory.portfolio
         start = row - stretch.first
-        worth = stage.board.worth_ahead(portfolio, stretch.cents[start : start + count])
+        worth = stage.board.worth_ahead(
+            portfolio, stretch.cents[start : start + count], is_complete=stretch.is_complete
+        )
         if worth is None:
             return [], 0
         clear = self._skipping.safe_from_losses(worth)
@@ -152,7 +152,7 @@ class Passing:
         return self._skipping.look(
             SlotsAhead(
                 mids_usd=stretch.mids_usd[rows],
-                equity_usd=in_usd(worth),
+                worth=worth,
                 outlook=stretch.outlook,
                 first=start,
                 closed_first=1,
@@ -162,33 +162,24 @@ class Passing:
     def _pass(self, row: int, look: Look, worth: list[int]) -> None:
         stage, count = self._stage, look.count
         slots = stage.base.slots[row : row + count]
-        highest_usd = Decimal(max(worth[:count])).scaleb(-4)
-        self._skipping.pass_over(slots, len(self._names), highest_usd)
-        stage.panels.skip(stage.base.timeframe, count)
+        self._skipping.pass_over(slots, len(self._names), max(worth[:count]))
         marks = zip(slots, look.outcomes, strict=True)
         stage.runner.recording.slots += [
             SlotMark(slot_at=slot, decided_at=slot, outcomes=codes) for slot, codes in marks
         ]
-        quotes = stage.at_close.at(row + count - 1, slots[-1])
-        stage.board.take(quotes, self._engine.memory.portfolio, worth[count - 1])
-        self._core.refresh_marks()
 
-    def _decide(self, stretch: Stretch, row: int, weighed: Weighed | None, worth: int) -> None:
+    def _show(self, row: int, worth: int) -> None:
+        """Take in the prices of a slot, at which the account is worth so much."""
+        stage, portfolio = self._stage, self._engine.memory.portfolio
+        stage.board.take(stage.at_close, row, stage.base.slots[row])
+        self._core.take_worth(stage.board.usd_of(portfolio, worth))
+
+    def _decide(self, stretch: Stretch, row: int, weighed: Weighed | None) -> None:
         """Decide a slot at which allocation alone acts."""
-        stage, core, slot = self._stage, self._core, self._stage.base.slots[row]
-        core.now = slot
-        stage.board.is_calm = True
-        stage.board.take(stage.at_close.at(row, slot), self._engine.memory.portfolio, worth)
-        core.refresh_marks()
-        stage.panels.skip(stage.base.timeframe, 1)
+        stage, slot = self._stage, self._stage.base.slots[row]
+        self._core.now = slot
         self._skipping.take_opinions(opinions_of(stretch.said, row, stage.base))
         stage.runner.send(self._skipping.decide(slot, (stage.base.timeframe,), weighed))
-
-
-def in_usd(worth: list[int]) -> Floats:
-    """Return ten-thousandths as dollars `[t]`, each the float nearest to it."""
-    exact: Floats = np.array(worth, dtype=np.int64) / 1e4
-    return exact
 
 
 def opinions_of(said: Mapping[StrategyName, Block], row: int, frame: Frame) -> list[Opinion]:
