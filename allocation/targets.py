@@ -302,7 +302,7 @@ class TargetSetter:
 A_HAIR_LESS = 1.0 - 1e-9
 """So that sums taken in another order cannot differ on which side of a cap they lie."""
 _Voters = tuple[tuple[StrategyName, ...], Floats, Floats]
-_BLOCKED = "entry is blocked: cooldown or quarantine"
+_BLOCKED = "entry is blocked: cooldown, quarantine, or refused by the venue"
 _POSITION = "position limit, counting what other books hold"
 
 

@@ -29,7 +29,8 @@ MEANING: Mapping[Outcome, str] = {
     Outcome.ORDERED: "it was ordered",
     Outcome.CANCELED_FIRST: "an order that is not wanted any more is being canceled first",
     Outcome.WAITING_FOR_OPEN: "the target waits for the next open (OPEN_DELAY_SECONDS)",
-    Outcome.BUDGET: "entries are blocked: quarantine, cooldown or a full tier (TIER_BUDGETS)",
+    Outcome.BUDGET: "entries are blocked: quarantine, cooldown, refused by the venue, or a full "
+    "tier (TIER_BUDGETS)",
     Outcome.SECTOR_CAP: "its sector is full (SECTOR_CAPS)",
 }
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from itertools import islice
+from typing import NamedTuple
 
 from domain.calendar import Session, Timeframe
 from domain.corporate import ACTIONS_KEPT_MAX, ActionDone
+from domain.errors import WhyRefused
 from domain.instruments import Symbol
 from domain.market import Floats
 from domain.money import ZERO
@@ -30,6 +32,13 @@ BOOKED_FILL_IDS_MAX = 20_000
 """Executions remembered so that none is booked twice; far more than a day can bring."""
 _ENDED_AS = {status: f"orders.{status.value}" for status in OrderStatus}
 """What orders that ended so are counted as."""
+
+
+class Refused(NamedTuple):
+    """An order of a symbol that would be refused again: when it was refused last, and why."""
+
+    at: datetime
+    why: WhyRefused
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,7 +71,7 @@ class Memory:
     actions: dict[str, ActionDone] = field(default_factory=dict)
     """Corporate actions that were booked, by id, the oldest first."""
     counters: dict[str, int] = field(default_factory=dict)
-    # Not saved: rebuilt from what is, or from the venue within one cycle.
+    # Not saved: rebuilt from what is, from the next refusal, or from the venue within one cycle.
     finished: dict[tuple[Symbol, datetime, Leg], int] = field(default_factory=dict)
     session: Session | None = None
     submitted_at: deque[datetime] = field(default_factory=deque)
@@ -71,6 +80,8 @@ class Memory:
     entry_day: date | None = None
     entries: int = 0
     is_reconciled: bool = False
+    refused: dict[Symbol, Refused] = field(default_factory=dict)
+    """What the venue refuses until something changes."""
 
     def count(self, what: str, by: int = 1) -> None:
         """Add to a running total of the closing report."""

@@ -238,6 +238,7 @@ class Submitter:
                 reason=str(refusal),
                 code=refusal.code,
                 is_account_blocked=isinstance(refusal, AccountBlocked),
+                why=refusal.why,
             )
         )
 

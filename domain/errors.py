@@ -1,5 +1,7 @@
 """What can go wrong, sorted by who must act."""
 
+from enum import StrEnum
+
 
 class TradewindError(Exception):
     """Base of every error a person may see; never raised itself."""
@@ -45,13 +47,42 @@ class RequestNotSent(VenueUnavailable):
     """Nothing reached the venue (no connection, no budget): whatever was asked did not happen."""
 
 
+class WhyRefused(StrEnum):
+    """What about an order the venue refuses, by what has to change before it is asked again."""
+
+    MOMENT = "the moment"
+    FUNDS = "the money there is"
+    SHARES = "the shares there are"
+    OPPOSITE = "an order on the other side"
+    ASSET = "the asset"
+    ACCOUNT = "what the account may do"
+    TERMS = "the order's own terms"
+    UNKNOWN = "something that this program does not know"
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether the same is refused again until something changes that time alone does not."""
+        return self not in _PASSING
+
+
+_PASSING = frozenset({WhyRefused.MOMENT, WhyRefused.FUNDS, WhyRefused.SHARES, WhyRefused.OPPOSITE})
+
+
 class VenueRejected(VenueError):
     """A definite refusal: the request was understood and not carried out."""
 
-    def __init__(self, message: str, *, http_status: int, code: int | None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        http_status: int,
+        code: int | None,
+        why: WhyRefused = WhyRefused.MOMENT,
+    ) -> None:
         super().__init__(message)
         self.http_status = http_status
         self.code = code
+        self.why = why
 
 
 class AccountBlocked(VenueRejected):

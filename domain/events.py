@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from domain.calendar import Session, Timeframe
 from domain.corporate import CorporateAction
+from domain.errors import WhyRefused
 from domain.instruments import AssetRights, Symbol
 from domain.market import BarRow, Quote
 from domain.orders import Bust, Fill, OrderReport, OrderUpdate, Side, Terms, TimeInForce
@@ -116,13 +117,14 @@ class SubmitWithheld(Value, frozen=True, kw_only=True):
 
 class SubmitRejected(Value, frozen=True, kw_only=True):
     """The venue definitely refused a submission. `code` is the venue's; `is_account_blocked` when
-    it would refuse any other order, too."""
+    it would refuse any other order, too; `why` says whether it would refuse the same again."""
 
     at: datetime
     client_order_id: str
     reason: str
     code: int | None
     is_account_blocked: bool = False
+    why: WhyRefused = WhyRefused.MOMENT
 
 
 class SubmitUnresolved(Value, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from daemon.alpaca.refusals import why_refused
 from domain.errors import (
     AccountBlocked,
     NotAuthorized,
@@ -70,7 +71,8 @@ class FailedAnswer:
         # Proxies answer too, in HTML: for a POST only the venue's own words are a refusal.
         is_definite = parsed is not None or self.method != "POST"
         if self.status in _REFUSALS and is_definite:
-            return VenueRejected(text, http_status=self.status, code=code)
+            why = why_refused(code, said)
+            return VenueRejected(text, http_status=self.status, code=code, why=why)
         if 300 <= self.status < 400 and self.method != "POST":
             text += "; redirects are not followed: correct the venue's URL"
             return VenueRejected(text, http_status=self.status, code=code)

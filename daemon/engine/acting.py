@@ -12,6 +12,7 @@ from daemon.engine.commands import Command, Notify, Record, RecordDurably, Save
 from daemon.engine.core import Core
 from daemon.engine.deciding import cancel
 from daemon.engine.ordering import Ordering
+from daemon.engine.refusing import lift
 from domain.corporate import ActionDone, ActionKind, CorporateAction
 from domain.events import ActionsRead, AssetsRead, SessionOpened
 from domain.instruments import Symbol
@@ -77,7 +78,9 @@ class Acting:
 
     def assets(self, event: AssetsRead) -> list[Command]:
         """Take in what the venue allows from now on."""
-        self._core.rights = {**self._core.rights, **event.rights}
+        known = self._core.rights
+        lift(self._core, (s for s, rights in event.rights.items() if known.get(s) != rights))
+        self._core.rights = {**known, **event.rights}
         return []
 
     def session_opened(self, event: SessionOpened) -> list[Command]:

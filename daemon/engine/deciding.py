@@ -190,11 +190,12 @@ class Deciding:
         return shares, locked
 
     def _blocked(self) -> Flags:
-        left_alone, cooldowns = self._core.left_alone(), self._core.memory.cooldowns
-        if not left_alone and not cooldowns:
+        memory = self._core.memory
+        left_alone = (*self._core.left_alone(), *memory.cooldowns, *memory.refused)
+        if not left_alone:
             return self._nowhere
         blocked = np.zeros(len(self._core.universe), dtype=np.bool_)
-        for symbol in (*left_alone, *cooldowns):
+        for symbol in left_alone:
             column = self._column_of.get(symbol)
             if column is not None:
                 blocked[column] = True

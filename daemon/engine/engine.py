@@ -334,6 +334,7 @@ class Engine:
 
     def _on_open(self, event: SessionOpened) -> list[Command]:
         self.memory.session = event.session
+        self.memory.refused.clear()
         commands = [*self._acting.session_opened(event), *self._guarding.session_opened(event)]
         waiting = list(self.memory.due_at_open)
         if waiting:

@@ -10,6 +10,7 @@ from daemon.engine.commands import Command, Notify, Record, RecordDurably, Save
 from daemon.engine.core import Core
 from daemon.engine.deciding import cancel
 from daemon.engine.ordering import decision_on
+from daemon.engine.refusing import may_close
 from domain.events import SessionClosed, SessionOpened, StateDistrusted
 from domain.instruments import Symbol
 from domain.market import Quote
@@ -164,6 +165,7 @@ class Guarding:
             for w in wishes
             if not core.has_working(w.symbol)
             and w.symbol not in core.leapt
+            and may_close(core, w.symbol)
             and core.now - self._tried_at.get(w.symbol, NEVER) >= EXIT_AGAIN_AFTER
         ]
         if not free:
@@ -261,7 +263,7 @@ class Guarding:
         intents = []
         for symbol in list(core.memory.portfolio.positions):
             held = core.memory.portfolio.shares(symbol)
-            if core.has_working(symbol):
+            if core.has_working(symbol) or not may_close(core, symbol):
                 continue
             deltas = ledger.flatten_deltas(core.memory.portfolio, symbol, abs(held))
             intents.append(self._closing(symbol, held, deltas, leg=Leg.FLATTEN, reason="flatten"))
@@ -279,7 +281,7 @@ class Guarding:
             for order in working:
                 if order.intent.leg is not Leg.EXIT:
                     commands += cancel(core, order, reason)
-            if working:
+            if working or not may_close(core, symbol):
                 continue
             deltas = ledger.exit_deltas(core.memory.portfolio, symbol, abs(held))
             intents.append(self._closing(symbol, held, deltas, leg=Leg.EXIT, reason=reason))

@@ -38,6 +38,7 @@ class Operating:
             case Action.RESUME:
                 return self._resume(event)
             case Action.FLATTEN:
+                self._core.memory.refused.clear()
                 commands = self._guarding.observe(event)
                 return [*commands, *self._guarding.flatten_step()]
             case Action.CANCEL_ALL:
@@ -57,6 +58,7 @@ class Operating:
             )
             self.is_refused = True
             return []
+        self._core.memory.refused.clear()
         refusal = resume_refusal(self._core.memory.trading, event.subject)
         commands = self._guarding.observe(event)
         if refusal:

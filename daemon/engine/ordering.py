@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
+from daemon.engine import refusing
 from daemon.engine.board import tick_of
 from daemon.engine.commands import Command, Notify, Record, RecordDurably, Save
 from daemon.engine.core import Core
@@ -87,12 +88,7 @@ class Ordering:
         core.memory.count("orders_rejected")
         return [
             _noted(after),
-            Notify(
-                key=f"rejected:{order.intent.symbol}",
-                severity=Severity.WARNING,
-                message=f"the venue rejected an order for {order.intent.symbol}: {event.reason}",
-                fields={"client_order_id": event.client_order_id, "code": str(event.code)},
-            ),
+            refusing.refused(core, order, event),
             Save(),
         ]
 
@@ -144,7 +140,8 @@ class Ordering:
             return []
         if not after.status.is_terminal:
             return [_noted(after)]
-        return [_noted(after), *self._reprice(after), Save()]
+        told = [_rejected_late(after)] if after.status is OrderStatus.REJECTED else []
+        return [_noted(after), *told, *self._reprice(after), Save()]
 
     def filled(self, event: OrderFilled) -> list[Command]:
         """Book an execution, once."""
@@ -309,6 +306,16 @@ def note_entry(core: Core, symbol: Symbol, before: Decimal, after: Decimal) -> N
 def is_its(fill: Fill, order: Order) -> bool:
     """Return whether a fill can be of the order it names."""
     return fill.side is order.intent.side and fill.symbol == order.intent.symbol
+
+
+def _rejected_late(order: Order) -> Notify:
+    return Notify(
+        key=f"rejected:{order.intent.symbol}",
+        severity=Severity.WARNING,
+        message=f"the venue rejected an order for {order.intent.symbol} that it had taken: "
+        f"{order.reason or 'no reason given'}",
+        fields={"client_order_id": order.client_order_id},
+    )
 
 
 def _noted(order: Order) -> Record:

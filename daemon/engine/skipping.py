@@ -81,7 +81,7 @@ class Skipping:
 
     def may_look(self) -> bool:
         """Return whether a look can tell what allocation does: no symbol is kept from entries."""
-        return not self._core.memory.cooldowns
+        return not (self._core.memory.cooldowns or self._core.memory.refused)
 
     # --- what is to come -------------------------------------------------------------------------
 

@@ -142,7 +142,7 @@ def test_without_equity_everything_is_held(equity_usd: float) -> None:
 def test_a_blocked_name_is_not_entered_and_says_why() -> None:
     result = allocate(slot(strengths={"a": [1]}, blocked=np.array([True])), UNCAPPED)
     assert outcome(result) is Outcome.BUDGET
-    assert result.reasons[0] == ("entry is blocked: cooldown or quarantine",)
+    assert result.reasons[0] == ("entry is blocked: cooldown, quarantine, or refused by the venue",)
 
 
 def test_a_blocked_name_may_still_be_left() -> None:
