@@ -140,10 +140,9 @@ class _Folded:
                 self._apply_orders(fact.orders)
             case records.Submitting():
                 order = self._order(fact.client_order_id)
-                self._orders[fact.client_order_id] = replace_value(
-                    order,
-                    status=OrderStatus.SUBMITTING,
-                    submitted_at=order.submitted_at or fact.at,
+                submitted_at = order.submitted_at or fact.at
+                self._put(
+                    replace_value(order, status=OrderStatus.SUBMITTING, submitted_at=submitted_at)
                 )
             case records.OrderMoved():
                 self._apply_move(fact)
@@ -176,7 +175,7 @@ class _Folded:
 
     def _apply_move(self, fact: records.OrderMoved) -> None:
         order = self._order(fact.client_order_id)
-        self._orders[fact.client_order_id] = replace_value(
+        moved = replace_value(
             order,
             status=fact.status,
             venue_order_id=fact.venue_order_id,
@@ -187,6 +186,7 @@ class _Folded:
             finished_at=fact.finished_at,
             reason=fact.reason,
         )
+        self._put(moved)
 
     def _apply_execution(self, fact: records.Filled | records.Busted) -> None:
         if isinstance(fact, records.Busted):
@@ -202,7 +202,7 @@ class _Folded:
         filled_before = order.filled_shares if order else ZERO
         portfolio = ledger.book(self._portfolio, fill, deltas, filled_before)
         if order:
-            self._orders[fill.client_order_id] = self._apply_fill(order, fill)
+            self._put(self._apply_fill(order, fill))
         self._portfolio = portfolio
         self._fills.append(fill)
         self._fill_ids.add(fill.fill_id)
@@ -220,7 +220,7 @@ class _Folded:
                 self._fill_ids.add(corrected.fill_id)
         if order is not None:
             booked = None if fill is None else corrected
-            self._orders[order.client_order_id] = order.restated(fill, booked)
+            self._put(order.restated(fill, booked))
 
     def _apply_money(
         self, fact: records.Crossed | records.Flowed | records.Earned | records.Adopted
@@ -260,6 +260,14 @@ class _Folded:
         if (fact.venue, fact.account_id) != ours:
             raise ValueError(f"it belongs to {fact.venue}-{fact.account_id}, not {'-'.join(ours)}")
 
+    def _put(self, order: Order) -> None:
+        """Keep the latest version of an order. One that ends, or whose last fills come after that,
+        stands where it ended, not where it began: the last to end are kept."""
+        identity = order.client_order_id
+        if _is_over(order) and not _is_over(self._orders[identity]):
+            del self._orders[identity]
+        self._orders[identity] = order
+
     def _order(self, client_order_id: str) -> Order:
         if client_order_id not in self._orders:
             raise LookupError(f"no order {client_order_id} was decided before")
@@ -267,8 +275,14 @@ class _Folded:
 
 
 def trimmed_orders(orders: Iterable[Order]) -> tuple[Order, ...]:
-    """Return every unfinished order, then the latest finished ones (FINISHED_ORDERS_MAX)."""
+    """Return every order of which more may come, then the latest of the others
+    (FINISHED_ORDERS_MAX)."""
     known = tuple(orders)
-    finished = [order for order in known if order.status.is_terminal]
-    unfinished = [order for order in known if not order.status.is_terminal]
+    finished = [order for order in known if _is_over(order)]
+    unfinished = [order for order in known if not _is_over(order)]
     return (*unfinished, *finished[-FINISHED_ORDERS_MAX:])
+
+
+def _is_over(order: Order) -> bool:
+    """Return whether nothing more may come of an order: it has ended, and its fills are booked."""
+    return order.status.is_terminal and not order.unbooked_shares

@@ -328,6 +328,29 @@ def test_fills_and_finished_orders_are_kept_up_to_their_limits() -> None:
     assert found.fills[-1].fill_id == "new"
 
 
+def test_an_order_that_ends_in_the_journal_is_the_last_of_the_finished_ones() -> None:
+    """Found by a simulated world: what still worked stands first in a snapshot. Once it had ended,
+    recovery dropped it as the oldest of more than FINISHED_ORDERS_MAX, and a fill of it that the
+    stream had lost was taken for one that this state had never decided."""
+    finished = [
+        an_order(OrderStatus.FILLED, intent=an_intent(client_order_id=f"tw1-{n}"))
+        for n in range(FINISHED_ORDERS_MAX)
+    ]
+    working = an_order(OrderStatus.WORKING)
+    snapshot = a_snapshot(orders=(working, *finished))
+    moved = records.OrderMoved.of(an_order(OrderStatus.CANCELED))
+    assert after(moved, snapshot=snapshot).orders[-1].client_order_id == working.client_order_id
+
+
+def test_an_order_with_a_fill_still_to_come_is_kept_however_long_ago_it_ended() -> None:
+    finished = [
+        an_order(OrderStatus.FILLED, intent=an_intent(client_order_id=f"tw1-{n}"))
+        for n in range(FINISHED_ORDERS_MAX)
+    ]
+    owed = an_order(OrderStatus.FILLED, reported_shares=shares(1))
+    assert owed in trimmed_orders([owed, *finished])
+
+
 def test_every_fact_has_one_kind() -> None:
     assert len(set(records.KINDS.values())) == len(records.KINDS)
     assert set(records.KINDS.values()) == set(records.Fact.__args__)
