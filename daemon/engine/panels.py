@@ -201,12 +201,21 @@ def _measure(bars: Bars, rules: EngineRules) -> DailyStatistics:
     )
 
 
-def deviations(returns: Floats, cluster_days: int) -> Deviations:
+def deviations(
+    returns: Floats,
+    cluster_days: int,
+    *,
+    known: Flags | None = None,
+    room: tuple[Floats, Floats] | None = None,
+) -> Deviations:
     """Return what volatility and clusters are made of, from daily log returns `[days, ..., n]`.
 
-    Of many windows side by side the same bits as of each alone, from two symbols on.
+    Of many windows side by side the same bits as of each alone, from two symbols on. `known`: which
+    returns are finite, where that is told already. `room`: two arrays of the returns' shape to be
+    written to, the first of which becomes `centred` where all is known.
     """
-    known = np.isfinite(returns)
+    known = np.isfinite(returns) if known is None else known
+    into, products = room if room is not None else (None, None)
     if np.count_nonzero(known) == known.size:
         counts = np.full(returns.shape[1:], returns.shape[0])
     else:
@@ -216,12 +225,12 @@ def deviations(returns: Floats, cluster_days: int) -> Deviations:
     comparable = counts >= min(VOLATILITY_DAYS_MIN, cluster_days)
     if counts.min() == returns.shape[0]:
         # The usual day: every bar is there, and nothing has to be left out.
-        centred = returns - np.add.reduce(returns, 0) / returns.shape[0]
+        centred = np.subtract(returns, np.add.reduce(returns, 0) / returns.shape[0], out=into)
     else:
         filled = np.where(known, returns, 0.0)
         safe_counts = np.maximum(counts, 1)
         centred = np.where(known, filled - np.add.reduce(filled, 0) / safe_counts, 0.0)
-    squares = np.add.reduce(centred * centred, 0)
+    squares = np.add.reduce(np.multiply(centred, centred, out=products), 0)
     variance = squares / np.maximum(counts - 1, 1)
     volatility = np.where(enough, np.sqrt(variance * TRADING_DAYS_A_YEAR), np.nan)
     # A symbol that never moved has no risk to be sized by: leave it to the universe file's.
@@ -234,9 +243,10 @@ def deviations(returns: Floats, cluster_days: int) -> Deviations:
     )
 
 
-def mean_volume(volume: Floats) -> Floats:
-    """Return the mean `[..., n]` of what is known of volumes `[days, ..., n]`, NaN of nothing."""
-    known = np.isfinite(volume)
+def mean_volume(volume: Floats, known: Flags | None = None) -> Floats:
+    """Return the mean `[..., n]` of what is known of volumes `[days, ..., n]`, NaN of nothing.
+    `known`: which are finite, where that is told already."""
+    known = np.isfinite(volume) if known is None else known
     if len(volume) and np.count_nonzero(known) == known.size:
         every: Floats = np.add.reduce(volume, 0) / len(volume)
         return every

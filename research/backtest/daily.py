@@ -2,9 +2,9 @@
 measure one."""
 
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from allocation.plan import Ints
 from daemon.engine.panels import (
@@ -16,10 +16,13 @@ from daemon.engine.panels import (
     mean_volume,
 )
 from daemon.engine.rules import EngineRules
-from domain.market import Floats
+from domain.market import Flags, Floats
 
+Values = TypeVar("Values", Floats, Flags)
 MEASURED_ELEMENTS_MAX = 1 << 16
 """Days x symbols x window of one pass."""
+BLOCKS_AT_ONCE = 8
+"""Passes that share what they look back on: its logarithms are taken once."""
 DAYS_KEPT_MAX = 8_192
 """Days whose statistics, and the clusters looked for in them, are kept ready made."""
 
@@ -41,6 +44,7 @@ class DailyHistory:
         self._measured = np.zeros(-(-len(close) // self._rows_at_once), dtype=np.bool_)
         self._known: dict[int, DailyStatistics] = {}
         self._block: tuple[int, Deviations] | None = None
+        self._room: tuple[Floats, Floats] | None = None
 
     def at(self, row: int) -> DailyStatistics:
         """Return what is known after a day's bar."""
@@ -53,8 +57,9 @@ class DailyHistory:
 
     def volatility(self) -> Floats:
         """Return the annualised volatility after every day `[t, n]`."""
-        for block in np.flatnonzero(~self._measured).tolist():
-            self._measure(block)
+        for block in range(0, len(self._measured), BLOCKS_AT_ONCE):
+            if not self._measured[block]:
+                self._measure(block)
         return self._volatility
 
     def _made(self, row: int) -> DailyStatistics:
@@ -74,23 +79,50 @@ class DailyHistory:
         )
 
     def _measure(self, block: int) -> None:
-        first, last = self._span(block)
-        self._volatility[first:last] = self._deviations(block).volatility
+        """Measure a block, and with it those that share what they look back on."""
+        begin = block - block % BLOCKS_AT_ONCE
+        blocks = range(begin, min(begin + BLOCKS_AT_ONCE, len(self._measured)))
+        first, last = self._span(begin)[0], self._span(blocks[-1])[1]
+        returns, known = self._returns(first, last)
+        for number in blocks:
+            start, stop = self._span(number)
+            rows = slice(start - first, stop - first + self._days - 1)
+            self._volatility[start:stop] = self._deviated(
+                number, returns[rows], known[rows]
+            ).volatility
         before = _before(self._volume, first - VOLUME_DAYS + 1, last)
-        windows = sliding_window_view(before, VOLUME_DAYS, axis=0)
-        self._mean_volume[first:last] = mean_volume(np.moveaxis(windows, -1, 0))
-        self._measured[block] = True
+        finite: Flags = np.isfinite(before)
+        self._mean_volume[first:last] = mean_volume(
+            _windows(before, VOLUME_DAYS), _windows(finite, VOLUME_DAYS)
+        )
+        self._measured[blocks.start : blocks.stop] = True
+
+    def _returns(self, first: int, last: int) -> tuple[Floats, Flags]:
+        """Return the log returns that rows look back on `[t, n]`, and which of them are finite."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            logs = np.log(_before(self._close, first - self._days, last))
+        returns = logs[1:] - logs[:-1]
+        return returns, np.isfinite(returns)
 
     def _deviations(self, block: int) -> Deviations:
         """Return the deviations of a block of days; the latest is remembered."""
         if self._block is None or self._block[0] != block:
-            first, last = self._span(block)
-            with np.errstate(invalid="ignore", divide="ignore"):
-                logs = np.log(_before(self._close, first - self._days, last))
-            windows = sliding_window_view(logs[1:] - logs[:-1], self._days, axis=0)
-            found = deviations(np.moveaxis(windows, -1, 0), self._rules.cluster_days)
-            self._block = block, found
+            return self._deviated(block, *self._returns(*self._span(block)))
         return self._block[1]
+
+    def _deviated(self, block: int, returns: Floats, known: Flags) -> Deviations:
+        shape = (self._days, len(returns) - self._days + 1, returns.shape[1])
+        if self._room is None or self._room[0].shape != shape:
+            # Made once: new memory of that size costs as much as what is written to it.
+            self._room = np.empty(shape), np.empty(shape)
+        found = deviations(
+            _windows(returns, self._days),
+            self._rules.cluster_days,
+            known=_windows(known, self._days),
+            room=self._room,
+        )
+        self._block = block, found
+        return found
 
     def _span(self, block: int) -> tuple[int, int]:
         first = block * self._rows_at_once
@@ -105,6 +137,22 @@ class DailyHistory:
             found.comparable[index],
             self._rules.cluster_correlation,
         )
+
+
+def overlapping(values: Values, shape: tuple[int, ...], strides: tuple[int, ...]) -> Values:
+    """Return a read-only view of a contiguous array with other strides; `as_strided`, which takes
+    many times as long as what is done with the view, without its care for subclasses."""
+    view = np.ndarray(shape, values.dtype, np.ascontiguousarray(values), 0, strides)
+    view.flags.writeable = False
+    return view
+
+
+def _windows(values: Values, days: int) -> Values:
+    """Return the last `days` rows `[days, t, n]` up to and with each row from the last of the
+    first `days` on."""
+    count, width = values.shape
+    row = width * values.itemsize
+    return overlapping(values, (days, count - days + 1, width), (row, row, values.itemsize))
 
 
 def _before(values: Floats, first: int, last: int) -> Floats:

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from daemon.engine.panels import DailyStatistics, Panels
 from daemon.engine.rules import EngineRules
@@ -20,7 +19,7 @@ from domain.instruments import Symbol, Universe
 from domain.market import BarRow, Bars, Flags, Floats
 from domain.panel import Panel
 from research.backtest.actions import in_first_shares, shares_grown
-from research.backtest.daily import DailyHistory
+from research.backtest.daily import DailyHistory, overlapping
 from research.backtest.history import Frame, History
 
 _FIELDS = ("open", "high", "low", "close", "volume")
@@ -79,23 +78,19 @@ class StoredFrame:
         `Panel.stack` does it: overlapping in memory and read-only."""
         bars = self._cut(row + count - 1, lookback_bars + count - 1)
 
-        def overlap(values: Floats) -> Floats:
-            values = np.ascontiguousarray(values)
-            width = values.shape[1]
-            shape = (lookback_bars, count * width)
-            return as_strided(values, shape, values.strides, writeable=False)
+        width = self.close.shape[1]
+        shape = (lookback_bars, count * width)
 
-        flags = np.ascontiguousarray(bars.traded)
-        traded: Flags = as_strided(
-            flags, (lookback_bars, count * flags.shape[1]), flags.strides, writeable=False
-        )
+        def overlap(values: Floats) -> Floats:
+            return overlapping(values, shape, (width * values.itemsize, values.itemsize))
+
         found = Bars(
             open=overlap(bars.open),
             high=overlap(bars.high),
             low=overlap(bars.low),
             close=overlap(bars.close),
             volume=overlap(bars.volume),
-            traded=traded,
+            traded=overlapping(bars.traded, shape, (width, 1)),
         )
         if self.grown is None:
             return found
