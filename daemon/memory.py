@@ -98,14 +98,14 @@ class Memory:
             self.count(_ENDED_AS[order.status])
             leg = _leg_of(order)
             self.finished[leg] = self.finished.get(leg, 0) + 1
+        # One that ended and whose last fills are still to come counts as working until they are.
+        if order.unbooked_shares > 0:
+            self.orders[identity] = self.working[identity] = order
+            return
+        if self.working.pop(identity, None) is not None:
             # It stands where it ended, not where it began: the last to end are kept.
             self.orders.pop(identity, None)
         self.orders[identity] = order
-        # One that ended and whose last fills are still to come counts as working until they are.
-        if order.unbooked_shares > 0:
-            self.working[identity] = order
-            return
-        self.working.pop(identity, None)
         surplus = len(self.orders) - len(self.working) - FINISHED_ORDERS_MAX
         if surplus > 0:
             # The oldest stand first, and few of those still work: this looks at hardly more.

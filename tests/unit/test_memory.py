@@ -31,6 +31,17 @@ def test_the_last_orders_to_end_are_kept_however_early_they_began() -> None:
     assert memory.finished_on(intent.symbol, intent.slot_at, intent.leg) == 1
 
 
+def test_an_order_whose_last_fills_came_after_its_end_is_the_last_of_the_finished_ones() -> None:
+    memory = Memory.of(a_snapshot(), (Symbol("AAPL"),))
+    ended = _order(0, OrderStatus.FILLED)
+    memory.remember(replace(ended, reported_shares=ended.intent.quantity_shares))
+    for number in range(1, FINISHED_ORDERS_MAX + 10):
+        memory.remember(_order(number, OrderStatus.CANCELED))
+    booked = replace(ended, filled_shares=ended.intent.quantity_shares)
+    memory.remember(booked)
+    assert list(memory.orders)[-1] == ended.intent.client_order_id
+
+
 def test_an_order_ends_once_however_often_it_is_heard_of() -> None:
     memory = Memory.of(a_snapshot(), (Symbol("AAPL"),))
     ended = _order(1, OrderStatus.CANCELED)
