@@ -12,13 +12,13 @@ from allocation.plan import (
     Crossing,
     PlannedOrder,
 )
-from allocation.rebalance import flat_first, no_longer_wanted, whole_lots, within_turnover
+from allocation.rebalance import Band, flat_first, no_longer_wanted, whole_lots
 from allocation.rules import AllocationRules
 from allocation.targets import Targets, TargetSetter
 from allocation.weighing import Weighed, gaps_of, quiet_outcomes
 from domain.instruments import Universe
 from domain.market import Flags
-from domain.orders import BookName, Leg, Side
+from domain.orders import Leg, Side
 from domain.snapshot import Outcome
 from domain.values import Value
 
@@ -31,6 +31,8 @@ _WORKING = OUTCOME_CODES[Outcome.WORKING]
 _CANCELED_FIRST = OUTCOME_CODES[Outcome.CANCELED_FIRST]
 _ORDERED = OUTCOME_CODES[Outcome.ORDERED]
 _BY_SECTOR = Outcome.SECTOR_CAP
+_BUY, _SELL, _OPEN, _CLOSE = Side.BUY, Side.SELL, Leg.OPEN, Leg.CLOSE
+"""Looked up once: a member of an enumeration is found through its class."""
 
 
 class Allocator:
@@ -40,6 +42,7 @@ class Allocator:
         self._universe = universe
         self._rules = rules
         self._lot = float(rules.lot_shares)
+        self._band = Band.of(rules)
         self._symbols = universe.symbols
         self._setter = TargetSetter(universe, rules)
 
@@ -58,24 +61,24 @@ class Allocator:
 
     def conclude(self, slot: Weighed) -> Allocation:
         """Return what becomes of a slot whose wishes have been weighed; it is used up."""
-        inputs = slot.inputs
+        inputs, targets, gaps = slot.inputs, slot.targets, slot.gaps
+        wishes = targets.wishes
         planned: tuple[PlannedOrder, ...] = ()
         crossings: tuple[Crossing, ...] = ()
         cancel: tuple[int, ...] = ()
         self._note_quiet(slot)
-        if np.count_nonzero(slot.gaps.acts):
-            planned, crossings = self._acted_on(slot)
+        acting = gaps.acts.nonzero()[0].tolist()
+        if acting:
+            planned, crossings = self._acted_on(slot, acting)
         if slot.works is not None:
             cancel = self._judge_working(slot, slot.works)
-        targets = slot.targets
-        weight, combined = slot.gaps.value_usd / (inputs.equity_usd or 1.0), targets.combined
-        if not targets.wishes.all_decided:
-            decided = targets.wishes.decided
-            weight, combined = np.where(decided, (weight, combined), np.nan)
         return Allocation(
-            target_weight=weight,
-            combined_strength=combined,
-            book_targets=dict(zip(targets.wishes.books.names, targets.shares, strict=True)),
+            names=wishes.books.names,
+            shares=targets.shares,
+            value_usd=gaps.value_usd,
+            combined=targets.combined,
+            decided=None if wishes.all_decided else wishes.decided,
+            equity_usd=inputs.equity_usd,
             outcomes=slot.outcomes,
             planned=planned,
             crossings=crossings,
@@ -85,7 +88,7 @@ class Allocator:
 
     def _weighed(self, inputs: AllocationInputs, targets: Targets) -> Weighed:
         wishes = targets.wishes
-        gaps = gaps_of(targets.shares, wishes.books, inputs.mids_usd, self._rules)
+        gaps = gaps_of(targets.shares, wishes.books, inputs.mids_usd, self._band)
         acts = gaps.acts
         if not wishes.all_decided:
             acts &= wishes.decided
@@ -130,115 +133,121 @@ class Allocator:
             for column in np.flatnonzero(missed & limit.columns).tolist():
                 slot.note(column, code, limit.words)
 
-    def _acted_on(self, slot: Weighed) -> tuple[tuple[PlannedOrder, ...], tuple[Crossing, ...]]:
+    def _acted_on(
+        self, slot: Weighed, acting: list[int]
+    ) -> tuple[tuple[PlannedOrder, ...], tuple[Crossing, ...]]:
         """Plan what the columns outside the band want; note those that come to nothing."""
-        orders: list[tuple[_Column, PlannedOrder]] = []
+        closing: list[PlannedOrder] = []
+        entries: list[tuple[_Column, PlannedOrder]] = []
         crossings: list[Crossing] = []
-        names = slot.targets.wishes.books.names
-        for column in self._columns(slot):
-            parts, grid = self._divided(column)
+        for index in acting:
+            column = self._column(slot, index)
+            parts, grid = self._divided(slot, column)
             total = sum(parts)
             if total:
-                orders.append((column, self._order(column, names, parts, grid)))
+                order = self._order(slot, column, parts, grid)
+                if order.leg is _OPEN:
+                    entries.append((column, order))
+                else:
+                    closing.append(order)
             elif any(parts):
-                crossings.append(self._crossing(slot, column, _by_book(names, parts, grid)))
+                crossings.append(self._crossing(slot, column, parts, grid))
             else:
-                slot.note(column.index, _ZERO_SHARES, self._zero_words(column))
-        return self._paid_for(slot, orders), tuple(crossings)
+                slot.note(index, _ZERO_SHARES, self._zero_words(column))
+        if len(closing) > 1:
+            closing.sort(key=_symbol_of)
+        for order in closing:
+            slot.outcomes[order.column] = _ORDERED
+        if entries:
+            closing += self._paid_for(slot, entries)
+        return tuple(closing), tuple(crossings)
 
-    def _columns(self, slot: Weighed) -> list["_Column"]:
-        """Return the columns that act, as plain numbers: these are looked at one by one."""
+    def _column(self, slot: Weighed, index: int) -> "_Column":
+        """Return a column that acts as plain numbers: these are looked at one by one."""
         gaps, targets, inputs = slot.gaps, slot.targets, slot.inputs
         books = targets.wishes.books
-        found = []
-        acting = gaps.acts.nonzero()[0]
-        by_book = (books.held.T, gaps.deltas.T, targets.shares.T)
-        each = [values[acting].tolist() for values in by_book]
-        for at, held, deltas, wanted in zip(acting.tolist(), *each, strict=True):
-            gap = gaps.gap.item(at)
-            column = _Column(
-                index=at,
-                lots=whole_lots(gap, self._lot),
-                held=held,
-                deltas=deltas,
-                account=inputs.account_shares.item(at),
-                own=books.own.item(at),
-                gap=gap,
-                target=gaps.total.item(at),
-                is_wanted=any(wanted),
-                strength=targets.combined.item(at),
-                weight=gaps.value_usd.item(at) / inputs.equity_usd,
-                mid_usd=inputs.mids_usd.item(at),
-            )
-            found.append(column)
-        return found
+        return _Column(
+            index=index,
+            held=books.held[:, index].tolist(),
+            account=inputs.account_shares.item(index),
+            own=books.own.item(index),
+            gap=gaps.gap.item(index),
+            target=gaps.total.item(index),
+            strength=targets.combined.item(index),
+            weight=gaps.value_usd.item(index) / inputs.equity_usd,
+            mid_usd=inputs.mids_usd.item(index),
+        )
 
-    def _divided(self, column: "_Column") -> tuple[list[int], Decimal]:
+    def _divided(self, slot: Weighed, column: "_Column") -> tuple[list[int], Decimal]:
         """Return what each book trades, in whole units of the grid returned with it."""
-        grid = grid_for(column.held, self._rules.lot_shares)
-        unit = float(grid)
+        held, grid = column.held, grid_for(column.held, self._rules.lot_shares)
+        total, unit = whole_lots(column.gap, self._lot), self._lot
         broken = grid is not self._rules.lot_shares
-        emptied = broken and not column.is_wanted
-        lots = column.lots * round(self._lot / unit)
-        total = -round(sum(column.held) / unit) if emptied else lots
+        emptied = broken and not np.count_nonzero(slot.targets.shares[:, column.index])
+        if broken:
+            unit = float(grid)
+            total = -round(sum(held) / unit) if emptied else total * round(self._lot / unit)
         first = flat_first(column.account, total * unit)
         flips = first != total * unit
         if emptied and not flips:
-            return [-round(shares / unit) for shares in column.held], grid
+            return [-round(shares / unit) for shares in held], grid
         if flips:
             total = lots_toward_zero(first, unit)
-        units = [delta / unit for delta in column.deltas]
+        if len(held) == 1:
+            return [total], grid
+        units = [delta / unit for delta in slot.gaps.deltas[:, column.index].tolist()]
         return split(scaled(units, total) if broken or flips else units, total), grid
 
     def _order(
-        self, column: "_Column", names: tuple[str, ...], parts: list[int], grid: Decimal
+        self, slot: Weighed, column: "_Column", parts: list[int], grid: Decimal
     ) -> PlannedOrder:
         total, account = sum(parts), column.account
         after = account + total * float(grid)
         return PlannedOrder(
             column=column.index,
             symbol=self._symbols[column.index],
-            side=Side.BUY if total > 0 else Side.SELL,
+            side=_BUY if total > 0 else _SELL,
             quantity_shares=abs(total) * grid,
-            leg=Leg.OPEN if abs(after) > abs(account) else Leg.CLOSE,
-            deltas=_by_book(names, parts, grid),
+            leg=_OPEN if abs(after) > abs(account) else _CLOSE,
+            deltas=_by_book(slot, parts, grid),
             reason=f"strength {column.strength:+.2f}, target {column.weight:.2%} of equity: from "
             f"{column.own:g} to {round(column.target, 2):g} shares",
         )
 
     def _crossing(
-        self, slot: Weighed, column: "_Column", deltas: dict[BookName, Decimal]
+        self, slot: Weighed, column: "_Column", parts: list[int], grid: Decimal
     ) -> Crossing:
         slot.note(column.index, _HOLDING, "books crossed inside, no order needed")
         return Crossing(
             column=column.index,
             symbol=self._symbols[column.index],
-            deltas=deltas,
+            deltas=_by_book(slot, parts, grid),
             reason="opposite wishes of the books cancel out",
         )
 
     def _paid_for(
-        self, slot: Weighed, orders: list[tuple["_Column", PlannedOrder]]
-    ) -> tuple[PlannedOrder, ...]:
-        """Return closing orders, then the entries that the day's turnover pays for."""
-        closing = [order for _, order in orders if order.leg is not Leg.OPEN]
-        entries = [(column, order) for column, order in orders if order.leg is Leg.OPEN]
-        ranks = [(abs(column.strength), str(order.symbol)) for column, order in entries]
-        costs_usd = [float(order.quantity_shares) * column.mid_usd for column, order in entries]
-        paid = within_turnover(costs_usd, ranks, slot.inputs.turnover_left_usd)
-        for index, (column, _) in enumerate(entries):
-            if index not in paid:
+        self, slot: Weighed, entries: list[tuple["_Column", PlannedOrder]]
+    ) -> list[PlannedOrder]:
+        """Return the entries that the turnover left today pays for: the strongest first, equal ones
+        by symbol. One that no longer fits waits whole; a smaller one behind it may still fit."""
+        left_usd = slot.inputs.turnover_left_usd
+        if len(entries) > 1:
+            entries.sort(key=_rank)
+        paid = []
+        for column, order in entries:
+            cost_usd = float(order.quantity_shares) * column.mid_usd
+            if cost_usd <= left_usd:
+                left_usd -= cost_usd
+                slot.outcomes[column.index] = _ORDERED
+                paid.append(order)
+            else:
                 slot.note(
                     column.index,
                     _TURNOVER,
-                    f"{_usd(costs_usd[index])} is more than the turnover left today "
+                    f"{_usd(cost_usd)} is more than the turnover left today "
                     f"({_usd(slot.inputs.turnover_left_usd)} before this slot's entries)",
                 )
-        first = sorted(closing, key=lambda o: o.symbol)
-        then = [entries[i][1] for i in sorted(paid, key=lambda i: (-ranks[i][0], ranks[i][1]))]
-        for order in (*first, *then):
-            slot.note(order.column, _ORDERED)
-        return (*first, *then)
+        return paid
 
     def _judge_working(self, slot: Weighed, works: Flags) -> tuple[int, ...]:
         """Note columns with a working order; return those whose order no longer fits."""
@@ -265,14 +274,11 @@ class Allocator:
 
 
 class _Column(Value, frozen=True, kw_only=True, eq=False):
-    """One column that acts: shares, but `lots`, the `weight` it is to have of equity, the combined
-    `strength` and the mid. `held` and `deltas` are by book; `target` is what all are to hold."""
+    """One column that acts: shares, but the `weight` it is to have of equity, the combined
+    `strength` and the mid. `held` is by book; `target` is what all are to hold."""
 
     index: int
-    lots: int
     held: list[float]
-    deltas: list[float]
-    is_wanted: bool
     account: float
     own: float
     gap: float
@@ -287,7 +293,19 @@ def allocate(inputs: AllocationInputs, rules: AllocationRules) -> Allocation:
     return Allocator(inputs.universe, rules).allocate(inputs)
 
 
-def _by_book(names: tuple[str, ...], parts: list[int], grid: Decimal) -> dict[str, Decimal]:
+def _symbol_of(order: PlannedOrder) -> str:
+    return order.symbol
+
+
+def _rank(entry: tuple[_Column, PlannedOrder]) -> tuple[float, str]:
+    column, order = entry
+    return -abs(column.strength), order.symbol
+
+
+def _by_book(slot: Weighed, parts: list[int], grid: Decimal) -> dict[str, Decimal]:
+    names = slot.targets.wishes.books.names
+    if len(parts) == 1:
+        return {names[0]: parts[0] * grid}
     return {name: part * grid for name, part in zip(names, parts, strict=True) if part}
 
 

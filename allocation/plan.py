@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from domain.market import Flags, Floats
 from domain.orders import BookName, Leg, Side
 from domain.signals import StrategyName
 from domain.snapshot import Outcome
-from domain.values import Value
+from domain.values import Value, remember
 
 Ints = NDArray[np.int64]
 Codes = NDArray[np.int8]
@@ -79,19 +80,45 @@ class Crossing(Value, frozen=True, kw_only=True):
 class Allocation(Value, frozen=True, kw_only=True, eq=False):
     """What is wanted at one slot, and why not more. Arrays `[n]`.
 
-    target_weight: signed share of equity for all enabled strategies' books together, NaN = hold
-    (no opinion that counts, or no price). combined_strength: in [−1, +1], NaN likewise.
-    book_targets: signed shares each enabled strategy's book should hold (its present ones where
-    it holds). outcomes: codes of `OUTCOMES`. planned: at most one order a column; what closes
-    first (by symbol), then entries, the strongest first. cancel: columns whose working order no
-    longer fits the wish. reasons: column → words.
+    names and shares: signed shares `[s, n]` each enabled strategy's book should hold (its present
+    ones where it holds). value_usd: what they are worth together, combined: in [−1, +1]; decided:
+    where both count, None = everywhere. outcomes: codes of `OUTCOMES`. planned: at most one order
+    a column; what closes first (by symbol), then entries, the strongest first. cancel: columns
+    whose working order no longer fits the wish. reasons: column → words.
     """
 
-    target_weight: Floats
-    combined_strength: Floats
-    book_targets: Mapping[StrategyName, Floats]
+    names: tuple[StrategyName, ...]
+    shares: Floats
+    value_usd: Floats
+    combined: Floats
+    decided: Flags | None
+    equity_usd: float
     outcomes: Codes
     planned: tuple[PlannedOrder, ...]
     crossings: tuple[Crossing, ...]
     cancel: tuple[int, ...]
     reasons: Mapping[int, tuple[str, ...]]
+    _weight: Floats | None = None
+
+    @property
+    def target_weight(self) -> Floats:
+        """Signed share of equity for all enabled strategies' books together, NaN = hold (no opinion
+        that counts, or no price)."""
+        if self._weight is None:
+            # Worked out when somebody asks: of most slots nobody does.
+            weight = self.value_usd / (self.equity_usd or 1.0)
+            remember(self, "_weight", self._where_decided(weight))
+        return cast(Floats, self._weight)
+
+    @property
+    def combined_strength(self) -> Floats:
+        """In [−1, +1], NaN as in `target_weight`."""
+        return self._where_decided(self.combined)
+
+    @property
+    def book_targets(self) -> Mapping[StrategyName, Floats]:
+        """Signed shares that each enabled strategy's book should hold."""
+        return dict(zip(self.names, self.shares, strict=True))
+
+    def _where_decided(self, values: Floats) -> Floats:
+        return values if self.decided is None else np.where(self.decided, values, np.nan)

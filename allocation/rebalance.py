@@ -1,19 +1,33 @@
 """What is worth trading: the no-trade band, lots, changed wishes, and the day's turnover."""
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
-from allocation.books import LOT_TOLERANCE, over_books
+from allocation.books import LOT_TOLERANCE
 from allocation.rules import AllocationRules
 from domain.market import Flags, Floats
+from domain.values import Value
+
+NOTHING = np.array(0.0)
+"""An array without axes: for numpy, to make one of a Python number costs more than to use it."""
 
 
-def band_usd(target_usd: Floats, rules: AllocationRules) -> Floats:
-    """Return the dollars `[n]` a change must exceed: the larger of the share of the target's
-    worth and the fixed amount."""
-    return np.maximum(np.abs(target_usd) * rules.band_of_target, rules.band_usd)
+class Band(Value, frozen=True, kw_only=True, eq=False):
+    """The no-trade band: a share of a target's worth, and dollars; arrays without axes."""
+
+    of_target: Floats
+    least_usd: Floats
+
+    @staticmethod
+    def of(rules: AllocationRules) -> "Band":
+        """Return the band that the rules ask for."""
+        return Band(of_target=np.array(rules.band_of_target), least_usd=np.array(rules.band_usd))
+
+    def around(self, target_usd: Floats) -> Floats:
+        """Return the dollars `[n]` a change must exceed: the larger of the share of the target's
+        worth and the fixed amount."""
+        return np.maximum(np.abs(target_usd) * self.of_target, self.least_usd)
 
 
 def worth_trading(deltas: Floats, net: Floats, mids_usd: Floats, band: Floats) -> Flags:
@@ -21,11 +35,11 @@ def worth_trading(deltas: Floats, net: Floats, mids_usd: Floats, band: Floats) -
 
     deltas: what each book wants `[s, n]`; net: their sum; band: in dollars, `[n]`.
     """
-    moved = over_books(np.abs(deltas))
+    ordered = np.abs(net)
+    moved = ordered if deltas.shape[0] == 1 else np.add.reduce(np.abs(deltas), 0)
     worth: Flags = moved * mids_usd > band
-    if deltas.shape[0] > 1 and np.count_nonzero(worth):
+    if moved is not ordered and np.count_nonzero(worth):
         # a rare slot pays for the exact answer: all that moves is the net and twice what crosses
-        ordered = np.abs(net)
         worth = np.maximum(ordered, (moved - ordered) / 2) * mids_usd > band
     return worth
 
@@ -38,12 +52,13 @@ def whole_lots(shares: float, lot: float) -> int:
 
 def leaving(target_shares: Floats, holds: Flags) -> Flags | None:
     """Return where `[n]` some book that `holds` `[s, n]` is to be emptied; None for nowhere."""
-    emptied = target_shares == 0.0
+    if target_shares.shape[0] == 1:
+        emptied: Flags = target_shares[0] == NOTHING
+        emptied &= holds[0]
+        return emptied if np.count_nonzero(emptied) else None
+    emptied = target_shares == NOTHING
     emptied &= holds
-    if not np.count_nonzero(emptied):
-        return None
-    out: Flags = emptied[0] if emptied.shape[0] == 1 else np.logical_or.reduce(emptied, 0)
-    return out
+    return np.logical_or.reduce(emptied, 0) if np.count_nonzero(emptied) else None
 
 
 def flat_first(account_shares: float, change_shares: float) -> float:
@@ -65,19 +80,3 @@ def no_longer_wanted(working: float, wanted: float, band: float, mid_usd: float)
     if working * wanted < 0:
         return True
     return (abs(working) - abs(wanted)) * mid_usd > band
-
-
-def within_turnover(
-    costs_usd: Sequence[float], ranks: Sequence[tuple[float, str]], left_usd: float
-) -> set[int]:
-    """Return which entries (by position) the day's turnover still pays for.
-
-    ranks: (|strength|, symbol) of each; the strongest first, equal ones by symbol. One that no
-    longer fits waits whole; a smaller one behind it may still fit.
-    """
-    chosen: set[int] = set()
-    for entry in sorted(range(len(ranks)), key=lambda i: (-ranks[i][0], ranks[i][1])):
-        if costs_usd[entry] <= left_usd:
-            chosen.add(entry)
-            left_usd -= costs_usd[entry]
-    return chosen

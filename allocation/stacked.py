@@ -37,8 +37,8 @@ class Outlook(Value, frozen=True, kw_only=True, eq=False):
 
     size: share of equity at full strength. clusters: of each slot, or one for all.
     heard: slots `[t]` at which all that somebody has an opinion on has a price. mute: where
-    `[s, n]` a strategy has no opinion at some slot. contributions and is_free (heard, and no cap
-    binds, `[t]`): None where stances depend on who holds what.
+    `[s, n]` a strategy has no opinion at some slot, None for nowhere. contributions and is_free
+    (heard, and no cap binds, `[t]`): None where stances depend on who holds what.
     """
 
     names: tuple[StrategyName, ...]
@@ -49,7 +49,7 @@ class Outlook(Value, frozen=True, kw_only=True, eq=False):
     decided: Flags
     all_decided: bool
     heard: Flags
-    mute: Flags
+    mute: Flags | None
     contributions: Floats | None = None
     is_free: Flags | None = None
 
@@ -99,21 +99,26 @@ class StackedAllocator(TargetSetter):
         nothing is priced and nothing held; `bars_held` is `[t, n]` or `[n]`; nothing is blocked and
         no order works. equity_usd: `[t]`, positive.
         """
-        wishes, shares, is_free = self._unbound(outlook, inputs, equity_usd[:, None])
-        gaps = gaps_of(shares, wishes.books, inputs.mids_usd, self._rules)
+        slots, width = inputs.mids_usd.shape
+        each_usd = equity_usd.repeat(width).reshape(slots, width)
+        books = self._books(inputs, outlook.names).at_each_of(slots)
+        wishes, shares, is_free = self._unbound(outlook, inputs, each_usd)
+        gaps = gaps_of(shares, books, inputs.mids_usd, self._band)
         acts = gaps.acts
         if not wishes.all_decided:
             acts &= wishes.decided
-        quiet = is_free
-        if np.count_nonzero(acts):
-            quiet = is_free & ~np.logical_or.reduce(acts, -1)
-        stop = quiet.shape[0]
-        count = stop if np.count_nonzero(quiet) == stop else int(np.argmin(quiet))
-        outcomes = quiet_outcomes(wishes, np.logical_or(wishes.books.own, gaps.total))
+        bound = _first(~is_free)
+        count = min(bound, _first(acts))
+        outcomes = quiet_outcomes(wishes, np.logical_or(books.own, gaps.total))
         weighed = None
-        if count < stop and self._weighs and is_free[count]:
-            row = _Row(count, inputs, float(equity_usd[count]))
-            weighed = row.weighed(outlook, wishes, shares, gaps, outcomes[count].copy())
+        if count < bound and count < slots and self._weighs:
+            slot = changed(
+                inputs, mids_usd=inputs.mids_usd[count], equity_usd=equity_usd.item(count)
+            )
+            rows = wishes.contributions[:, count], shares[:, count]
+            kept = None if wishes.kept is None else wishes.kept[count]
+            targets = _targets_at(count, outlook, wishes.books, rows, kept)
+            weighed = _weighed(slot, targets, gaps.at(count), outcomes[count].copy())
         if wishes.kept is not None:
             outcomes[wishes.kept] = _MIN_HOLD
         return Look(count=count, outcomes=outcomes[:count], weighed=weighed)
@@ -131,32 +136,21 @@ class StackedAllocator(TargetSetter):
             outlook, books, contributions, inputs.bars_held
         ):
             return None
-        decided = outlook.decided[at]
-        wishes = Wishes(
-            books=books,
-            contributions=contributions,
-            moves=None,
-            decided=decided,
-            all_decided=outlook.all_decided or np.count_nonzero(decided) == len(decided),
-            silent=None,
-            kept=None,
-        )
-        size, mids = outlook.size[at], inputs.mids_usd
-        shares = contributions * (size * (inputs.equity_usd / mids))
-        gaps = gaps_of(shares, books, mids, self._rules)
+        mids = inputs.mids_usd
+        shares = _times(contributions, outlook.size[at] * (inputs.equity_usd / mids))
+        targets = _targets_at(at, outlook, books, (contributions, shares))
+        gaps = gaps_of(shares, books, mids, self._band)
         acts = gaps.acts
-        if not wishes.all_decided:
-            acts &= decided
-        outcomes = quiet_outcomes(wishes, np.logical_or(books.own, gaps.total))
+        if not targets.wishes.all_decided:
+            acts &= targets.wishes.decided
+        outcomes = quiet_outcomes(targets.wishes, np.logical_or(books.own, gaps.total))
         if not np.count_nonzero(acts):
             return Look(count=1, outcomes=outcomes[None], weighed=None)
-        targets = Targets(
-            wishes=wishes, shares=shares, combined=over_books(contributions), size=size, limits=()
+        return Look(
+            count=0,
+            outcomes=outcomes[None][:0],
+            weighed=_weighed(inputs, targets, gaps, outcomes),
         )
-        weighed = Weighed(
-            inputs=inputs, targets=targets, gaps=gaps, works=None, outcomes=outcomes, reasons={}
-        )
-        return Look(count=0, outcomes=outcomes[None][:0], weighed=weighed)
 
     def outlook(
         self,
@@ -177,16 +171,17 @@ class StackedAllocator(TargetSetter):
         heard = ~np.logical_or.reduce(np.logical_or.reduce(opined, 0) & ~priced, -1)
         opined &= priced
         decided = np.logical_or.reduce(opined, 0)
+        mute = ~np.logical_and.reduce(opined, 1)
         found = Outlook(
             names=names,
             strengths=said,
-            size=size,
+            size=np.ascontiguousarray(size),
             clusters=clusters,
             priced=priced,
             decided=decided,
             all_decided=np.count_nonzero(decided) == decided.size,
             heard=heard,
-            mute=~np.logical_and.reduce(opined, 1),
+            mute=mute if np.count_nonzero(mute) else None,
         )
         rules = self._rules
         levels = {"enter": rules.enter, "exit_": rules.exit}
@@ -210,20 +205,20 @@ class StackedAllocator(TargetSetter):
         self, outlook: Outlook, inputs: AllocationInputs, equity_usd: Floats
     ) -> tuple[Wishes, Floats, Flags]:
         """Return the wishes, the target shares `[s, t, n]`, and at which slots `[t]` it is certain
-        that no cap binds. equity_usd: `[t, 1]`."""
+        that no cap binds. equity_usd: `[t, n]`."""
         books, mids = self._books(inputs, outlook.names), inputs.mids_usd
-        per_weight = equity_usd / mids
+        scale = outlook.size * (equity_usd / mids)
         known = self._known(outlook, books, inputs)
         if known is not None:
             assert outlook.is_free is not None
-            return known, known.contributions * (outlook.size * per_weight), outlook.is_free
+            return known, _times(known.contributions, scale), outlook.is_free
         wishes = self._wished(outlook, books, inputs)
         held, moves = books.held[:, None], wishes.moves
         assert moves is not None
         fixed_shares = inputs.account_shares - np.add.reduce(held * moves, 0)
         combined = np.add.reduce(wishes.contributions, 0)
         load = np.abs(combined) * outlook.size + np.abs(fixed_shares) * (mids / equity_usd)
-        shares = wishes.contributions * (outlook.size * per_weight)
+        shares = _times(wishes.contributions, scale)
         is_free = outlook.heard & self._free(load, outlook.clusters)
         return wishes, np.where(moves, shares, held), is_free
 
@@ -252,10 +247,10 @@ class StackedAllocator(TargetSetter):
         `[s, n]` or, of many slots, `[s, t, n]`."""
         if books.outside is not None:
             return False
-        if np.count_nonzero(outlook.mute) and np.count_nonzero(outlook.mute & books.holds):
+        if outlook.mute is not None and np.count_nonzero(outlook.mute & books.holds):
             return False
         least = self._rules.hold_bars_min
-        if not np.count_nonzero(bars_held < least):
+        if not least or not np.count_nonzero(bars_held < least):
             return True
         held = books.held if contributions.ndim == 2 else books.held[:, None]
         return not np.count_nonzero(held_by_minimum(contributions, held, bars_held, bars_min=least))
@@ -298,53 +293,55 @@ class StackedAllocator(TargetSetter):
         return free
 
 
-class _Row(Value, frozen=True, kw_only=False, eq=False):
-    """One slot of a look: the numbers that `allocate` would come to there."""
+def _targets_at(
+    row: int,
+    outlook: Outlook,
+    books: Books,
+    rows: tuple[Floats, Floats],
+    kept: Flags | None = None,
+) -> Targets:
+    """Return the targets of one slot, number `row` of an outlook, as `set_targets` would where no
+    cap binds; rows: its contributions and target shares `[s, n]`."""
+    decided, (contributions, shares) = outlook.decided[row], rows
+    wishes = Wishes(
+        books=books,
+        contributions=contributions,
+        moves=None,
+        decided=decided,
+        all_decided=outlook.all_decided or np.count_nonzero(decided) == len(decided),
+        silent=None,
+        kept=kept,
+    )
+    return Targets(
+        wishes=wishes,
+        shares=shares,
+        combined=over_books(contributions),
+        size=outlook.size[row],
+        limits=(),
+    )
 
-    index: int
-    inputs: AllocationInputs
-    equity_usd: float
 
-    def weighed(
-        self, outlook: Outlook, wishes: Wishes, shares: Floats, gaps: Gaps, outcomes: Codes
-    ) -> Weighed:
-        """Return the slot half way, as `allocate` would weigh it."""
-        row, contributions = self.index, wishes.contributions[:, self.index]
-        decided = wishes.decided[row]
-        all_decided = wishes.all_decided or np.count_nonzero(decided) == decided.shape[0]
-        found = Wishes(
-            books=wishes.books,
-            contributions=contributions,
-            moves=None,
-            decided=decided,
-            all_decided=all_decided,
-            silent=None,
-            kept=None if wishes.kept is None else wishes.kept[row],
-        )
-        targets = Targets(
-            wishes=found,
-            shares=shares[:, row],
-            combined=over_books(contributions),
-            size=outlook.size[row],
-            limits=(),
-        )
-        return Weighed(
-            inputs=changed(
-                self.inputs, mids_usd=self.inputs.mids_usd[row], equity_usd=self.equity_usd
-            ),
-            targets=targets,
-            gaps=Gaps(
-                deltas=gaps.deltas[:, row],
-                total=gaps.total[row],
-                gap=gaps.gap[row],
-                value_usd=gaps.value_usd[row],
-                band=gaps.band[row],
-                acts=gaps.acts[row],
-            ),
-            works=None,
-            outcomes=outcomes,
-            reasons={},
-        )
+def _weighed(inputs: AllocationInputs, targets: Targets, gaps: Gaps, outcomes: Codes) -> Weighed:
+    """Return a slot half way, at which nothing works and no cap binds."""
+    return Weighed(
+        inputs=inputs, targets=targets, gaps=gaps, works=None, outcomes=outcomes, reasons={}
+    )
+
+
+def _times(contributions: Floats, scale: Floats) -> Floats:
+    """Return contributions `[s, ..., n]` times `[..., n]`."""
+    if contributions.shape[0] == 1:
+        # Of one shape: that is half the time of unlike ones.
+        only: Floats = contributions[0] * scale
+        return only[None]
+    scaled: Floats = contributions * scale
+    return scaled
+
+
+def _first(flags: Flags) -> int:
+    """Return the first row of `[t, ...]` at which something is set, their number if none is."""
+    at, rows = int(flags.argmax()), len(flags)
+    return at // (flags.size // rows) if flags.item(at) else rows
 
 
 def _over(load: Floats, groups: Groups | None) -> Flags:

@@ -4,8 +4,7 @@ import numpy as np
 
 from allocation.books import over_books
 from allocation.plan import OUTCOME_CODES, AllocationInputs, Codes
-from allocation.rebalance import band_usd, leaving, worth_trading
-from allocation.rules import AllocationRules
+from allocation.rebalance import Band, leaving, worth_trading
 from allocation.targets import Books, Targets, Wishes
 from domain.market import Flags, Floats
 from domain.snapshot import Outcome
@@ -14,6 +13,7 @@ from domain.values import Value
 _NO_SIGNAL, _HOLDING = OUTCOME_CODES[Outcome.NO_SIGNAL], OUTCOME_CODES[Outcome.HOLDING]
 _QUIET = np.array([_NO_SIGNAL, _HOLDING, _NO_SIGNAL, OUTCOME_CODES[Outcome.IN_BAND]], dtype=np.int8)
 """Outcome without an order, by 2 × decided + (holds or wants something)."""
+_QUIET_DECIDED = _QUIET[2:]
 
 
 class Gaps(Value, frozen=True, kw_only=True, eq=False):
@@ -30,6 +30,17 @@ class Gaps(Value, frozen=True, kw_only=True, eq=False):
     value_usd: Floats
     band: Floats
     acts: Flags
+
+    def at(self, row: int) -> "Gaps":
+        """Return the gaps of one of many slots."""
+        return Gaps(
+            deltas=self.deltas[:, row],
+            total=self.total[row],
+            gap=self.gap[row],
+            value_usd=self.value_usd[row],
+            band=self.band[row],
+            acts=self.acts[row],
+        )
 
 
 class Weighed(Value, frozen=True, kw_only=True, eq=False):
@@ -52,25 +63,22 @@ class Weighed(Value, frozen=True, kw_only=True, eq=False):
             self.reasons[column] = self.reasons.get(column, ()) + reasons
 
 
-def gaps_of(shares: Floats, books: Books, mids_usd: Floats, rules: AllocationRules) -> Gaps:
-    """Return the gaps between target shares `[s, ..., n]` and the books, at mids `[..., n]`."""
-    held, holds = books.held, books.holds
-    if shares.ndim > held.ndim:
-        held, holds = held[:, None], holds[:, None]
-    deltas = shares - held
+def gaps_of(shares: Floats, books: Books, mids_usd: Floats, around: Band) -> Gaps:
+    """Return the gaps between target shares and the books `[s, ..., n]`, at mids `[..., n]`."""
     total = over_books(shares)
     gap = total - books.own
+    deltas = gap[None] if shares.shape[0] == 1 else shares - books.held
     value_usd = total * mids_usd
-    band = band_usd(value_usd, rules)
+    band = around.around(value_usd)
     acts = worth_trading(deltas, gap, mids_usd, band)
-    emptied = leaving(shares, holds)
+    emptied = leaving(shares, books.holds)
     if emptied is not None:
         acts |= emptied
     return Gaps(deltas=deltas, total=total, gap=gap, value_usd=value_usd, band=band, acts=acts)
 
 
 def quiet_outcomes(wishes: Wishes, occupied: Flags) -> Codes:
-    """Return the outcomes `[n]` without an order; `occupied`: something is held or wanted."""
+    """Return the outcomes `[..., n]` without an order; `occupied`: something is held or wanted."""
     if wishes.all_decided:
-        return _QUIET[2:].take(occupied)
+        return _QUIET_DECIDED.take(occupied)
     return _QUIET.take(2 * wishes.decided + occupied)

@@ -16,8 +16,8 @@ _PLACES = {Decimal(1).scaleb(-places): places for places in range(10)}
 """Steps that need no division, which is what rounding costs most, and their decimal places."""
 _QUANTIZED_MAX = Decimal(10**15)
 """Below it every such step fits into a Decimal's 28 digits."""
-_ROUNDED_MAX = 1e15
-"""Below it a float is written with its decimal places."""
+_WRITTEN_MIN, _WRITTEN_MAX = 1e-4, 1e15
+"""From one to below the other a float is written with its decimal places, and no exponent."""
 
 
 class Rounding(Enum):
@@ -41,8 +41,12 @@ def to_price(observed_usd: float | Decimal, tick_usd: Decimal, rounding: Roundin
 
     Raises ValueError for NaN, infinity, zero and negative prices.
     """
-    if isinstance(observed_usd, float) and _is_on_grid(observed_usd, tick_usd):
-        return Decimal(repr(float(observed_usd)))
+    if isinstance(observed_usd, float) and _WRITTEN_MIN <= observed_usd < _WRITTEN_MAX:
+        # Most observed prices lie on the grid: as they are written, they have no more places.
+        written, places = repr(float(observed_usd)), _PLACES.get(tick_usd)
+        if places and len(written) - written.index(".") <= places + 1:
+            return Decimal(written)
+        observed_usd = Decimal(written)
     exact = observed_usd if isinstance(observed_usd, Decimal) else _exact(observed_usd)
     price = _on_grid(exact, tick_usd, rounding._value_)
     if price <= 0:
@@ -59,16 +63,6 @@ def to_quantity(wanted_shares: float | Decimal, lot_shares: Decimal) -> Decimal:
 def to_usd(observed_usd: float) -> Decimal:
     """Return an observed amount of money to the cent, half to even."""
     return _exact(observed_usd).quantize(CENT, rounding=ROUND_HALF_EVEN)
-
-
-def _is_on_grid(observed_usd: float, tick_usd: Decimal) -> bool:
-    """Return whether a price is surely on the grid as it is written; most observed ones are."""
-    places = _PLACES.get(tick_usd)
-    return (
-        bool(places)
-        and 0.0 < observed_usd < _ROUNDED_MAX
-        and (round(observed_usd, places) == observed_usd)
-    )
 
 
 def _on_grid(exact: Decimal, step: Decimal, mode: str) -> Decimal:

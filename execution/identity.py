@@ -35,7 +35,7 @@ def client_order_id(
     # Each part goes in with its length, so that no two lists of parts read alike.
     hashed = _begun(account_id, book).copy()
     hashed.update(
-        f"{len(symbol)}:{symbol}{_slot_part(slot_at)}{_LEG_PARTS[leg]}{len(counted)}:{counted}".encode()
+        f"{len(symbol)}:{symbol}{slot_part(slot_at)}{_LEG_PARTS[leg]}{len(counted)}:{counted}".encode()
     )
     return PREFIX + base32(hashed.digest())
 
@@ -48,11 +48,16 @@ def _begun(account_id: str, book: BookName) -> hashlib.blake2b:
 
 
 @lru_cache(maxsize=SLOTS_MAX)
-def _slot_part(slot_at: datetime) -> str:
+def slot_part(slot_at: datetime) -> str:
+    """Return a slot as it goes into the hash. Raises ValueError for a naive one."""
     if slot_at.tzinfo is None:
         raise ValueError(f"a slot is an aware instant, not {slot_at!r}")
-    slot = slot_at.astimezone(UTC).isoformat(timespec="microseconds")
-    return f"{len(slot)}:{slot}"
+    at = slot_at.astimezone(UTC)
+    # What `isoformat(timespec="microseconds")` says, which takes three times as long.
+    return (
+        f"32:{at.year:04}-{at.month:02}-{at.day:02}"
+        f"T{at.hour:02}:{at.minute:02}:{at.second:02}.{at.microsecond:06}+00:00"
+    )
 
 
 _LEG_PARTS = {leg: f"{len(leg.value)}:{leg.value}" for leg in Leg}

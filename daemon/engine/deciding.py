@@ -86,13 +86,14 @@ class Deciding:
         inputs: AllocationInputs,
         allocation: Allocation,
     ) -> list[Command]:
-        core = self._core
-        self._lift_cooldowns(allocation)
-        commands = self._cancels(allocation)
-        commands += self._cross(allocation)
+        core, memory = self._core, self._core.memory
+        if memory.cooldowns:
+            self._lift_cooldowns(allocation)
+        commands = self._cancels(allocation) if allocation.cancel else []
+        if allocation.crossings:
+            commands += self._cross(allocation)
         intents = [self._intent(planned, slot_at) for planned in allocation.planned]
-        account = inputs.account_shares
-        opinions = dict(core.memory.opinions)
+        account, opinions = inputs.account_shares, memory.opinions.copy()
 
         def record(verdicts: Sequence[Verdict]) -> Decision:
             return Decision(
@@ -101,7 +102,6 @@ class Deciding:
                 timeframes=tuple(timeframes),
                 equity_usd=core.equity_usd(),
                 outcomes=SlotOutcomes(
-                    universe=core.universe,
                     column_of=self._column_of,
                     allocation=allocation,
                     held_shares=account,
@@ -111,9 +111,9 @@ class Deciding:
             )
 
         commands += core.commit(intents, record)
-        core.memory.count("slots_decided")
+        memory.count("slots_decided")
         for timeframe in timeframes:
-            core.memory.decided_slots[timeframe] = slot_at
+            memory.decided_slots[timeframe] = slot_at
         return commands
 
     # --- what allocation is given ----------------------------------------------------------------
@@ -203,11 +203,9 @@ class Deciding:
 
     def _lift_cooldowns(self, allocation: Allocation) -> None:
         """Let symbols be entered again whose time is over and whose signal has reset."""
-        memory = self._core.memory
-        if not memory.cooldowns:
-            return
+        memory, strengths = self._core.memory, allocation.combined_strength
         combined = {
-            symbol: float(allocation.combined_strength[self._column_of[symbol]])
+            symbol: float(strengths[self._column_of[symbol]])
             for symbol in memory.cooldowns
             if symbol in self._column_of
         }

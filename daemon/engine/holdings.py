@@ -59,7 +59,7 @@ class Holdings:
                 books=self._books_of(portfolio, account),
                 bars_held=self._bars_held(),
                 counted_at=self._base.last_slot_at,
-                entered_at=max(self._core.memory.entered_at.values(), default=NEVER),
+                entered_at=self._entered_at(),
             )
         elif self._hold_bars_min and self._held.counted_at != self._base.last_slot_at:
             if self._held.entered_at >= self._oldest_at():
@@ -126,6 +126,12 @@ class Holdings:
             if column is not None:
                 held[column] = len(slots) - bisect_right(slots, at)
         return held
+
+    def _entered_at(self) -> datetime:
+        """Return when something was entered last, as far as that is ever asked."""
+        if not self._hold_bars_min:
+            return NEVER
+        return max(self._core.memory.entered_at.values(), default=NEVER)
 
     def _oldest_at(self) -> datetime:
         """Return the slot before which an entry is old enough for any minimum hold."""

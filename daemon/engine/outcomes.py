@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from allocation.plan import OUTCOMES, Allocation
-from domain.instruments import Symbol, Universe
+from domain.instruments import Symbol
 from domain.market import Floats
 from domain.money import FRACTIONAL_LOT, ZERO, to_quantity
 from domain.orders import Verdict
@@ -13,14 +13,14 @@ from domain.signals import Opinion, StrategyName
 from domain.snapshot import Outcome, SymbolOutcome
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False)
 class SlotOutcomes(Mapping[Symbol, SymbolOutcome]):
     """The outcomes of one slot by symbol.
 
-    Sixty-six values a slot would cost more than deciding; most slots nobody asks.
+    Sixty-six values a slot would cost more than deciding; most slots nobody asks. Nobody changes
+    one either: it is not frozen, which would take as long again as all else about it.
     """
 
-    universe: Universe
     column_of: Mapping[Symbol, int]
     allocation: Allocation
     held_shares: Floats
@@ -28,10 +28,10 @@ class SlotOutcomes(Mapping[Symbol, SymbolOutcome]):
     verdicts: Mapping[Symbol, Verdict]
 
     def __len__(self) -> int:
-        return len(self.universe)
+        return len(self.column_of)
 
     def __iter__(self) -> Iterator[Symbol]:
-        return iter(self.universe.symbols)
+        return iter(self.column_of)
 
     def __getitem__(self, symbol: Symbol) -> SymbolOutcome:
         column = self.column_of[symbol]

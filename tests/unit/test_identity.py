@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from domain.instruments import Symbol
 from domain.orders import Leg
-from execution.identity import base32, client_order_id, is_ours
+from execution.identity import base32, client_order_id, is_ours, slot_part
 
 SLOT = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
 
@@ -95,3 +95,15 @@ def test_our_own_ids_are_told_from_others() -> None:
 @given(digest=st.binary(min_size=20, max_size=20))
 def test_a_digest_is_written_as_rfc_4648_writes_it(digest: bytes) -> None:
     assert base32(digest) == b32encode(digest).decode().lower()
+
+
+@given(
+    at=st.datetimes(
+        min_value=datetime(2, 1, 1),
+        max_value=datetime(9998, 1, 1),
+        timezones=st.sampled_from([UTC, timezone(timedelta(hours=-5))]),
+    )
+)
+def test_a_slot_is_named_by_its_instant_in_full(at: datetime) -> None:
+    written = at.astimezone(UTC).isoformat(timespec="microseconds")
+    assert slot_part(at) == f"{len(written)}:{written}"
