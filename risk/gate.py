@@ -1,6 +1,6 @@
 """The gate: asks every rule, lets through what the strictest allows, and mints ApprovedOrder."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
@@ -12,6 +12,9 @@ from risk.prices import ExitPricing
 from risk.rule import RiskRule
 from risk.screening import Sketch
 from risk.view import RiskView
+
+
+Asked = tuple[tuple[RiskRule, Callable[[Sketch], bool]], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,12 +29,16 @@ class RiskGate:
     rules: tuple[RiskRule, ...]
     approval_ttl_s: float
     exits: ExitPricing = field(default_factory=ExitPricing)
-    rules_of_closing: tuple[RiskRule, ...] = field(init=False, repr=False, compare=False)
+    of_all: Asked = field(init=False, repr=False, compare=False)
+    """The rules, each with the test by which it spares an order."""
+    of_closing: Asked = field(init=False, repr=False, compare=False)
     """Those that are asked even about what only closes."""
 
     def __post_init__(self) -> None:
-        binding = tuple(rule for rule in self.rules if rule.binds_closing)
-        object.__setattr__(self, "rules_of_closing", binding)
+        of_all = tuple((rule, rule.spares) for rule in self.rules)
+        of_closing = tuple(asked for asked in of_all if asked[0].binds_closing)
+        object.__setattr__(self, "of_all", of_all)
+        object.__setattr__(self, "of_closing", of_closing)
 
     def judge(self, intent: OrderIntent, view: RiskView) -> Verdict:
         """Return the order that may be sent, perhaps reduced, or none, with every objection."""
@@ -53,14 +60,18 @@ class _Judgement:
         self._sketch = Sketch(view)
         self._expires_at = view.as_of + timedelta(seconds=gate.approval_ttl_s)
         self._uncounted: list[tuple[OrderIntent, bool]] = []
+        self._unsketched: OrderIntent | None = None
 
     def verdict(self, intent: OrderIntent) -> Verdict:
         """Judge an order; when it passes, those judged after it find it working."""
         sketch, asked_shares = self._sketch, intent.quantity_shares
+        if self._unsketched is not None:
+            sketch.count(self._unsketched)
+            self._unsketched = None
         sketch.turn_to(intent)
-        closing, gate = sketch.closing, self._gate
-        asked = gate.rules if closing < asked_shares else gate.rules_of_closing
-        doubting = [r for r in asked if not r.spares(sketch)] if sketch.is_known else asked
+        closing, gate, is_known = sketch.closing, self._gate, sketch.is_known
+        asked = gate.of_all if closing < asked_shares else gate.of_closing
+        doubting = [rule for rule, spares in asked if not (is_known and spares(sketch))]
         passed, sent, denials = asked_shares, intent, _NO_DENIALS
         if doubting:
             passed, denials = self._strictest(doubting, intent)
@@ -73,13 +84,14 @@ class _Judgement:
                     # What is left of it opens nothing: no halt may cancel it as an entry.
                     sent = replace(sent, leg=Leg.CLOSE)
         notes = self._notes(sent) if passed <= closing else ()
+        view = self._view
         approved = ApprovedOrder(
             intent=sent,
-            approved_at=self._view.as_of,
+            approved_at=view.as_of,
             expires_at=self._expires_at,
-            epoch=self._view.trading.epoch,
+            epoch=view.trading.epoch,
         )
-        sketch.count(sent)
+        self._unsketched = sent
         self._uncounted.append((sent, closing < passed))
         return Verdict(intent=intent, approved=approved, denials=denials, notes=notes)
 

@@ -32,9 +32,10 @@ class Sketch:
 
     `turn_to` looks at an order, `count` adds it once it is approved. No sum is less than the same
     of `Exposure`: what only closes adds nothing, all else its whole value. `is_known` says whether
-    the order's symbol has a mark, a quote and an instrument; else its own figures are stale. The
-    sums of what is held, `totals`, are there for orders that do more than close. Figures of the
-    view that are not known are NaN, which is within no limit.
+    the order's symbol has a quote, and for orders that do more than close a mark and an instrument;
+    else its own figures are stale. What only closes is held to no limit in shares or money: those
+    figures, and the sums of what is held, `totals`, are there for orders that do more. Figures of
+    the view that are not known are NaN, which is within no limit.
     """
 
     __slots__ = (
@@ -84,10 +85,6 @@ class Sketch:
 
     def __init__(self, view: RiskView) -> None:
         self.view = view
-        self.equity_usd = _known(view.equity_usd)
-        self.cash_usd = _known(view.settled_cash_usd)
-        self.buying_power_usd = _known(view.buying_power_usd) - view.approved_cash_usd
-        self.turnover_today_usd = float(view.turnover_today_usd)
         self._portfolio = view.portfolio
         self._ordered: dict[Symbol, Reach] = {}
         self._totals: Totals | None = None
@@ -111,35 +108,58 @@ class Sketch:
         self.is_buy = is_buy = intent.side is Side.BUY
         reach = self.reach = self._reach(symbol)
         self.closing = closing_shares(intent, intent.quantity_shares, reach)
-        mark_usd, quote = view.mark_usd(symbol), view.quotes.get(symbol)
-        instrument, terms = view.instruments.get(symbol), intent.terms
         self.is_known = False
-        if mark_usd is None or quote is None or instrument is None:
+        try:
+            quote = view.quotes[symbol]
+        except KeyError:
             return
-        if isinstance(terms, AtMarket):
+        terms = intent.terms
+        if isinstance(terms, AtLimit):
+            self.limit_usd = float(terms.limit_usd)
+        elif isinstance(terms, AtMarket):
             self.limit_usd = None
-            worst_usd = mark_usd * UNLIMITED_MARGIN if is_buy else mark_usd
-        elif isinstance(terms, AtLimit):
-            worst_usd = self.limit_usd = float(terms.limit_usd)
-            if not is_buy and worst_usd < mark_usd:
-                worst_usd = mark_usd
         else:
             return
-        self.mark_usd, self.quote, self.instrument = mark_usd, quote, instrument
+        self.quote = quote
+        self.is_known = self.closing >= intent.quantity_shares or self._is_valued(intent)
+
+    def _is_valued(self, intent: OrderIntent) -> bool:
+        """Put in floats what an order that does more than close comes to, if it can be said."""
+        view, limit_usd = self.view, self.limit_usd
+        mark_usd, instrument = view.mark_usd(intent.symbol), view.instruments.get(intent.symbol)
+        if mark_usd is None or instrument is None:
+            return False
+        worst_usd = mark_usd if limit_usd is None else limit_usd
+        if self.is_buy:
+            if limit_usd is None:
+                worst_usd = mark_usd * UNLIMITED_MARGIN
+        elif worst_usd < mark_usd:
+            worst_usd = mark_usd
+        self.mark_usd, self.instrument = mark_usd, instrument
         shares = self.shares = float(intent.quantity_shares)
         self.value_usd, self.worst_value_usd = shares * mark_usd, shares * worst_usd
-        self.is_known = True
-        if self._totals is None and self.closing < intent.quantity_shares:
-            # What only closes is held to no cap: the sums are not needed before.
-            self.totals = self._totals = view.held_totals()
+        if self._totals is None:
+            self._total()
+        return True
+
+    def _total(self) -> None:
+        """Put in floats what the view says: what only closes has no need of it."""
+        view = self.view
+        self.equity_usd = _known(view.equity_usd)
+        self.cash_usd = _known(view.settled_cash_usd)
+        self.buying_power_usd = _known(view.buying_power_usd) - view.approved_cash_usd
+        self.turnover_today_usd = float(view.turnover_today_usd)
+        self.totals = self._totals = view.held_totals()
+        if self._grown:
             self.totals.group(self._grown, view.instruments, {})
 
     def count(self, intent: OrderIntent) -> None:
         """Add an order of the symbol last turned to: from here on it works."""
-        if intent is self.intent and self.is_known:
-            self._add(intent, intent.quantity_shares, self.value_usd, self.worst_value_usd)
+        shares = intent.quantity_shares
+        if intent is self.intent and self.is_known and self.closing < shares:
+            self._add(intent, shares, self.value_usd, self.worst_value_usd)
         else:
-            self._count(intent, intent.quantity_shares)
+            self._count(intent, shares)
 
     def cluster_usd(self, cluster: str) -> float:
         """Return the same for a cluster. Clusters are dear to find: ask for none without need."""

@@ -1,6 +1,6 @@
 """Orders are paid from settled cash, never from sales that have not filled."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import ClassVar
 
@@ -23,9 +23,14 @@ class BuyingPowerRule:
     """
 
     max_gross_exposure: Decimal
+    _borrowed: float = field(init=False, repr=False, compare=False)
     name: ClassVar[str] = "buying_power"
     setting: ClassVar[str] = CASH_SETTING
     binds_closing: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        # In a float once, for screens: only a memory of what the field above says.
+        object.__setattr__(self, "_borrowed", max(0.0, float(self.max_gross_exposure) - 1))
 
     def check(self, intent: OrderIntent, view: RiskView) -> Denial | None:
         """Return an objection to the part that cannot be paid."""
@@ -62,7 +67,7 @@ class BuyingPowerRule:
 
     def spares(self, order: Sketch) -> bool:
         """Spare orders that both our cash and the venue's figure pay at their worst price."""
-        borrowed_usd = max(0.0, float(self.max_gross_exposure) - 1) * order.equity_usd
+        borrowed_usd = self._borrowed * order.equity_usd
         cost_usd = order.worst_value_usd * (1.0 if order.is_buy else SHORT_SALE_MARGIN)
         return (
             order.reserved_usd + cost_usd <= (order.cash_usd + borrowed_usd) * CAUTION

@@ -1,6 +1,6 @@
 """Names that move together are limited as a few names, not as many."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import ClassVar
 
@@ -30,9 +30,14 @@ class ClusterRule:
 
     cluster_names_max: int
     max_position_size: Decimal
+    _share: float = field(init=False, repr=False, compare=False)
     name: ClassVar[str] = "cluster"
     setting: ClassVar[str] = SETTING_OF["cluster_names_max"]
     binds_closing: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        # In a float once, for screens: only a memory of what the field above says.
+        object.__setattr__(self, "_share", float(self.max_position_size) * self.cluster_names_max * CAUTION)
 
     def check(self, intent: OrderIntent, view: RiskView) -> Denial | None:
         """Return an objection to the part above the cluster's limit."""
@@ -54,8 +59,7 @@ class ClusterRule:
 
     def spares(self, order: Sketch) -> bool:
         """Spare orders whose cluster stays below its limit, and symbols without one."""
-        share = float(self.max_position_size) * self.cluster_names_max
-        cap_usd = share * order.equity_usd * CAUTION
+        cap_usd = self._share * order.equity_usd
         if order.totals.gross_usd + order.value_usd <= cap_usd:
             return True
         cluster = order.view.cluster_of.get(order.symbol)

@@ -1,6 +1,6 @@
 """No more than a share of equity in ETFs together."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import ClassVar
 
@@ -27,9 +27,14 @@ class EtfRule:
     """All ETFs together stay within `etf_cap` of equity, whatever sectors they hold."""
 
     etf_cap: Decimal
+    _share: float = field(init=False, repr=False, compare=False)
     name: ClassVar[str] = "etf"
     setting: ClassVar[str] = SETTING_OF["etf_cap"]
     binds_closing: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        # In a float once, for screens: only a memory of what the field above says.
+        object.__setattr__(self, "_share", float(self.etf_cap) * CAUTION)
 
     def check(self, intent: OrderIntent, view: RiskView) -> Denial | None:
         """Return an objection to the part of an ETF order above the cap."""
@@ -51,8 +56,7 @@ class EtfRule:
         """Spare stocks, and ETFs while all together stay below the cap."""
         if order.instrument.kind is not Kind.ETF:
             return order.view.equity_usd is not None
-        cap_usd = float(self.etf_cap) * order.equity_usd * CAUTION
-        return order.totals.etf_usd + order.value_usd <= cap_usd
+        return order.totals.etf_usd + order.value_usd <= self._share * order.equity_usd
 
     def witnesses(self) -> Witnesses:
         """Return an ETF order that fills the cap, and one share more."""

@@ -1,6 +1,6 @@
 """Longs plus shorts stay within a share of equity."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import ClassVar
 
@@ -25,9 +25,14 @@ class GrossRule:
     """Σ worst sizes over all symbols stays within `max_gross_exposure` of equity."""
 
     max_gross_exposure: Decimal
+    _share: float = field(init=False, repr=False, compare=False)
     name: ClassVar[str] = "gross"
     setting: ClassVar[str] = SETTING_OF["max_gross_exposure"]
     binds_closing: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        # In a float once, for screens: only a memory of what the field above says.
+        object.__setattr__(self, "_share", float(self.max_gross_exposure) * CAUTION)
 
     def check(self, intent: OrderIntent, view: RiskView) -> Denial | None:
         """Return an objection to the part above the limit."""
@@ -45,8 +50,7 @@ class GrossRule:
 
     def spares(self, order: Sketch) -> bool:
         """Spare orders until the limit is near."""
-        cap_usd = float(self.max_gross_exposure) * order.equity_usd * CAUTION
-        return order.totals.gross_usd + order.value_usd <= cap_usd
+        return order.totals.gross_usd + order.value_usd <= self._share * order.equity_usd
 
     def witnesses(self) -> Witnesses:
         """Return an order that fills the gross exposure, and one share more."""

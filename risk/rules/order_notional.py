@@ -1,6 +1,6 @@
 """No single order above an amount of money, however large the account."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, Decimal
 from typing import ClassVar
 
@@ -18,9 +18,14 @@ class OrderNotionalRule:
     """Shares × the worst price the order may get must not exceed the limit."""
 
     order_size_max_usd: Decimal
+    _most_usd: float = field(init=False, repr=False, compare=False)
     name: ClassVar[str] = "order_notional"
     setting: ClassVar[str] = SETTING_OF["order_size_max_usd"]
     binds_closing: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        # In a float once, for screens: only a memory of what the field above says.
+        object.__setattr__(self, "_most_usd", float(self.order_size_max_usd) * CAUTION)
 
     def check(self, intent: OrderIntent, view: RiskView) -> Denial | None:
         """Return an objection to the part above the limit."""
@@ -41,7 +46,7 @@ class OrderNotionalRule:
 
     def spares(self, order: Sketch) -> bool:
         """Spare orders below the limit at their worst price."""
-        return order.worst_value_usd <= float(self.order_size_max_usd) * CAUTION
+        return order.worst_value_usd <= self._most_usd
 
     def witnesses(self) -> Witnesses:
         """Return the largest order within the limit, and one share more."""

@@ -1,6 +1,6 @@
 """No position above a share of equity."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import ClassVar
 
@@ -25,9 +25,14 @@ class PositionRule:
     """A symbol's worst size, working orders counted, stays within `max_position_size` of equity."""
 
     max_position_size: Decimal
+    _share: float = field(init=False, repr=False, compare=False)
     name: ClassVar[str] = "position"
     setting: ClassVar[str] = SETTING_OF["max_position_size"]
     binds_closing: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        # In a float once, for screens: only a memory of what the field above says.
+        object.__setattr__(self, "_share", float(self.max_position_size) * CAUTION)
 
     def check(self, intent: OrderIntent, view: RiskView) -> Denial | None:
         """Return an objection to the part that would make the position too large."""
@@ -48,8 +53,7 @@ class PositionRule:
 
     def spares(self, order: Sketch) -> bool:
         """Spare orders whose symbol stays below its limit."""
-        cap_usd = float(self.max_position_size) * order.equity_usd * CAUTION
-        return order.worst_shares * order.mark_usd <= cap_usd
+        return order.worst_shares * order.mark_usd <= self._share * order.equity_usd
 
     def witnesses(self) -> Witnesses:
         """Return an order that fills the position to its limit, and one share more."""

@@ -1,6 +1,6 @@
 """No entry on a quote that jumped absurdly far from the last good price."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import ClassVar
 
@@ -20,9 +20,14 @@ class PriceSanityRule:
     has shown none. (A crossed quote cannot exist.)"""
 
     price_jump_max: Decimal
+    _most: float = field(init=False, repr=False, compare=False)
     name: ClassVar[str] = "price_sanity"
     setting: ClassVar[str] = SETTING_OF["price_jump_max"]
     binds_closing: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        # In a float once, for screens: only a memory of what the field above says.
+        object.__setattr__(self, "_most", float(self.price_jump_max))
 
     def check(self, intent: OrderIntent, view: RiskView) -> Denial | None:
         """Return an objection to an absurd quote, or when nothing tells absurd from sane."""
@@ -51,7 +56,7 @@ class PriceSanityRule:
         good_usd = view.last_good_usd.get(symbol) or view.reference_close_usd.get(symbol)
         if not good_usd:
             return False
-        return quote_jump(order.quote, good_usd) <= float(self.price_jump_max)
+        return quote_jump(order.quote, good_usd) <= self._most
 
     def witnesses(self) -> Witnesses:
         """Return an entry with the ask at the limit, and a cent above."""

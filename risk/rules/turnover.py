@@ -1,6 +1,6 @@
 """No more than a share of equity traded a day."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import ClassVar
 
@@ -19,9 +19,14 @@ class TurnoverRule:
     exits do not count."""
 
     daily_turnover_max: Decimal
+    _share: float = field(init=False, repr=False, compare=False)
     name: ClassVar[str] = "turnover"
     setting: ClassVar[str] = SETTING_OF["daily_turnover_max"]
     binds_closing: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        # In a float once, for screens: only a memory of what the field above says.
+        object.__setattr__(self, "_share", float(self.daily_turnover_max) * CAUTION)
 
     def check(self, intent: OrderIntent, view: RiskView) -> Denial | None:
         """Return an objection to the part above the day's limit."""
@@ -48,7 +53,7 @@ class TurnoverRule:
 
     def spares(self, order: Sketch) -> bool:
         """Spare orders while the day's turnover lasts."""
-        cap_usd = float(self.daily_turnover_max) * order.equity_usd * CAUTION
+        cap_usd = self._share * order.equity_usd
         return order.turnover_usd + order.value_usd <= cap_usd - order.turnover_today_usd
 
     def witnesses(self) -> Witnesses:

@@ -1,6 +1,6 @@
 """No order above a share of what usually trades in a day."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import ClassVar
 
@@ -17,9 +17,14 @@ class VolumeShareRule:
     """Shares ≤ `adv_share_max` × the mean volume of 20 days: more would move the price."""
 
     adv_share_max: Decimal
+    _share: float = field(init=False, repr=False, compare=False)
     name: ClassVar[str] = "volume_share"
     setting: ClassVar[str] = SETTING_OF["adv_share_max"]
     binds_closing: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        # In a float once, for screens: only a memory of what the field above says.
+        object.__setattr__(self, "_share", float(self.adv_share_max))
 
     def check(self, intent: OrderIntent, view: RiskView) -> Denial | None:
         """Return an objection to the part above the limit."""
@@ -41,7 +46,7 @@ class VolumeShareRule:
     def spares(self, order: Sketch) -> bool:
         """Spare orders for less than the share of a known volume."""
         volume_shares = order.view.average_volume_shares.get(order.symbol, 0.0)
-        return order.shares <= float(self.adv_share_max) * volume_shares
+        return order.shares <= self._share * volume_shares
 
     def witnesses(self) -> Witnesses:
         """Return an order of just this share of a thinly traded stock, and one share more."""
