@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
-from itertools import islice
 from typing import NamedTuple
 
 from domain.calendar import Session, Timeframe
@@ -99,22 +98,26 @@ class Memory:
             leg = _leg_of(order)
             self.finished[leg] = self.finished.get(leg, 0) + 1
         # One that ended and whose last fills are still to come counts as working until they are.
-        if order.unbooked_shares > 0:
+        if order.reported_shares > order.filled_shares:
             self.orders[identity] = self.working[identity] = order
             return
         if self.working.pop(identity, None) is not None:
             # It stands where it ended, not where it began: the last to end are kept.
             self.orders.pop(identity, None)
         self.orders[identity] = order
-        surplus = len(self.orders) - len(self.working) - FINISHED_ORDERS_MAX
-        if surplus > 0:
-            # The oldest stand first, and few of those still work: this looks at hardly more.
-            finished = (i for i in self.orders if i not in self.working)
-            for identity in list(islice(finished, surplus)):
-                leg = _leg_of(self.orders.pop(identity))
-                left = self.finished.pop(leg) - 1
-                if left:
-                    self.finished[leg] = left
+        while len(self.orders) - len(self.working) > FINISHED_ORDERS_MAX:
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        """Drop the order that ended first."""
+        # The oldest stand first, and few of those still work: this looks at hardly more.
+        for identity in self.orders:
+            if identity not in self.working:
+                break
+        leg = _leg_of(self.orders.pop(identity))
+        left = self.finished.pop(leg) - 1
+        if left:
+            self.finished[leg] = left
 
     def finished_on(self, symbol: Symbol, slot_at: datetime, leg: Leg) -> int:
         """Return how many orders of a slot and leg have ended: the next one's ordinal."""

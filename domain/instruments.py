@@ -107,8 +107,9 @@ class Instrument:
     def __post_init__(self) -> None:
         if not self.symbol or self.volatility <= 0 or self.dollar_volume_usd < 0:
             raise ValueError(f"not an instrument: {self!r}")
-        if abs(sum(self.look_through.values()) - 1.0) > 1e-6:
-            raise ValueError(f"look-through of {self.symbol} does not sum to 1")
+        parts = self.look_through.values()
+        if abs(sum(parts) - 1.0) > 1e-6 or min(parts) < 0:
+            raise ValueError(f"look-through of {self.symbol} does not sum to 1, or not of shares")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -130,12 +130,12 @@ class OrderIntent(Value, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         quantity_shares = self.quantity_shares
-        if quantity_shares <= 0 or self.reference_usd <= 0:
+        if quantity_shares <= ZERO or self.reference_usd <= ZERO:
             raise ValueError(f"an intent for nothing: {self!r}")
         if len(self.client_order_id) > 48:
             raise ValueError(f"client order id is longer than 48: {self.client_order_id}")
         signed_shares = quantity_shares if self.side is _BUY else -quantity_shares
-        if sum(self.deltas.values()) != signed_shares:
+        if sum(self.deltas.values(), ZERO) != signed_shares:
             raise ValueError(f"the books' deltas do not sum to the order: {self!r}")
 
     @property
@@ -235,7 +235,7 @@ class Fill(Value, frozen=True, kw_only=True):
     filled_at: datetime
 
     def __post_init__(self) -> None:
-        if self.quantity_shares <= 0 or self.price_usd <= 0 or self.fee_usd < 0:
+        if self.quantity_shares <= ZERO or self.price_usd <= ZERO or self.fee_usd < ZERO:
             raise ValueError(f"not a fill: {self!r}")
 
     @property

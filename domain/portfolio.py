@@ -19,7 +19,7 @@ class Position(Value, frozen=True, kw_only=True):
     average_entry_usd: Decimal
 
     def __post_init__(self) -> None:
-        if self.quantity_shares == 0 or self.average_entry_usd < 0:
+        if not self.quantity_shares or self.average_entry_usd < ZERO:
             raise ValueError(f"not a position: {self!r}")
 
 

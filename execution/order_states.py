@@ -116,7 +116,10 @@ def apply_fill(order: Order, fill: Fill) -> Order:
             f"fill {fill.fill_id} ({fill.side} {fill.symbol} for {fill.client_order_id}) "
             f"is not one of {intent.client_order_id} ({intent.side} {intent.symbol})"
         )
-    filled_shares = order.filled_shares + fill.quantity_shares
+    filled_shares, reported_shares = (
+        order.filled_shares + fill.quantity_shares,
+        order.reported_shares,
+    )
     status, finished_at = order.status, order.finished_at
     if status not in TERMINAL:
         if filled_shares >= intent.quantity_shares:
@@ -130,7 +133,7 @@ def apply_fill(order: Order, fill: Fill) -> Order:
         status=status,
         filled_shares=filled_shares,
         filled_value_usd=order.filled_value_usd + fill.quantity_shares * fill.price_usd,
-        reported_shares=max(order.reported_shares, filled_shares),
+        reported_shares=filled_shares if filled_shares > reported_shares else reported_shares,
         venue_order_id=order.venue_order_id or fill.venue_order_id,
         finished_at=finished_at,
     )

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from domain.instruments import Instrument, Kind, Sector, Symbol
 from domain.money import ZERO
@@ -32,7 +32,7 @@ UNKNOWN_LOOK_THROUGH: Mapping[Sector, float] = {Sector.UNCLASSIFIED: 1.0}
 _A_PERSONS = frozenset({OPERATOR, EXTERNAL})
 
 
-class Reach(NamedTuple):
+class Reach(Value, frozen=True):
     """Where one symbol's position may end up once working orders have filled, in signed shares.
 
     `held` is the account's, `external` the part of it that we did not open; `buying` and
@@ -67,7 +67,7 @@ class Reach(NamedTuple):
         free = self.lowest if side is Side.SELL else -self.highest
         if external:
             free = min(free, free - external if side is Side.SELL else free + external)
-        return max(ZERO, free)
+        return free if free > ZERO else ZERO
 
     def plus(self, side: Side, shares: Decimal) -> "Reach":
         """Return the reach with one more order working."""
@@ -139,7 +139,8 @@ def closing_shares(intent: OrderIntent, shares: Decimal, reach: Reach) -> Decima
     if reach is NOTHING:
         return ZERO
     external = ZERO if not reach.external or is_a_persons(intent) else reach.external
-    return min(shares, reach.closing(intent.side, external=external))
+    closing = reach.closing(intent.side, external=external)
+    return shares if shares <= closing else closing
 
 
 def cash_needed_usd(reach: Reach, side: Side, shares: float, price_usd: float) -> float:
@@ -270,6 +271,10 @@ class Totals:
 class HeldSums(Protocol):
     """A quicker way to sums of what is held than adding them up, right to within rounding; None
     where it has none. What it returns is the caller's to go on adding to."""
+
+    def gross_usd(self) -> float | None:
+        """Return the sum of all."""
+        ...
 
     def totals(self) -> Totals | None:
         """Return all sums but those of clusters."""

@@ -29,6 +29,7 @@ class RiskGate:
     rules: tuple[RiskRule, ...]
     approval_ttl_s: float
     exits: ExitPricing = field(default_factory=ExitPricing)
+    approval_ttl: timedelta = field(init=False, repr=False, compare=False)
     of_all: Asked = field(init=False, repr=False, compare=False)
     """The rules, each with the test by which it spares an order."""
     of_closing: Asked = field(init=False, repr=False, compare=False)
@@ -37,6 +38,7 @@ class RiskGate:
     def __post_init__(self) -> None:
         of_all = tuple((rule, rule.spares) for rule in self.rules)
         of_closing = tuple(asked for asked in of_all if asked[0].binds_closing)
+        object.__setattr__(self, "approval_ttl", timedelta(seconds=self.approval_ttl_s))
         object.__setattr__(self, "of_all", of_all)
         object.__setattr__(self, "of_closing", of_closing)
 
@@ -58,7 +60,7 @@ class _Judgement:
         self._gate = gate
         self._view = view
         self._sketch = Sketch(view)
-        self._expires_at = view.as_of + timedelta(seconds=gate.approval_ttl_s)
+        self._expires_at = view.as_of + gate.approval_ttl
         self._uncounted: list[tuple[OrderIntent, bool]] = []
         self._unsketched: OrderIntent | None = None
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from functools import lru_cache
 
 from domain.market import Quote
 from domain.money import Rounding, tick_for, to_price
@@ -12,6 +13,8 @@ from risk.screening import Sketch
 from risk.view import RiskView
 
 _NO_AGE = timedelta(0)
+AGES_KEPT_MAX = 16
+"""Greatest ages kept as lengths of time: there is one of entries and one of exits."""
 FUTURE_TOLERANCE_S = 1.0
 """A quote dated further ahead of our clock than this is a bad one, not a fresh one."""
 JUMP_CONFIRMATIONS = 12
@@ -64,8 +67,12 @@ def is_fresh(quote: Quote | None, view: RiskView, max_age_s: float) -> bool:
 
 def is_surely_fresh(quote: Quote, view: RiskView, max_age_s: float) -> bool:
     """Return whether a quote is fresh, not to the microsecond; when in doubt, not."""
-    age = view.as_of - quote.quoted_at
-    return _NO_AGE <= age < timedelta(seconds=max_age_s)
+    return _NO_AGE <= view.as_of - quote.quoted_at < _age(max_age_s)
+
+
+@lru_cache(maxsize=AGES_KEPT_MAX)
+def _age(age_s: float) -> timedelta:
+    return timedelta(seconds=age_s)
 
 
 def is_surely_inside(order: Sketch, collar_bps: float) -> bool:

@@ -34,7 +34,7 @@ class Sketch:
     of `Exposure`: what only closes adds nothing, all else its whole value. `is_known` says whether
     the order's symbol has a quote, and for orders that do more than close a mark and an instrument;
     else its own figures are stale. What only closes is held to no limit in shares or money: those
-    figures, and the sums of what is held, `totals`, are there for orders that do more. Figures of
+    figures, with the sum of all, `gross_usd`, are there for orders that do more. Figures of
     the view that are not known are NaN, which is within no limit.
     """
 
@@ -43,11 +43,13 @@ class Sketch:
         "_grown",
         "_ordered",
         "_portfolio",
+        "_is_summed",
         "_totals",
         "buying_power_usd",
         "cash_usd",
         "closing",
         "entries",
+        "gross_usd",
         "equity_usd",
         "instrument",
         "intent",
@@ -61,7 +63,6 @@ class Sketch:
         "reserved_usd",
         "shares",
         "symbol",
-        "totals",
         "turnover_today_usd",
         "turnover_usd",
         "value_usd",
@@ -79,7 +80,6 @@ class Sketch:
     limit_usd: float | None
     mark_usd: float
     shares: float
-    totals: Totals
     value_usd: float
     worst_value_usd: float
 
@@ -87,6 +87,7 @@ class Sketch:
         self.view = view
         self._portfolio = view.portfolio
         self._ordered: dict[Symbol, Reach] = {}
+        self._is_summed = False
         self._totals: Totals | None = None
         self._by_cluster_usd: dict[str, float] | None = None
         self._grown: list[tuple[Symbol, float]] = []
@@ -138,20 +139,28 @@ class Sketch:
         self.mark_usd, self.instrument = mark_usd, instrument
         shares = self.shares = float(intent.quantity_shares)
         self.value_usd, self.worst_value_usd = shares * mark_usd, shares * worst_usd
-        if self._totals is None:
-            self._total()
+        if not self._is_summed:
+            self._sum_up()
         return True
 
-    def _total(self) -> None:
+    def _sum_up(self) -> None:
         """Put in floats what the view says: what only closes has no need of it."""
         view = self.view
         self.equity_usd = _known(view.equity_usd)
         self.cash_usd = _known(view.settled_cash_usd)
         self.buying_power_usd = _known(view.buying_power_usd) - view.approved_cash_usd
         self.turnover_today_usd = float(view.turnover_today_usd)
-        self.totals = self._totals = view.held_totals()
-        if self._grown:
-            self.totals.group(self._grown, view.instruments, {})
+        self.gross_usd = view.held_gross_usd() + sum([by_usd for _, by_usd in self._grown])
+        self._is_summed = True
+
+    @property
+    def totals(self) -> Totals:
+        """The sums by sector and of ETFs; dearer to find than `gross_usd`, which no part of them
+        surpasses."""
+        if self._totals is None:
+            self._totals = self.view.held_totals()
+            self._totals.group(self._grown, self.view.instruments, {})
+        return self._totals
 
     def count(self, intent: OrderIntent) -> None:
         """Add an order of the symbol last turned to: from here on it works."""
@@ -202,6 +211,8 @@ class Sketch:
         if is_entry:
             self.entries += 1
             self._grown.append((symbol, value_usd))
+            if self._is_summed:
+                self.gross_usd += value_usd
             if self._totals is not None:
                 self._totals.group(self._grown[-1:], self.view.instruments, {})
             if self._by_cluster_usd is not None:

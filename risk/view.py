@@ -118,6 +118,11 @@ class RiskView(Value, frozen=True, kw_only=True, eq=False):
         """Return how many of the intent's shares only close, whatever works fills or not."""
         return closing_shares(intent, intent.quantity_shares, self.reach(intent.symbol))
 
+    def held_gross_usd(self) -> float:
+        """Return the sum of what is held, without what works."""
+        gross_usd = self.held_sums.gross_usd() if self.held_sums is not None else None
+        return self.held_totals().gross_usd if gross_usd is None else gross_usd
+
     def held_totals(self) -> Totals:
         """Return the sums of what is held, but those of clusters, without what works."""
         totals = self.held_sums.totals() if self.held_sums is not None else None

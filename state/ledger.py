@@ -9,13 +9,12 @@ Averages and realized profit are for showing and are kept to AVERAGE_DECIMALS.
 
 from collections.abc import Iterable, Mapping
 from decimal import ROUND_DOWN, Decimal
-from typing import NamedTuple
 
 from domain.instruments import Symbol
 from domain.money import CENT, ZERO
 from domain.orders import EXTERNAL, BookName, Fill, Side
 from domain.portfolio import AccountReport, Book, Portfolio, Position
-from domain.values import replace
+from domain.values import Value, replace
 from state.apportion import apportion
 
 AVERAGE_DECIMALS = Decimal("1e-10")
@@ -37,7 +36,7 @@ def open_account(report: AccountReport) -> Portfolio:
     return Portfolio(cash_usd=report.cash_usd, positions=dict(report.positions), books=books)
 
 
-class Deal(NamedTuple):
+class Deal(Value, frozen=True):
     """A fill to be booked: what each book wants of its whole order, and the shares of it booked
     earlier. `deltas` None: no order of ours."""
 
@@ -72,12 +71,14 @@ def book_all(portfolio: Portfolio, deals: Iterable[Deal]) -> Portfolio:
     )
     positions = dict(portfolio.positions)
     open_books: dict[BookName, _OpenBook] = {}
-    for fill, deltas, filled_before in deals:
-        moves = shares_by_book(fill, deltas, filled_before)
+    for deal in deals:
+        fill = deal.fill
+        moves = shares_by_book(fill, deal.deltas, deal.filled_before)
         symbol, price_usd, fee_usd = fill.symbol, fill.price_usd, fill.fee_usd
         fees = _split_fee(fee_usd, moves) if fee_usd else _NO_FEES
         signed_shares, before = fill.signed_shares, positions.get(symbol)
         after, realized = _position_after(before, signed_shares, price_usd)
+        paid_usd = signed_shares * price_usd
         for name, moved in moves.items():
             if not moved:
                 continue
@@ -86,13 +87,18 @@ def book_all(portfolio: Portfolio, deals: Iterable[Deal]) -> Portfolio:
                 held_by = open_books[name] = _OpenBook(portfolio.books.get(name, _EMPTY))
             had = held_by.positions.get(symbol)
             # Most often one book trades all of it and holds what the account does: said once.
-            is_all = had is before and moved == signed_shares
-            now = (after, realized) if is_all else _position_after(had, moved, price_usd)
-            held_by.trade(symbol, now, moved * price_usd)
+            if had is before and moved == signed_shares:
+                held_by.trade(symbol, after, realized, paid_usd)
+            else:
+                now, gained = _position_after(had, moved, price_usd)
+                held_by.trade(symbol, now, gained, moved * price_usd)
             if name in fees:
                 held_by.charge(fees[name])
-        _put(positions, symbol, after)
-        cash_usd = cash_usd - signed_shares * price_usd - fee_usd
+        if after is None:
+            del positions[symbol]
+        else:
+            positions[symbol] = after
+        cash_usd = cash_usd - paid_usd - fee_usd
         realized_usd += realized
         fees_usd += fee_usd
     books = dict(portfolio.books)
@@ -268,18 +274,18 @@ def _shares(positions: Mapping[Symbol, Position], symbol: Symbol) -> Decimal:
 
 def shares_by_book(
     fill: Fill, deltas: Mapping[BookName, Decimal] | None, filled_before: Decimal
-) -> dict[BookName, Decimal]:
+) -> Mapping[BookName, Decimal]:
     """Return the signed shares of a fill that each book gets."""
     if deltas is None:
         return {EXTERNAL: fill.signed_shares}
     net = sum(deltas.values(), ZERO)
     ordered = net if fill.side is Side.BUY else -net
-    if ordered <= 0 or filled_before < 0:
+    if ordered <= ZERO or filled_before < ZERO:
         raise ValueError(f"fill {fill.fill_id} ({fill.side}) cannot serve {dict(deltas)}")
-    filled_after = filled_before + fill.quantity_shares
-    if filled_after == ordered and not filled_before:
+    if not filled_before and fill.quantity_shares == ordered:
         # All at once, as most orders fill: each book gets what it wanted.
-        return dict(deltas)
+        return deltas
+    filled_after = filled_before + fill.quantity_shares
     moves: dict[BookName, Decimal] = {}
     if filled_before < ordered:
         moves = apportion(deltas, min(filled_after, ordered))
@@ -316,10 +322,14 @@ class _OpenBook:
         self.realized_usd = held_by.realized_usd
         self.positions = dict(held_by.positions)
 
-    def trade(self, symbol: Symbol, now: "_Moved", paid_usd: Decimal) -> None:
+    def trade(
+        self, symbol: Symbol, now: Position | None, realized_usd: Decimal, paid_usd: Decimal
+    ) -> None:
         """Hold a position from now on that was paid for."""
-        position, realized_usd = now
-        _put(self.positions, symbol, position)
+        if now is None:
+            del self.positions[symbol]
+        else:
+            self.positions[symbol] = now
         self.cash_usd -= paid_usd
         self.realized_usd += realized_usd
 
@@ -339,19 +349,14 @@ class _OpenBook:
 
 def _trade(held_by: Book, symbol: Symbol, moved: Decimal, price_usd: Decimal) -> Book:
     traded = _OpenBook(held_by)
-    now = _position_after(traded.positions.get(symbol), moved, price_usd)
-    traded.trade(symbol, now, moved * price_usd)
+    now, realized_usd = _position_after(traded.positions.get(symbol), moved, price_usd)
+    traded.trade(symbol, now, realized_usd, moved * price_usd)
     return traded.closed()
 
 
-def _put(positions: dict[Symbol, Position], symbol: Symbol, position: Position | None) -> None:
-    if position is None:
-        del positions[symbol]
-    else:
-        positions[symbol] = position
-
-
-def _position_after(before: Position | None, moved: Decimal, price_usd: Decimal) -> "_Moved":
+def _position_after(
+    before: Position | None, moved: Decimal, price_usd: Decimal
+) -> tuple[Position | None, Decimal]:
     """Return a position after signed shares moved at a price (None: nothing is held), and the
     profit that realized.
 
@@ -361,18 +366,15 @@ def _position_after(before: Position | None, moved: Decimal, price_usd: Decimal)
         return Position(quantity_shares=moved, average_entry_usd=price_usd), ZERO
     held, entry_usd = before.quantity_shares, before.average_entry_usd
     after = held + moved
-    if (held > 0) == (moved > 0):
+    if (held > ZERO) == (moved > ZERO):
         average_usd = ((held * entry_usd + moved * price_usd) / after).quantize(AVERAGE_DECIMALS)
         return Position(quantity_shares=after, average_entry_usd=average_usd), ZERO
     closed = -moved if abs(moved) <= abs(held) else held
     realized_usd = closed * (price_usd - entry_usd)
-    if after == 0:
+    if not after:
         return None, realized_usd
-    kept_usd = entry_usd if (after > 0) == (held > 0) else price_usd
+    kept_usd = entry_usd if (after > ZERO) == (held > ZERO) else price_usd
     return Position(quantity_shares=after, average_entry_usd=kept_usd), realized_usd
-
-
-_Moved = tuple[Position | None, Decimal]
 
 
 def _reduce(

@@ -26,13 +26,12 @@ class AtOnce:
     def submit(self, orders: Sequence[ApprovedOrder]) -> bool:
         """Take in that orders just approved begin to leave now, as SubmitStarted of each does;
         False, and nothing done, where a breaker would have to be asked."""
-        core, memory = self._core, self._core.memory
-        intents = [order.intent for order in orders]
-        if not self._breaking.submitted_together(intents):
+        memory, now = self._core.memory, self._core.now
+        if not self._breaking.submitted_together([order.intent for order in orders]):
             return False
-        for intent in intents:
-            order = memory.orders[intent.client_order_id]
-            memory.remember(order_states.begin_submit(order, core.now))
+        for approved in orders:
+            order = memory.orders[approved.intent.client_order_id]
+            memory.remember(order_states.begin_submit(order, now))
         memory.count("orders_submitted", len(orders))
         return True
 
@@ -48,18 +47,16 @@ class AtOnce:
         if worth is None or not self._breaking.filled_together(fills):
             core.now = then
             return None
-        deals = [
-            ledger.Deal(fill, order.intent.deltas)
-            for fill, order in zip(fills, orders, strict=True)
-        ]
+        filled = list(zip(fills, orders, strict=True))
+        deals = [ledger.Deal(fill, order.intent.deltas) for fill, order in filled]
         after = memory.portfolio = ledger.book_all(before, deals)
         core.carry_on(worth)
         ended = []
-        for fill, order in zip(fills, orders, strict=True):
+        for fill, order in filled:
             memory.note_booked(fill)
-            filled = order_states.apply_fill(order, fill)
-            memory.remember(filled)
-            ended.append(filled)
+            order = order_states.apply_fill(order, fill)
+            memory.remember(order)
+            ended.append(order)
             symbol = fill.symbol
             note_entry(core, symbol, before.shares(symbol), after.shares(symbol))
         memory.count("fills", len(fills))
@@ -69,7 +66,7 @@ class AtOnce:
         """Return the orders that end with these fills, each of another symbol; None where one of
         them is not known, does not end, or would be followed by more than its record."""
         core, memory = self._core, self._core.memory
-        if len({fill.symbol for fill in fills}) < len(fills):
+        if len(fills) > 1 and len({fill.symbol for fill in fills}) < len(fills):
             return None
         found = []
         for fill in fills:

@@ -57,11 +57,10 @@ class Breaking:
         """Count orders on their way to the wire now, as `submitted` does of each; False, and
         nothing counted, where a breaker would have to be asked."""
         now, most = self._core.now, self._limits.orders_sent_per_minute_max
-        wished = sum(intent.leg in _WISHED for intent in intents)
-        if self._sent.count(now) + wished > most or not self._is_as_calm():
+        wished = [now for intent in intents if intent.leg in _WISHED]
+        if self._sent.count(now) + len(wished) > most or not self._is_as_calm():
             return False
-        for _ in range(wished):
-            self._sent.add(now)
+        self._sent.extend(wished)
         return True
 
     def answered(self) -> list[Command]:
@@ -95,16 +94,18 @@ class Breaking:
         if not self._is_as_calm():
             return False
         now, most = self._core.now, self._limits.repeated_executions_per_hour_max
-        sides = self._sides
+        sides, turns = self._sides, self._turns
         turned = [f.symbol for f in fills if sides.get(f.symbol, f.side) is not f.side]
         for symbol in turned:
-            turns = self._turns.get(symbol)
-            if (turns.count(now) if turns is not None else 0) >= most:
+            if (turns[symbol].count(now) if symbol in turns else 0) >= most:
                 return False
         for symbol in turned:
-            self._turns.setdefault(symbol, _Recent(HOUR)).add(now)
+            if symbol not in turns:
+                turns[symbol] = _Recent(HOUR)
+            turns[symbol].add(now)
             self._turned = symbol
-        sides.update({fill.symbol: fill.side for fill in fills})
+        for fill in fills:
+            sides[fill.symbol] = fill.side
         return True
 
     def compared(self, *, is_equal: bool) -> list[Command]:
@@ -218,6 +219,9 @@ class _Recent:
 
     def add(self, at: datetime) -> None:
         self._instants.append(at)
+
+    def extend(self, instants: Sequence[datetime]) -> None:
+        self._instants.extend(instants)
 
     def clear(self) -> None:
         self._instants.clear()

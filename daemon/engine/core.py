@@ -41,6 +41,12 @@ class _HeldSums:
 
     core: "Core"
 
+    def gross_usd(self) -> float | None:
+        """Return the sum of all."""
+        core = self.core
+        core.held.take(core.memory.portfolio.positions)
+        return core.held.gross_usd(core.board.good_mids_usd())
+
     def totals(self) -> Totals | None:
         """Return all sums but those of clusters."""
         core = self.core
@@ -130,7 +136,8 @@ class Core:
         """Take the last good mid of every held symbol as its mark, and raise the peak."""
         memory, board = self.memory, self.board
         held = memory.portfolio.positions
-        if self._marked != (board, board.version):
+        marked = self._marked
+        if marked is None or marked[0] is not board or marked[1] != board.version:
             board.mark(held, memory.marks)
             memory.marks.update((s, leap.mark_usd) for s, leap in self.leapt.items())
             self._equity = None
@@ -195,8 +202,8 @@ class Core:
         self._raise_peak_to(max(worth))
 
     def _after(self, equity_usd: Decimal, fills: Iterable[Fill]) -> list[Decimal] | None:
-        board, marks = self.board, self.memory.marks
-        if self._marked != (board, board.version):
+        board, marks, marked = self.board, self.memory.marks, self._marked
+        if marked is None or marked[0] is not board or marked[1] != board.version:
             return None
         worth = []
         for fill in fills:
@@ -290,17 +297,19 @@ class Core:
         memory = self.memory
         approved: list[ApprovedOrder] = []
         for verdict in verdicts:
-            self._count(verdict)
             order = verdict.approved
+            if order is None or verdict.denials:
+                self._count(verdict)
             if order is not None:
+                intent = order.intent
                 approved.append(order)
                 memory.remember(
-                    Order(intent=order.intent, status=OrderStatus.APPROVED, repricings=repricings)
+                    Order(intent=intent, status=OrderStatus.APPROVED, repricings=repricings)
                 )
-                if order.intent.leg is Leg.OPEN:
+                if intent.leg is Leg.OPEN:
                     memory.note_entry(self.now)
         decision = decide(verdicts)
-        self.memory.last_decision = merge(self.memory.last_decision, decision)
+        memory.last_decision = merge(memory.last_decision, decision)
         kept = approved_intents(approved, repricings=repricings)
         return [
             RecordDurably(fact=Decided(decision=decision, orders=kept)),

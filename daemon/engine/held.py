@@ -20,6 +20,8 @@ class Held:
         self.outside: set[Symbol] = set()
         self.broken: set[int] = set()
         """Columns of which no whole number of shares is held."""
+        self._sizes: Floats = np.zeros(len(universe))
+        """The same without signs."""
         self._frozen: Floats | None = None
         self._column_of = universe.column_of()
         self._known: Mapping[Symbol, Position] = {}
@@ -40,6 +42,17 @@ class Held:
             self._frozen = self.shares.copy()
             self._frozen.flags.writeable = False
         return self._frozen
+
+    def gross_usd(self, mids_usd: Floats) -> float | None:
+        """Return the sum of what is held at these mids `[n]`, to within rounding; None where a
+        position has no mid or is not of the universe."""
+        if self.outside:
+            return None
+        gross_usd: float = self._sizes.dot(mids_usd).item()
+        if gross_usd == gross_usd:
+            return gross_usd
+        values = self._values_usd(mids_usd)
+        return None if values is None else float(values.sum())
 
     def totals(self, mids_usd: Floats) -> Totals | None:
         """Return the sums of what is held at these mids `[n]`, to within rounding and without
@@ -66,17 +79,17 @@ class Held:
     def _values_usd(self, mids_usd: Floats) -> Floats | None:
         if self.outside:
             return None
-        values = np.abs(self.shares * mids_usd)
+        values = self._sizes * mids_usd
         if np.count_nonzero(values == values) == values.shape[0]:
             return values
-        values = np.where(self.shares != 0.0, values, 0.0)
+        values = np.where(self._sizes != 0.0, values, 0.0)
         return values if np.count_nonzero(values == values) == values.shape[0] else None
 
     def _set(self, symbol: Symbol, position: Position | None) -> None:
         column = self._column_of.get(symbol)
         if column is not None:
             shares = float(position.quantity_shares) if position else 0.0
-            self.shares[column] = shares
+            self.shares[column], self._sizes[column] = shares, abs(shares)
             if not shares.is_integer():
                 self.broken.add(column)
             elif self.broken:

@@ -111,12 +111,11 @@ def _codes(decision: Decision) -> Codes | None:
     outcomes = decision.outcomes
     if not isinstance(outcomes, SlotOutcomes):
         return None
-    if not outcomes.verdicts:
-        return outcomes.allocation.outcomes
-    codes = outcomes.allocation.outcomes.copy()
-    for symbol, verdict in outcomes.verdicts.items():
-        if verdict.approved is None:
-            codes[outcomes.column_of[symbol]] = OUTCOME_CODES[Outcome.DENIED]
+    codes, verdicts = outcomes.allocation.outcomes, outcomes.verdicts
+    denied = [symbol for symbol, verdict in verdicts.items() if verdict.approved is None]
+    if denied:
+        codes = codes.copy()
+        codes[[outcomes.column_of[symbol] for symbol in denied]] = OUTCOME_CODES[Outcome.DENIED]
     return codes
 
 

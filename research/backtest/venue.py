@@ -130,10 +130,12 @@ class BarVenue:
         if not volume > 0 or not touch_usd > 0:
             return None
         available = self._available(column, volume)
-        quantity = min(intent.quantity_shares - order.filled, available)
-        if quantity <= 0:
+        quantity = intent.quantity_shares - order.filled
+        if available < quantity:
+            quantity = available
+        if quantity <= ZERO:
             return None
-        price_usd = self._price_usd(intent, touch, touch_usd, float(quantity))
+        price_usd = self._price_usd(intent, touch, touch_usd, quantity)
         if price_usd is None:
             return None
         return self._filled(order, column, (quantity, price_usd), at)
@@ -141,18 +143,20 @@ class BarVenue:
     def _available(self, column: int, volume: float) -> Decimal:
         """Return how many shares of the bar are left for us: at least one of a bar that traded."""
         most = max(1.0, volume * self._costs.volume_share_max)
-        whole = Decimal(int(most))
-        return whole - self._used.get(column, ZERO)
+        whole, used = Decimal(int(most)), self._used.get(column)
+        return whole if used is None else whole - used
 
     def _price_usd(
         self,
         intent: OrderIntent,
         touch: BarTouch,
         touch_usd: float,
-        shares: float,
+        quantity: Decimal,
     ) -> Decimal | None:
-        terms, side, column = intent.terms, intent.side, self._column_of[intent.symbol]
-        slip = side.sign * self._costs.slip_bps(shares, touch.volume.item(column)) / 1e4
+        terms, side, column, slip = intent.terms, intent.side, self._column_of[intent.symbol], 0.0
+        if self._costs.impact_bps:
+            slip_bps = self._costs.slip_bps(float(quantity), touch.volume.item(column))
+            slip = side.sign * slip_bps / 1e4
         taken_usd = _on_tick(side, touch_usd, slip)
         if isinstance(terms, AtMarket):
             return taken_usd
@@ -174,25 +178,26 @@ class BarVenue:
     ) -> OrderFilled:
         intent = order.intent
         quantity, price_usd = deal
+        identity, symbol, side = intent.client_order_id, intent.symbol, intent.side
         self._fills += 1
         order.filled += quantity
         self._used[column] = self._used.get(column, ZERO) + quantity
         if order.filled >= intent.quantity_shares:
-            del self.working[intent.client_order_id]
+            del self.working[identity]
         fee_usd = self._costs.fee_usd(quantity, price_usd)
-        signed = quantity if intent.side is Side.BUY else -quantity
+        signed = quantity if side is Side.BUY else -quantity
         self.cash_usd -= signed * price_usd + fee_usd
-        held = self.shares.get(intent.symbol, ZERO) + signed
+        held = self.shares.get(symbol, ZERO) + signed
         if held:
-            self.shares[intent.symbol] = held
+            self.shares[symbol] = held
         else:
-            self.shares.pop(intent.symbol, None)
+            self.shares.pop(symbol, None)
         fill = Fill(
             fill_id=f"bar-{self._fills}",
-            client_order_id=intent.client_order_id,
-            venue_order_id=intent.client_order_id,
-            symbol=intent.symbol,
-            side=intent.side,
+            client_order_id=identity,
+            venue_order_id=identity,
+            symbol=symbol,
+            side=side,
             quantity_shares=quantity,
             price_usd=price_usd,
             fee_usd=fee_usd,
@@ -223,7 +228,9 @@ class BarVenue:
 
 def _on_tick(side: Side, touch_usd: float, slip: float) -> Decimal:
     """Return the touch moved against the order, to the tick; exact when nothing moves it."""
-    touch = Decimal(repr(round(touch_usd, 4)))
+    # Most are written with four decimals at most: to round those, which is dear, changes nothing.
+    text = repr(touch_usd)
+    touch = Decimal(text if len(text) - text.find(".") <= 5 else repr(round(touch_usd, 4)))
     if slip == 0.0:
         return touch
     rounding = Rounding.UP if side is Side.BUY else Rounding.DOWN

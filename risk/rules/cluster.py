@@ -37,7 +37,9 @@ class ClusterRule:
 
     def __post_init__(self) -> None:
         # In a float once, for screens: only a memory of what the field above says.
-        object.__setattr__(self, "_share", float(self.max_position_size) * self.cluster_names_max * CAUTION)
+        object.__setattr__(
+            self, "_share", float(self.max_position_size) * self.cluster_names_max * CAUTION
+        )
 
     def check(self, intent: OrderIntent, view: RiskView) -> Denial | None:
         """Return an objection to the part above the cluster's limit."""
@@ -60,7 +62,7 @@ class ClusterRule:
     def spares(self, order: Sketch) -> bool:
         """Spare orders whose cluster stays below its limit, and symbols without one."""
         cap_usd = self._share * order.equity_usd
-        if order.totals.gross_usd + order.value_usd <= cap_usd:
+        if order.gross_usd + order.value_usd <= cap_usd:
             return True
         cluster = order.view.cluster_of.get(order.symbol)
         if cluster is None:

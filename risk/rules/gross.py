@@ -50,7 +50,7 @@ class GrossRule:
 
     def spares(self, order: Sketch) -> bool:
         """Spare orders until the limit is near."""
-        return order.totals.gross_usd + order.value_usd <= self._share * order.equity_usd
+        return order.gross_usd + order.value_usd <= self._share * order.equity_usd
 
     def witnesses(self) -> Witnesses:
         """Return an order that fills the gross exposure, and one share more."""

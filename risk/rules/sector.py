@@ -23,6 +23,9 @@ from risk.witnesses import (
     whole_shares_worth,
 )
 
+_ALL = 1.0 + 1e-5
+"""No sector surpasses all by more: what an instrument looks through to sums to 1, nearly."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SectorRule:
@@ -65,11 +68,13 @@ class SectorRule:
     def spares(self, order: Sketch) -> bool:
         """Spare orders whose sectors all stay below their caps."""
         equity_usd, caps, value_usd = order.equity_usd * CAUTION, self._caps, order.value_usd
-        by_sector_usd = order.totals.by_sector_usd
+        all_usd = (order.gross_usd + value_usd) * _ALL
         for sector, share in order.instrument.look_through.items():
-            sector_usd = by_sector_usd.get(sector, 0.0) + value_usd * share
-            if share > 0 and not sector_usd <= caps.get(sector, 0.0) * equity_usd:
-                return False
+            cap_usd = caps.get(sector, 0.0) * equity_usd
+            if share > 0 and not all_usd <= cap_usd:
+                sector_usd = order.totals.by_sector_usd.get(sector, 0.0) + value_usd * share
+                if not sector_usd <= cap_usd:
+                    return False
         return order.view.equity_usd is not None
 
     def witnesses(self) -> Witnesses:

@@ -1,6 +1,6 @@
 """No entry in the last minutes before the close."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import ClassVar
 
@@ -20,9 +20,14 @@ class SessionCloseRule:
     """
 
     no_entry_last_minutes: int
+    _left: timedelta = field(init=False, repr=False, compare=False)
     name: ClassVar[str] = "session_close"
     setting: ClassVar[str] = SETTING_OF["no_entry_last_minutes"]
     binds_closing: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        # As a length once, for screens: only a memory of what the field above says.
+        object.__setattr__(self, "_left", timedelta(minutes=self.no_entry_last_minutes))
 
     def check(self, intent: OrderIntent, view: RiskView) -> Denial | None:
         """Return an objection once entries have ended."""
@@ -43,10 +48,7 @@ class SessionCloseRule:
     def spares(self, order: Sketch) -> bool:
         """Spare every order until entries end."""
         session = order.view.session
-        if session is None:
-            return True
-        ends_at = session.closes_at - timedelta(minutes=self.no_entry_last_minutes)
-        return order.view.as_of < ends_at
+        return session is None or order.view.as_of < session.closes_at - self._left
 
     def witnesses(self) -> Witnesses:
         """Return an entry a second before entries end, and one as they end."""

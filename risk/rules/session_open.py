@@ -1,6 +1,6 @@
 """No entry while the market is closed, nor in the first minutes after the open."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import ClassVar
 
@@ -17,9 +17,14 @@ class SessionOpenRule:
     """Spreads are wide just after the open; entries begin `no_entry_first_minutes` later."""
 
     no_entry_first_minutes: int
+    _wait: timedelta = field(init=False, repr=False, compare=False)
     name: ClassVar[str] = "session_open"
     setting: ClassVar[str] = SETTING_OF["no_entry_first_minutes"]
     binds_closing: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        # As a length once, for screens: only a memory of what the field above says.
+        object.__setattr__(self, "_wait", timedelta(minutes=self.no_entry_first_minutes))
 
     def check(self, intent: OrderIntent, view: RiskView) -> Denial | None:
         """Return an objection before entries begin."""
@@ -35,10 +40,7 @@ class SessionOpenRule:
     def spares(self, order: Sketch) -> bool:
         """Spare every order once entries have begun."""
         session = order.view.session
-        if session is None:
-            return False
-        begins_at = session.opens_at + timedelta(minutes=self.no_entry_first_minutes)
-        return order.view.as_of >= begins_at
+        return session is not None and order.view.as_of >= session.opens_at + self._wait
 
     def _wording(self, value: str) -> Wording:
         return Wording(
