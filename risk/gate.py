@@ -13,7 +13,6 @@ from risk.rule import RiskRule
 from risk.screening import Sketch
 from risk.view import RiskView
 
-
 Asked = tuple[tuple[RiskRule, Callable[[Sketch], bool]], ...]
 
 

@@ -41,16 +41,16 @@ class Sketch:
     __slots__ = (
         "_by_cluster_usd",
         "_grown",
+        "_is_summed",
         "_ordered",
         "_portfolio",
-        "_is_summed",
         "_totals",
         "buying_power_usd",
         "cash_usd",
         "closing",
         "entries",
-        "gross_usd",
         "equity_usd",
+        "gross_usd",
         "instrument",
         "intent",
         "is_buy",
@@ -106,7 +106,7 @@ class Sketch:
         """Look at an order."""
         view, symbol = self.view, intent.symbol
         self.intent, self.symbol = intent, symbol
-        self.is_buy = is_buy = intent.side is Side.BUY
+        self.is_buy = intent.side is Side.BUY
         reach = self.reach = self._reach(symbol)
         self.closing = closing_shares(intent, intent.quantity_shares, reach)
         self.is_known = False

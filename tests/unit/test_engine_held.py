@@ -60,6 +60,21 @@ def test_so_are_its_clusters(shares: dict[Symbol, int]) -> None:
     assert _spoken(quick) == pytest.approx(_spoken(_view(shares).held_by_cluster_usd()))
 
 
+@given(steps=st.lists(held_shares, min_size=1, max_size=3))
+def test_so_is_the_sum_of_all(steps: list[dict[Symbol, int]]) -> None:
+    gross_usd = after(*steps).gross_usd(MIDS)
+
+    assert gross_usd == pytest.approx(_view(steps[-1]).held_gross_usd())
+
+
+def test_the_sum_of_all_needs_a_mid_of_what_is_held_and_of_nothing_else() -> None:
+    mids = np.array([np.nan, 2.0, 2.0, 2.0])
+
+    assert after({STOCK: 5}).gross_usd(mids) is None
+    assert after({STRANGER: 5}).gross_usd(MIDS) is None
+    assert after({PEER: -5}).gross_usd(mids) == 10.0
+
+
 def test_sums_need_a_mid_of_what_is_held_and_of_nothing_else() -> None:
     mids = np.array([np.nan, 2.0, 2.0, 2.0])
 
