@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
 
+from domain.calendar import Session
 from domain.market import Market
 from domain.orders import ApprovedOrder, Severity
 from domain.signals import StrategyName
+from domain.snapshot import TradingState
 from domain.values import Value, field
 from state.records import Fact
 
@@ -66,6 +69,18 @@ class Notify(Value, frozen=True, kw_only=True):
     severity: Severity
     message: str
     fields: Mapping[str, str] = field(default_factory=dict)
+
+
+def closed_with(
+    session: Session, *, made_usd: Decimal, equity_usd: Decimal, state: TradingState
+) -> Notify:
+    """Return what a person is told at a session's close."""
+    return Notify(
+        key=f"closed:{session.day}",
+        severity=Severity.INFO,
+        message=f"{session.day} closed: {made_usd:+,.2f} USD",
+        fields={"equity_usd": f"{equity_usd:.2f}", "trading_state": state.value},
+    )
 
 
 Command = (

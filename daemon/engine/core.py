@@ -152,7 +152,7 @@ class Core:
         `refresh_marks` does where the board makes the marks and no price has leapt."""
         self._marked = self.board, self.board.version
         self._equity = self.memory.portfolio, equity_usd
-        self._raise_peak_to(equity_usd)
+        self.raise_peak_to(equity_usd)
 
     def believe(self, symbol: Symbol) -> None:
         """Mark a symbol whose price had leapt by that price from now on."""
@@ -168,9 +168,10 @@ class Core:
 
     def raise_peak(self) -> None:
         """Remember the equity, flows left out, where it is higher than ever."""
-        self._raise_peak_to(self.equity_usd())
+        self.raise_peak_to(self.equity_usd())
 
-    def _raise_peak_to(self, equity_usd: Decimal) -> None:
+    def raise_peak_to(self, equity_usd: Decimal) -> None:
+        """Remember an equity, as `raise_peak` does that of now."""
         memory = self.memory
         adjusted = equity_usd - memory.portfolio.flows_usd
         if memory.equity_peak_usd is None or adjusted > memory.equity_peak_usd:
@@ -199,7 +200,7 @@ class Core:
     def carry_on(self, worth: Sequence[Decimal]) -> None:
         """Take what `equity_after` has said of fills just booked; the peak is raised at each."""
         self._equity = self.memory.portfolio, worth[-1]
-        self._raise_peak_to(max(worth))
+        self.raise_peak_to(max(worth))
 
     def _after(self, equity_usd: Decimal, fills: Iterable[Fill]) -> list[Decimal] | None:
         board, marks, marked = self.board, self.memory.marks, self._marked

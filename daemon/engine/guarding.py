@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from daemon.engine.board import tick_of
-from daemon.engine.commands import Command, Notify, Record, RecordDurably, Save
+from daemon.engine.commands import Command, Notify, Record, RecordDurably, Save, closed_with
 from daemon.engine.core import Core
 from daemon.engine.deciding import cancel
 from daemon.engine.ordering import decision_on
@@ -15,7 +15,7 @@ from domain.events import SessionClosed, SessionOpened, StateDistrusted
 from domain.instruments import Symbol
 from domain.market import Quote
 from domain.money import tick_for
-from domain.orders import Leg, OrderIntent, Severity, Side, Terms, TimeInForce
+from domain.orders import Leg, OrderIntent, Side, Terms, TimeInForce
 from domain.snapshot import DayStart, TradingState, TradingStatus
 from execution import pricing
 from risk.exits import ExitPolicy, ExitWatch, ExitWish, exit_wishes
@@ -337,19 +337,10 @@ class Guarding:
         start = core.memory.day_start
         if start is None:
             return []
+        equity_usd, state = core.equity_usd(), core.memory.trading.state
         flows = core.memory.portfolio.flows_usd - start.flows_usd
-        made = core.equity_usd() - start.equity_usd - flows
-        return [
-            Notify(
-                key=f"closed:{event.session.day}",
-                severity=Severity.INFO,
-                message=f"{event.session.day} closed: {made:+,.2f} USD",
-                fields={
-                    "equity_usd": f"{core.equity_usd():.2f}",
-                    "trading_state": core.memory.trading.state.value,
-                },
-            )
-        ]
+        made_usd = equity_usd - start.equity_usd - flows
+        return [closed_with(event.session, made_usd=made_usd, equity_usd=equity_usd, state=state)]
 
     def distrust(self, event: StateDistrusted) -> list[Command]:
         """Halt."""

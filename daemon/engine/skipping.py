@@ -161,6 +161,21 @@ class Skipping:
         own = equity_usd - float(memory.portfolio.flows_usd)
         return self._are_small((start - equity_usd) / start, (peak - own) / peak)
 
+    def safe_sessions(self, opens: Sequence[int], closes: Sequence[int]) -> int:
+        """Return how many sessions to come, from the first on, begin and end clear of the loss
+        limits; worth at their opens and closes, in ten-thousandths of a dollar, positive."""
+        memory, begin = self._core.memory, float(self._core.equity_usd())
+        if memory.equity_peak_usd is None or begin <= 0 or memory.equity_peak_usd <= 0:
+            return 0
+        both = _in_usd(closes), _in_usd(opens)
+        starts = np.concatenate(([begin], both[0][:-1]))
+        near = (starts - np.minimum(*both)) / starts >= self._daily_loss
+        own = np.column_stack(both[::-1]).ravel() - float(memory.portfolio.flows_usd)
+        peaks = np.maximum(np.maximum.accumulate(own), float(memory.equity_peak_usd))
+        fallen = (peaks - own) / peaks >= self._drawdown
+        near |= np.logical_or.reduce(fallen.reshape(-1, 2), 1)
+        return len(closes) if not near.any() else int(np.argmax(near))
+
     def _are_small(self, lost: float, fallen: float) -> bool:
         """Return whether a day's loss and a drawdown, as shares, lie clear of their limits."""
         return fallen < self._drawdown and lost < self._daily_loss
@@ -175,16 +190,18 @@ class Skipping:
         memory.count("opinions", len(slots) * answering)
         memory.decided_slots[base] = slots[-1]
         self._core.now = slots[-1]
-        adjusted = highest * TEN_THOUSANDTH_USD - memory.portfolio.flows_usd
-        if memory.equity_peak_usd is None or adjusted > memory.equity_peak_usd:
-            memory.equity_peak_usd = adjusted
+        self._core.raise_peak_to(highest * TEN_THOUSANDTH_USD)
 
-    def take_opinions(self, opinions: Iterable[Opinion]) -> None:
+    def take_opinions(self, opinions: Sequence[Opinion]) -> None:
         """Take in what strategies said of a slot, known to be sound."""
-        memory = self._core.memory
+        self.keep_opinions(opinions)
+        self._core.memory.count("opinions", len(opinions))
+
+    def keep_opinions(self, opinions: Iterable[Opinion]) -> None:
+        """Keep opinions that are counted already."""
+        kept = self._core.memory.opinions
         for opinion in opinions:
-            memory.opinions[opinion.strategy] = opinion
-            memory.count("opinions")
+            kept[opinion.strategy] = opinion
 
     def decide(
         self, slot_at: datetime, timeframes: Sequence[Timeframe], weighed: Weighed | None
@@ -212,6 +229,22 @@ class Skipping:
         memory.count("slots_decided")
         for timeframe in self._timeframes:
             memory.decided_slots[timeframe] = slot_at
+
+    def pass_sessions(
+        self, last: DayStart, slots: Sequence[datetime], answering: int, highest: int
+    ) -> None:
+        """Pass over sessions at whose opens and closes nothing happens, the last of which began
+        so. slots: the one that waited for the first open, and those of their closes; after each,
+        `answering` strategies answered. highest: as in `pass_over`."""
+        core, memory, count = self._core, self._core.memory, len(slots) - 1
+        memory.day_start, memory.session = last, None
+        memory.due_at_open, core.now = [slots[-1]], slots[-1]
+        for timeframe in self._timeframes:
+            memory.decided_slots[timeframe] = slots[-2]
+        for what in ("slots_decided", "slots_awaiting_open", "sessions"):
+            memory.count(what, count)
+        memory.count("opinions", count * answering)
+        core.raise_peak_to(highest * TEN_THOUSANDTH_USD)
 
     def close_session(self, session: Session, slot_at: datetime) -> list[Command]:
         """End a session whose last slot waits for the next open; return what a person is told."""

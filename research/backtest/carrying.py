@@ -3,7 +3,7 @@
 All of it happens before the open, on both books: the engine's ledger and the venue's account.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -72,6 +72,23 @@ class Carrying:
                 self._split(action, shares, last_usd, at)
             else:
                 self._pay(action, session.day)
+
+    def nights_without(self, sessions: Sequence[Session]) -> int:
+        """Return before how many sessions, from the first on, there is nothing to carry."""
+        if self._borrow_bps and self._is_short():
+            return 0
+        actions = self._history.actions
+        if not len(actions):
+            return len(sessions)
+        return next((k for k, s in enumerate(sessions) if actions.on(s.day)), len(sessions))
+
+    def _is_short(self) -> bool:
+        books = self._engine.memory.portfolio.books.values()
+        return any(p.quantity_shares < 0 for book in books for p in book.positions.values())
+
+    def pass_over(self, last: Session) -> None:
+        """Leave nights without anything to carry behind, up to that before a session."""
+        self._last = last.day
 
     def splits_on(self, day: date) -> bool:
         """Return whether last prices will be brought into other shares before a session."""

@@ -12,7 +12,7 @@ The order of things in a session (docs/backtesting.md has the reasons):
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -26,18 +26,19 @@ from daemon.engine.rules import EngineRules
 from daemon.startup import memory_of
 from domain.calendar import Session, Timeframe
 from domain.events import AccountReported, BarsClosed, QuotesPolled, SessionClosed, SessionOpened
-from domain.market import Flags, Floats
+from domain.market import Flags
 from domain.portfolio import AccountReport
 from research.backtest.answers import Answers
 from research.backtest.board import BarBoard, BarMarks, BarQuotes, QuoteRows
 from research.backtest.carrying import Carrying
 from research.backtest.costs import Costs, FillAt, Spread
-from research.backtest.days import Days
+from research.backtest.days import POLL_GAP, Days, QuietDays
 from research.backtest.garbage import collected_seldom
 from research.backtest.history import History
+from research.backtest.marking import Marking
 from research.backtest.outside import Outside, opening_account
 from research.backtest.passing import Passing, Stage
-from research.backtest.record import BacktestResult, DayMark
+from research.backtest.record import BacktestResult
 from research.backtest.running import Runner
 from research.backtest.stored import StoredHistory, StoredPanels
 from research.backtest.triggers import Triggers
@@ -47,8 +48,6 @@ from state import ledger
 VENUE = "backtest"
 BAR_START = timedelta(milliseconds=1)
 """How long after a bar's opening instant the orders given before it are filled."""
-POLL_GAP = timedelta(seconds=1)
-"""Between the two polls that confirm a stop."""
 Progress = Callable[[int, int], None]
 """Told how many sessions are done, of how many."""
 
@@ -135,6 +134,7 @@ class Player:
         )
         if plan.skips:
             self._runner.at_once = self.engine.at_once()
+        self._marking = Marking(self._runner)
         self.recording, self._post = self._runner.recording, self._runner.post
         stage = self._stage(panels)
         self._passing = Passing(stage)
@@ -173,12 +173,12 @@ class Player:
         total = len(self._plan.sessions)
         done = 0
         with collected_seldom():
-            for index in self._plan.sessions:
-                if stop():
-                    break
-                self._play(index)
+            playing = self._played()
+            while done < total and not stop():
+                next(playing)
                 done += 1
                 progress(done, total)
+            playing.close()
         memory = self.engine.memory
         held = {s: p.quantity_shares for s, p in memory.portfolio.positions.items()}
         marks = self._board.marks_usd(held)
@@ -201,10 +201,46 @@ class Player:
             wall_s=perf_counter() - wall_s,
         )
 
+    def _played(self) -> Generator[None]:
+        """Play the plan's sessions, one after the other; each step is a session."""
+        index, stop = self._plan.sessions.start, self._plan.sessions.stop
+        while index < stop:
+            self._spread.begin(index)
+            quiet = self._quiet_from(index, stop)
+            if quiet is None:
+                self._play(index)
+                index += 1
+                yield
+                continue
+            done = 0
+            try:
+                for _ in self._days.marked(quiet, self._marking):
+                    done += 1
+                    yield
+            finally:
+                self._pass_over(quiet, done)
+            index += done
+
+    def _quiet_from(self, index: int, stop: int) -> QuietDays | None:
+        """Return sessions from one on that are known to be quiet, None where there are too few."""
+        if not (self._daily and self._plan.skips):
+            return None
+        row = self._base.first[index]
+        quiet = self._days.quiet_ahead(index, row, self._sessions[index:stop])
+        if quiet is None:
+            return None
+        return quiet.until(self._carrying.nights_without(quiet.sessions))
+
+    def _pass_over(self, quiet: QuietDays, done: int) -> None:
+        self._days.pass_over(quiet, done)
+        self._carrying.pass_over(quiet.sessions[done - 1])
+        for row in range(quiet.first, quiet.first + done):
+            self._note_prices(row)
+        self._next_row[Timeframe.DAY] += done
+
     def _play(self, index: int) -> None:
         session = self._sessions[index]
-        self._spread.begin(index)
-        before = len(self.recording.fills), len(self.recording.orders)
+        before = self._marking.counts()
         at = session.opens_at - 2 * BAR_START
         if self._carrying.splits_on(session.day):
             self._last_usd = self._last_usd.copy()
@@ -214,20 +250,18 @@ class Player:
             self._play_day(index, session)
         else:
             self._play_slots(index, session)
-        self._mark_day(session, before)
+        self._marking.visited(session, before)
 
     def _play_day(self, index: int, session: Session) -> None:
         """A session of one bar."""
         row = self._row = self._base.first[index]
         self.venue.begin_bar()
-        at = session.opens_at + timedelta(seconds=self._rules.open_delay_s)
-        at = min(at, session.closes_at - 8 * POLL_GAP)
+        at = self._days.opens_at(session)
         skips = self._plan.skips
         if not (skips and self._days.open(index, row, session, at)):
             self._post(SessionOpened(at=session.opens_at, session=session))
             self._opening(row, at)
-        polled_at = self._base.slots[row] - POLL_GAP
-        if skips and not self.venue.working and self._days.close(row, session, polled_at):
+        if skips and not self.venue.working and self._days.close(row, session):
             self._note_prices(row)
             self._next_row[Timeframe.DAY] += 1
             return
@@ -356,26 +390,6 @@ class Player:
         if self.venue.working:
             for ended in self.venue.end_session(at):
                 self._post(ended)
-
-    def _mark_day(self, session: Session, before: tuple[int, int]) -> None:
-        memory, recording = self.engine.memory, self.recording
-        recording.days.append(
-            DayMark(
-                day=session.day,
-                equity_usd=self.engine.core.equity_usd(),
-                cash_usd=memory.portfolio.cash_usd,
-                shares=self._shares_held(),
-                trading_state=memory.trading.state.value,
-                fills=len(recording.fills) - before[0],
-                orders=len(recording.orders) - before[1],
-            )
-        )
-
-    def _shares_held(self) -> Floats:
-        """Return the shares of now; while they are as they were, the same array."""
-        held = self.engine.core.held
-        shares = held.frozen(self.engine.memory.portfolio.positions)
-        return self._runner.shares.copy() if held.outside else shares
 
     def _poll(self, quotes: BarQuotes, at: datetime) -> None:
         self._board.is_calm = self._triggers.are_far(

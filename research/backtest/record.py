@@ -86,10 +86,15 @@ class Recording:
             mark.status = fact.status.value
             mark.finished_at = fact.finished_at
 
+    @property
+    def keeps_notices(self) -> bool:
+        """Whether the next notice is kept in words."""
+        return len(self.notices) < NOTICES_MAX
+
     def told(self, notice: Notify) -> None:
         """Take in what a person would have been told."""
         self.notices_count += 1
-        if len(self.notices) < NOTICES_MAX:
+        if self.keeps_notices:
             self.notices.append(notice)
 
     def counts(self) -> Mapping[str, int]:

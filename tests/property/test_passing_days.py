@@ -16,8 +16,11 @@ from domain.ports import Strategy
 from domain.signals import Signals
 from exchange.corporate_actions import ActionKind, ActionTable, CorporateAction
 from research.backtest.costs import FREE, Costs, FillAt
+from research.backtest.days import Days, QuietDays
 from research.backtest.history import History
 from research.backtest.playing import Plan, Player
+from risk.gate import RiskGate
+from risk.rules import all_rules
 from strategies.mean_reversion import MeanReversion
 from strategies.rsi_reversion import RsiReversion
 from strategies.sma_crossover import SmaCrossover
@@ -152,6 +155,42 @@ def test_nor_does_it_over_a_split_and_a_dividend(seed: int, row: int) -> None:
     _assert_alike(history, _parts(history, ("sma", "mean")), FREE)
 
 
+def test_nor_does_it_while_shares_are_borrowed_for_many_quiet_days() -> None:
+    falling = np.round(100.0 * 0.995 ** np.maximum(np.arange(DAYS) - 20, 0), 2)
+    close = np.repeat(falling[:, None], WIDTH, axis=1)
+    history = history_of({**{name: close.copy() for name in _bars(1)}, "volume": close * 1e6})
+    parts = _parts(history, ("sma",), target_position=0.1, allow_shorts=True)
+    rights = {s: replace(r, shortable=True) for s, r in parts.rules.rights.items()}
+    limits = replace(parts.limits, allow_shorts=True)
+    gate = RiskGate(rules=all_rules(limits), approval_ttl_s=30.0)
+    rules = replace(parts.rules, rights=rights)
+    parts = replace(parts, limits=limits, gate=gate, rules=rules)
+    plan = Plan(
+        sessions=range(DAYS), costs=replace(FREE, borrow_bps=100.0), capital_usd=CAPITAL_USD
+    )
+
+    passing, visiting = (run(Player(history, parts, replace(plan, skips=s))) for s in (True, False))
+
+    assert len(visiting.carried) > DAYS / 2
+    assert_same(passing, visiting)
+
+
+@RUNS
+@given(seed=st.integers(0, 10_000), done=st.integers(1, DAYS), level=st.sampled_from([0.015, 0.5]))
+def test_nor_does_it_when_the_run_is_interrupted(seed: int, done: int, level: float) -> None:
+    history = history_of(_bars(seed))
+    parts = _parts(history, ("sma",), target_position=0.4)
+    parts = replace(parts, limits=replace(parts.limits, max_daily_loss_percent=Decimal(str(level))))
+    base = Plan(sessions=range(DAYS), costs=FREE, capital_usd=CAPITAL_USD)
+    players = [Player(history, parts, replace(base, skips=skips)) for skips in (True, False)]
+
+    passing, visiting = (run(player, sessions_max=done) for player in players)
+
+    assert len(passing.recording.days) == done
+    assert_same(passing, visiting)
+    assert_remembered(*players)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overbold:
     """Wants twice everything once a price has passed a level."""
@@ -177,6 +216,25 @@ def test_nor_does_it_when_a_strategy_is_benched_half_way(seed: int, level: float
     parts = replace(parts, rules=replace(parts.rules, strategies=strategies))
 
     _assert_alike(history, parts, FREE)
+
+
+def test_quiet_sessions_are_passed_over_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    history = history_of({name: np.full((DAYS, WIDTH), 100.0) for name in _bars(1)})
+    plan = Plan(sessions=range(DAYS), costs=FREE, capital_usd=CAPITAL_USD)
+    player = Player(history, _parts(history, ("sma",)), plan)
+    passed: list[int] = []
+    pass_over = Days.pass_over
+
+    def counting(days: Days, quiet: QuietDays, count: int) -> None:
+        passed.append(count)
+        pass_over(days, quiet, count)
+
+    monkeypatch.setattr(Days, "pass_over", counting)
+
+    run(player)
+
+    assert sum(passed) > DAYS / 2
+    assert len(passed) < DAYS / 10
 
 
 def test_most_sessions_of_a_calm_market_hand_the_engine_no_event(

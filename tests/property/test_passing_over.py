@@ -82,7 +82,7 @@ def _both(history: History, parts: EngineParts, costs: Costs) -> list[BacktestRe
 REMEMBERED = (
     *("portfolio", "orders", "working", "fills", "booked_fill_ids", "entered_at", "finished"),
     *("turnover_day", "turnover_usd", "entry_day", "entries", "submitted_at", "decided_slots"),
-    *("equity_peak_usd", "day_start", "cooldowns", "trading"),
+    *("equity_peak_usd", "day_start", "cooldowns", "trading", "due_at_open", "session"),
 )
 """What an engine remembers of its orders, by name."""
 

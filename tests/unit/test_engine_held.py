@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -40,6 +41,18 @@ def test_following_step_by_step_is_looking_once(steps: list[dict[Symbol, int]]) 
     held = after(*steps)
 
     assert held.shares.tolist() == [steps[-1].get(s, 0) for s in UNIVERSE.symbols]
+
+
+def test_columns_of_broken_shares_are_told_until_they_are_whole_or_sold() -> None:
+    held = Held(UNIVERSE)
+    broken = Position(quantity_shares=Decimal("1.5"), average_entry_usd=Decimal(3))
+
+    told = []
+    for step in ({STOCK: broken, PEER: broken}, {STOCK: position(2), PEER: broken}, {}):
+        held.take(step)
+        told.append(set(held.broken))
+
+    assert told == [{0, 1}, {1}, set()]
 
 
 @given(shares=held_shares)
