@@ -120,12 +120,14 @@ def _divided(
     wanted = expected if shares is None else shares
     if total == wanted:
         return dict(exact)
-    if wanted == 0:
-        return dict.fromkeys(exact, ZERO)
-    if total == 0 or (total > 0) != (wanted > 0) or abs(wanted) > abs(total) + 1:
-        raise ValueError(f"books with {total} shares cannot come to {wanted}")
-    if abs(wanted) > abs(total):
-        # Cut off book by book, less is left than of the sum: the first book has the crumb.
+    is_crumb = abs(wanted - total) <= SHARE_STEP * len(exact)
+    if not is_crumb:
+        if wanted == 0:
+            return dict.fromkeys(exact, ZERO)
+        if total == 0 or (total > 0) != (wanted > 0) or abs(wanted) > abs(total) + 1:
+            raise ValueError(f"books with {total} shares cannot come to {wanted}")
+    if is_crumb or abs(wanted) > abs(total):
+        # Cut off book by book, another sum is left than of the whole: the first bears the rest.
         first = min(exact)
         return {**exact, first: exact[first] + wanted - total}
     return apportion(exact, abs(wanted))

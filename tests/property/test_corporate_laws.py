@@ -76,6 +76,31 @@ def test_what_shares_cost_stays_with_them(before: Portfolio, ratio: Decimal) -> 
         assert abs(new.quantity_shares * new.average_entry_usd - cost) < Decimal("0.001")
 
 
+thirds = Decimal(1) / 3
+
+
+@given(lots.filter(bool), lots.filter(bool), st.sampled_from([Decimal(3), Decimal("0.5"), thirds]))
+def test_books_that_cancel_out_split_like_any_other(
+    first: Decimal, second: Decimal, ratio: Decimal
+) -> None:
+    assume(first + second)
+    held = {"operator": -first - second, "rsi": first, "sma": second}
+    books = {
+        name: Book(
+            cash_usd=-shares * 90,
+            positions={A: Position(quantity_shares=shares, average_entry_usd=Decimal(90))},
+        )
+        for name, shares in held.items()
+    }
+    before = Portfolio(cash_usd=Decimal(50_000), positions={}, books=books)
+    after = corporate.carry_out(before, an_action(ratio=ratio), ZERO)
+    assert shares_sum(after, A) == 0
+    for name, shares in held.items():
+        new = after.books[name].positions[A]
+        assert abs(new.quantity_shares - shares * ratio) < Decimal("1e-8")
+        assert abs(new.average_entry_usd - 90 / ratio) < Decimal("0.001")
+
+
 @given(portfolios(), st.decimals("0.01", "9", places=2), prices)
 def test_a_dividend_moves_neither_loss_nor_drawdown(
     before: Portfolio, cash: Decimal, mark: Decimal

@@ -12,9 +12,11 @@ from domain.corporate import ActionKind, CorporateAction
 from domain.errors import VenueUnavailable
 from domain.events import ActionsRead, AssetsRead, QuotesPolled
 from domain.instruments import AssetRights
+from domain.orders import OPERATOR, Side
 from domain.portfolio import Position
 from domain.snapshot import TradingState
 from risk.losses import daily_loss_ratio, drawdown_ratio
+from state import ledger
 from state.wire import codec
 from tests.support.engines import (
     DAY,
@@ -29,6 +31,7 @@ from tests.support.engines import (
     entry,
     quote_of,
 )
+from tests.support.orders import a_fill, usd
 from tests.support.shells import Shell, minutes
 from tests.support.virtual_loop import in_virtual_time
 
@@ -109,6 +112,29 @@ async def test_a_split_is_booked_and_sells_nothing() -> None:
         assert "adoptions" not in shell.memory.counters
         own = shell.memory.portfolio.books["one"].positions[A]
         assert abs(own.average_entry_usd - 25) < 1
+
+
+@in_virtual_time
+async def test_books_that_cancel_out_split_too() -> None:
+    # World 8000119: a person had sold what strategies held, so that the books held some and the
+    # account nothing, when it split. Nothing was booked; the next shares bought were averaged with
+    # those at three times their price, and a stop sold them for a fall that was none.
+    night = Night(SPLIT)
+    shell = night.shell
+    async with shell.running():
+        await shell.until(NIGHT)
+        held = shell.venue.positions.pop(A).quantity_shares
+        shell.venue.cash_usd += held * 100
+        sale = a_fill(symbol=A, side=Side.SELL, quantity_shares=held, price_usd=usd("100"))
+        memory = shell.memory
+        memory.portfolio = ledger.book(memory.portfolio, sale, {OPERATOR: -held})
+        shell.mids_usd[A] = 25.0
+        await shell.until(TUESDAY.opens_at + minutes(5))
+        own = {name: b.positions[A] for name, b in memory.portfolio.books.items()}
+        assert own["one"].quantity_shares == -own[OPERATOR].quantity_shares == 4 * held
+        assert abs(own["one"].average_entry_usd - 25) < 1
+        assert A not in memory.quarantined
+        assert shell.matches_venue()
 
 
 @in_virtual_time
