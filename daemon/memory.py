@@ -72,6 +72,8 @@ class Memory:
     counters: dict[str, int] = field(default_factory=dict)
     # Not saved: rebuilt from what is, from the next refusal, or from the venue within one cycle.
     finished: dict[tuple[Symbol, datetime, Leg], int] = field(default_factory=dict)
+    ended: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    """Orders of which nothing more will be booked, the first to end first."""
     session: Session | None = None
     submitted_at: deque[datetime] = field(default_factory=deque)
     turnover_day: date | None = None
@@ -100,24 +102,19 @@ class Memory:
         # One that ended and whose last fills are still to come counts as working until they are.
         if order.reported_shares > order.filled_shares:
             self.orders[identity] = self.working[identity] = order
+            self.ended.pop(identity, None)
             return
         if self.working.pop(identity, None) is not None:
             # It stands where it ended, not where it began: the last to end are kept.
             self.orders.pop(identity, None)
         self.orders[identity] = order
-        while len(self.orders) - len(self.working) > FINISHED_ORDERS_MAX:
-            self._forget_oldest()
-
-    def _forget_oldest(self) -> None:
-        """Drop the order that ended first."""
-        # The oldest stand first, and few of those still work: this looks at hardly more.
-        for identity in self.orders:
-            if identity not in self.working:
-                break
-        leg = _leg_of(self.orders.pop(identity))
-        left = self.finished.pop(leg) - 1
-        if left:
-            self.finished[leg] = left
+        self.ended[identity] = None
+        if len(self.ended) > FINISHED_ORDERS_MAX:
+            oldest, _ = self.ended.popitem(last=False)
+            leg = _leg_of(self.orders.pop(oldest))
+            left = self.finished.pop(leg) - 1
+            if left:
+                self.finished[leg] = left
 
     def finished_on(self, symbol: Symbol, slot_at: datetime, leg: Leg) -> int:
         """Return how many orders of a slot and leg have ended: the next one's ordinal."""

@@ -50,6 +50,7 @@ class Sketch:
         "closing",
         "entries",
         "equity_usd",
+        "good_usd",
         "gross_usd",
         "instrument",
         "intent",
@@ -79,6 +80,7 @@ class Sketch:
     is_buy: bool
     limit_usd: float | None
     mark_usd: float
+    good_usd: float | None
     shares: float
     value_usd: float
     worst_value_usd: float
@@ -127,9 +129,14 @@ class Sketch:
     def _is_valued(self, intent: OrderIntent) -> bool:
         """Put in floats what an order that does more than close comes to, if it can be said."""
         view, limit_usd = self.view, self.limit_usd
-        mark_usd, instrument = view.mark_usd(intent.symbol), view.instruments.get(intent.symbol)
+        good_usd, instrument = (
+            view.last_good_usd.get(intent.symbol),
+            view.instruments.get(intent.symbol),
+        )
+        mark_usd = good_usd if good_usd and good_usd > 0.0 else view.mark_usd(intent.symbol)
         if mark_usd is None or instrument is None:
             return False
+        self.good_usd = good_usd
         worst_usd = mark_usd if limit_usd is None else limit_usd
         if self.is_buy:
             if limit_usd is None:

@@ -20,6 +20,7 @@ from domain.money import ZERO, to_usd
 from domain.orders import ApprovedOrder, Fill, Leg, Order, OrderIntent, OrderStatus, Verdict
 from domain.portfolio import Portfolio
 from domain.snapshot import DayStart, Decision
+from domain.values import replace as changed
 from execution.identity import client_order_id
 from risk.exposure import Totals
 from risk.gate import RiskGate
@@ -101,6 +102,7 @@ class Core:
     _daily: DailyMaps | None = None
     _equity: tuple[Portfolio, Decimal] | None = None
     _marked: tuple[Board, int] | None = None
+    _kept_view: RiskView | None = None
     _bases: tuple[tuple[DayStart, Decimal, Decimal], LossBases] | None = None
 
     def __post_init__(self) -> None:
@@ -227,53 +229,76 @@ class Core:
 
     def view(self) -> RiskView:
         """Return the account, the market and the day as the gate's rules see them."""
-        memory, daily = self.memory, self.daily()
-        while memory.submitted_at and self.now - memory.submitted_at[0] > ORDER_RATE_WINDOW:
-            memory.submitted_at.popleft()
-        day = self.now.date()
-        return RiskView(
-            as_of=self.now,
+        memory, now = self.memory, self.now
+        sent, portfolio, day = memory.submitted_at, memory.portfolio, now.date()
+        while sent and now - sent[0] > ORDER_RATE_WINDOW:
+            sent.popleft()
+        return changed(
+            self._lasting(),
+            as_of=now,
             trading=memory.trading,
             session=memory.session,
-            instruments=self.instruments,
-            assets=self.rights,
-            quotes=self.board.quotes,
-            portfolio=memory.portfolio,
+            portfolio=portfolio,
             equity_usd=self.sizing_equity_usd(),
             account_equity_usd=self.equity_usd(),
             loss_bases=self.loss_bases(),
-            settled_cash_usd=memory.portfolio.cash_usd,
+            settled_cash_usd=portfolio.cash_usd,
             buying_power_usd=self.buying_power_usd,
             quarantined=self.left_alone(),
-            last_good_usd=self.board.last_good_usd,
-            reference_close_usd=daily.previous_close_usd,
             working=tuple(memory.working.values()),
-            average_volume_shares=daily.volume_shares,
-            cluster_of=daily.cluster_of,
             turnover_today_usd=memory.turnover_on(day),
-            order_times=tuple(memory.submitted_at),
+            order_times=tuple(sent),
             orders_today=memory.entries_on(day),
-            cooldown_until=memory.cooldowns,
-            held_sums=self._held_sums,
         )
+
+    def _lasting(self) -> RiskView:
+        """Return a view that is right in what seldom changes; of all else it says nothing."""
+        memory, board, daily, kept = self.memory, self.board, self.daily(), self._kept_view
+        if (
+            kept is None
+            or kept.quotes is not board.quotes
+            or kept.assets is not self.rights
+            or kept.cooldown_until is not memory.cooldowns
+            or kept.average_volume_shares is not daily.volume_shares
+        ):
+            kept = self._kept_view = RiskView(
+                as_of=self.now,
+                trading=memory.trading,
+                session=None,
+                instruments=self.instruments,
+                assets=self.rights,
+                quotes=board.quotes,
+                portfolio=memory.portfolio,
+                equity_usd=None,
+                loss_bases=None,
+                settled_cash_usd=None,
+                buying_power_usd=None,
+                last_good_usd=board.last_good_usd,
+                reference_close_usd=daily.previous_close_usd,
+                average_volume_shares=daily.volume_shares,
+                cluster_of=daily.cluster_of,
+                cooldown_until=memory.cooldowns,
+                held_sums=self._held_sums,
+            )
+        return kept
 
     def loss_bases(self) -> LossBases | None:
         """Return what losses are measured from, None before the first day's start is known."""
         memory = self.memory
         start, peak_usd = memory.day_start, memory.equity_peak_usd
+        flows_usd, known = memory.portfolio.flows_usd, self._bases
+        if known is not None and known[0] == (start, peak_usd, flows_usd):
+            return known[1]
         if start is None or peak_usd is None or start.equity_usd <= 0 or peak_usd <= 0:
             return None
-        flows_usd = memory.portfolio.flows_usd
-        made_of = start, peak_usd, flows_usd
-        if self._bases is None or self._bases[0] != made_of:
-            bases = LossBases(
-                day_start_usd=start.equity_usd,
-                peak_usd=peak_usd,
-                flows_today_usd=flows_usd - start.flows_usd,
-                flows_usd=flows_usd,
-            )
-            self._bases = made_of, bases
-        return self._bases[1]
+        bases = LossBases(
+            day_start_usd=start.equity_usd,
+            peak_usd=peak_usd,
+            flows_today_usd=flows_usd - start.flows_usd,
+            flows_usd=flows_usd,
+        )
+        self._bases = (start, peak_usd, flows_usd), bases
+        return bases
 
     # --- how intents become orders ---------------------------------------------------------------
 

@@ -167,7 +167,6 @@ class BarBoard(Board):
         self._columns = universe.column_of()
         self._symbols = universe.symbols
         self._cents: Integers | None = None
-        self._mids: list[float] | None = None
         self._amounts: dict[int, Decimal] = {}
         self._held = held
         self._portfolio: Portfolio | None = None
@@ -186,7 +185,7 @@ class BarBoard(Board):
             return
         self.version += 1
         self._bid, self._ask, self._cents = bid, ask, cents
-        self._quoted_at, self._mids = quoted_at, None
+        self._quoted_at = quoted_at
         if self.quotes:
             self.quotes.clear()
 
@@ -205,20 +204,20 @@ class BarBoard(Board):
             self._tell_instants()
             self._quoted_s = np.where(fresh, quotes.quoted_at.timestamp(), self._quoted_s)
         self.quotes.clear()
-        self._cents, self._mids = quotes.cents, None
+        self._cents = quotes.cents
 
     def quote(self, symbol: Symbol) -> Quote | None:
         """Return the latest quote of a symbol, None before its first."""
         column = self._columns.get(symbol)
         if column is None:
             return None
-        bid_usd = float(self._bid[column])
+        bid_usd: float = self._bid.item(column)
         if bid_usd != bid_usd:
             return None
         return Quote(
             symbol=symbol,
             bid_usd=bid_usd,
-            ask_usd=float(self._ask[column]),
+            ask_usd=self._ask.item(column),
             quoted_at=self._quoted_at or datetime.fromtimestamp(float(self._quoted_s[column]), UTC),
         )
 
@@ -253,9 +252,7 @@ class BarBoard(Board):
         column = self._columns.get(symbol)
         if column is None:
             return None
-        if self._mids is None:
-            self._mids = ((self._bid + self._ask) / 2).tolist()
-        mid_usd = self._mids[column]
+        mid_usd: float = (self._bid.item(column) + self._ask.item(column)) / 2
         return mid_usd if mid_usd == mid_usd else None
 
     def mark(self, held: Mapping[Symbol, Position], marks: dict[Symbol, Decimal]) -> None:
@@ -275,7 +272,7 @@ class BarBoard(Board):
         column = self._columns.get(symbol)
         if column is None:
             return None
-        cents = int(self._in_cents()[column])
+        cents: int = self._in_cents().item(column)
         return self._usd(cents) if cents else None
 
     def equity_usd(self, portfolio: Portfolio, marks: Mapping[Symbol, Decimal]) -> Decimal:

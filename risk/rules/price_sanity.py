@@ -52,8 +52,7 @@ class PriceSanityRule:
 
     def spares(self, order: Sketch) -> bool:
         """Spare orders whose quote lies near the last good price on both sides."""
-        view, symbol = order.view, order.symbol
-        good_usd = view.last_good_usd.get(symbol) or view.reference_close_usd.get(symbol)
+        good_usd = order.good_usd or order.view.reference_close_usd.get(order.symbol)
         if not good_usd:
             return False
         return quote_jump(order.quote, good_usd) <= self._most
