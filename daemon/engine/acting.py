@@ -26,7 +26,9 @@ from state.records import Acted, ActionSettled, Noted, StatusChanged
 PAID_WITHIN = timedelta(days=7)
 """Money that has not come so long after its day is not waited for any more."""
 COST_TOLERANCE = Decimal("0.001")
-"""Shares that changed while their cost, within this share of it, did not, have split."""
+"""Shares that changed while their cost, within this share of it, did not, have split…"""
+RATIO_MIN = 2 * COST_TOLERANCE
+"""…if they are more or fewer by more than this share: one of thousands may have been sold."""
 SEEN = "seen:"
 """Begins the names of splits that only the account told of."""
 SEEN_WITHIN = timedelta(days=3)
@@ -138,15 +140,16 @@ class Acting:
         return not ours or abs(theirs.average_entry_usd * action.ratio / ours - 1) <= COST_TOLERANCE
 
     def _unannounced(self, account: AccountReport, symbol: Symbol) -> CorporateAction | None:
-        """Return the split that a position tells of: other shares for the same cost."""
+        """Return the split that a position tells of: other shares for the same cost. What is bought
+        or sold changes both alike, so an order under way is in nobody's way."""
         ours = self._core.memory.portfolio.positions[symbol]
         theirs = account.positions.get(symbol)
-        if theirs is None or self._core.has_working(symbol):
+        if theirs is None:
             return None
         ratio = theirs.quantity_shares / ours.quantity_shares
         cost_usd = ours.quantity_shares * ours.average_entry_usd
         changed_usd = theirs.quantity_shares * theirs.average_entry_usd - cost_usd
-        if ratio <= 0 or ratio == 1 or not cost_usd:
+        if ratio <= 0 or abs(ratio - 1) <= RATIO_MIN or not cost_usd:
             return None
         if abs(changed_usd / cost_usd) > COST_TOLERANCE:
             return None

@@ -12,9 +12,10 @@ from domain.corporate import ActionKind, CorporateAction
 from domain.errors import VenueUnavailable
 from domain.events import ActionsRead, AssetsRead, QuotesPolled
 from domain.instruments import AssetRights
-from domain.orders import OPERATOR, Side
+from domain.orders import OPERATOR, OrderStatus, Side
 from domain.portfolio import Position
 from domain.snapshot import TradingState
+from domain.values import replace
 from risk.losses import daily_loss_ratio, drawdown_ratio
 from state import ledger
 from state.wire import codec
@@ -31,7 +32,7 @@ from tests.support.engines import (
     entry,
     quote_of,
 )
-from tests.support.orders import a_fill, usd
+from tests.support.orders import a_fill, an_intent, an_order, shares, usd
 from tests.support.shells import Shell, minutes
 from tests.support.virtual_loop import in_virtual_time
 
@@ -275,6 +276,38 @@ async def test_strategies_see_the_past_in_the_shares_of_today() -> None:
         column = shell.engine.core.universe.column_of()[A]
         closes = shell.engine.core.panels.panels[DAY].window(10).close[:, column]
         assert abs(closes - 25.0).max() < 0.01
+
+
+@in_virtual_time
+async def test_a_split_nobody_announced_is_seen_beside_an_order_in_doubt() -> None:
+    # World 8000226: an order of the evening was looked up in vain until the market's next day. As
+    # long as it was in doubt, no split was looked for; after a quarter of an hour the new price was
+    # believed of the old shares, and sold for a gain of half that nobody had made.
+    night = Night()
+    shell = night.shell
+    async with shell.running():
+        await shell.until(NIGHT)
+        before = shell.memory.portfolio.shares(A)
+        night.split(4)
+        shell.memory.remember(an_order(OrderStatus.UNRESOLVED, intent=an_intent(symbol=A)))
+        await shell.feeds.reconcile()
+        assert shell.memory.portfolio.shares(A) == 4 * before
+
+
+@in_virtual_time
+async def test_one_share_of_thousands_sold_by_hand_is_no_split() -> None:
+    night = Night()
+    shell = night.shell
+    async with shell.running():
+        await shell.until(NIGHT)
+        venue, memory = shell.venue, shell.memory
+        bought = a_fill(symbol=A, side=Side.BUY, quantity_shares=shares(5_000), price_usd=usd("1"))
+        memory.portfolio = ledger.book(memory.portfolio, bought, {"one": shares(5_000)})
+        held = memory.portfolio.positions[A]
+        venue.cash_usd -= 5_000
+        venue.positions[A] = replace(held, quantity_shares=held.quantity_shares - 1)
+        await shell.feeds.reconcile()
+        assert not memory.actions
 
 
 @in_virtual_time
