@@ -17,11 +17,13 @@ class Held:
     def __init__(self, universe: Universe) -> None:
         self.shares: Floats = np.zeros(len(universe))
         """Signed; positions outside the universe are in `outside` alone."""
+        self.whole: Ints = np.zeros(len(universe), dtype=np.int64)
+        """The same in whole shares, towards zero."""
+        self._sizes: Floats = np.zeros(len(universe))
+        """Shares without signs."""
         self.outside: set[Symbol] = set()
         self.broken: set[int] = set()
         """Columns of which no whole number of shares is held."""
-        self._sizes: Floats = np.zeros(len(universe))
-        """The same without signs."""
         self._frozen: Floats | None = None
         self._column_of = universe.column_of()
         self._known: Mapping[Symbol, Position] = {}
@@ -90,6 +92,7 @@ class Held:
         if column is not None:
             shares = float(position.quantity_shares) if position else 0.0
             self.shares[column], self._sizes[column] = shares, abs(shares)
+            self.whole[column] = int(shares)
             if not shares.is_integer():
                 self.broken.add(column)
             elif self.broken:

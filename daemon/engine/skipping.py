@@ -6,7 +6,7 @@ allocation alone acts. Both leave behind what the events of such a slot would ha
 slot goes through the engine's events as it does live.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -36,16 +36,13 @@ TEN_THOUSANDTH_USD = Decimal("0.0001")
 class SlotsAhead(Value, frozen=True, kw_only=True, eq=False):
     """Slots to come.
 
-    mids_usd `[t, n]`: at each decision, any positive number where the outlook has no price. worth:
-    of what is held now, at those mids, in ten-thousandths of a dollar. outlook: of slots among
-    which these begin with number `first`. closed_first: how many bars of the base grid will have
-    closed between now and the first decision.
+    mids_usd `[t, n]`: at each decision, any positive number where the outlook has no price.
+    closed_first: how many bars of the base grid will have closed between now and the first decision
+    that is looked at.
     """
 
     mids_usd: Floats
-    worth: Sequence[int]
     outlook: Outlook
-    first: int
     closed_first: int
 
 
@@ -94,21 +91,21 @@ class Skipping:
         """Return what strengths to come amount to, whatever is held (see `Deciding.outlook`)."""
         return self._deciding.outlook(self._allocator, strengths, statistics, priced)
 
-    def look(self, ahead: SlotsAhead) -> Look:
-        """Return which of the slots, from the first on, allocation leaves quiet, and how the next
-        one weighs."""
-        first, worth, closed_first = ahead.first, ahead.worth, ahead.closed_first
-        count = len(worth)
+    def look(self, ahead: SlotsAhead, first: int, worth: Sequence[int]) -> Look:
+        """Return which of the slots, from number `first` on, allocation leaves quiet, and how the
+        next one weighs. worth: of what is held now, at their mids, in ten-thousandths of a
+        dollar."""
+        count, closed_first = len(worth), ahead.closed_first
         if count == 1:
             inputs = self._deciding.inputs_ahead(
-                ahead.mids_usd[0], closed_first=closed_first, equity_usd=worth[0] / 1e4
+                ahead.mids_usd[first], closed_first=closed_first, equity_usd=worth[0] / 1e4
             )
             found = self._allocator.look_at(ahead.outlook, first, inputs)
             if found is not None:
                 return found
-        inputs = self._deciding.inputs_ahead(ahead.mids_usd, closed_first=closed_first)
-        outlook = ahead.outlook.rows(slice(first, first + count))
-        return self._allocator.look(outlook, inputs, _in_usd(worth))
+        rows = slice(first, first + count)
+        inputs = self._deciding.inputs_ahead(ahead.mids_usd[rows], closed_first=closed_first)
+        return self._allocator.look(ahead.outlook.rows(rows), inputs, _in_usd(worth))
 
     def safe_from_losses(self, worth: Sequence[int]) -> int:
         """Return how many slots of this session, from the first on, lie clear of the loss limits;
@@ -194,14 +191,10 @@ class Skipping:
 
     def take_opinions(self, opinions: Sequence[Opinion]) -> None:
         """Take in what strategies said of a slot, known to be sound."""
-        self.keep_opinions(opinions)
-        self._core.memory.count("opinions", len(opinions))
-
-    def keep_opinions(self, opinions: Iterable[Opinion]) -> None:
-        """Keep opinions that are counted already."""
-        kept = self._core.memory.opinions
+        memory = self._core.memory
         for opinion in opinions:
-            kept[opinion.strategy] = opinion
+            memory.opinions[opinion.strategy] = opinion
+        memory.count("opinions", len(opinions))
 
     def decide(
         self, slot_at: datetime, timeframes: Sequence[Timeframe], weighed: Weighed | None
@@ -234,8 +227,9 @@ class Skipping:
         self, last: DayStart, slots: Sequence[datetime], answering: int, highest: int
     ) -> None:
         """Pass over sessions at whose opens and closes nothing happens, the last of which began
-        so. slots: the one that waited for the first open, and those of their closes; after each,
-        `answering` strategies answered. highest: as in `pass_over`."""
+        so. slots: the one that waited for the first open, and those of their closes; at each but
+        the last, `answering` strategies answered that are counted here. highest: as in
+        `pass_over`."""
         core, memory, count = self._core, self._core.memory, len(slots) - 1
         memory.day_start, memory.session = last, None
         memory.due_at_open, core.now = [slots[-1]], slots[-1]
@@ -243,7 +237,7 @@ class Skipping:
             memory.decided_slots[timeframe] = slots[-2]
         for what in ("slots_decided", "slots_awaiting_open", "sessions"):
             memory.count(what, count)
-        memory.count("opinions", count * answering)
+        memory.count("opinions", (count - 1) * answering)
         core.raise_peak_to(highest * TEN_THOUSANDTH_USD)
 
     def close_session(self, session: Session, slot_at: datetime) -> list[Command]:

@@ -48,7 +48,7 @@ class QuoteRows:
     def __init__(self, price_usd: Floats, spread: Spread, *, near_open: bool = False) -> None:
         self._price_usd, self._spread, self._near_open = price_usd, spread, near_open
         self._rows_at_once = max(1, ELEMENTS_AT_ONCE // price_usd.shape[1])
-        self._first = self._measured_at = 0
+        self._first = self._measured_at = self._count = 0
         self._bid = self._ask = price_usd[:0]
         self._cents = np.zeros((0, price_usd.shape[1]), dtype=np.int64)
         self._complete: list[bool] = []
@@ -62,7 +62,10 @@ class QuoteRows:
     def row(self, row: int) -> tuple[Floats, Floats, Integers, bool]:
         """Return bids, asks and mids in cents of a row `[n]`, NaN and 0 where there is no quote,
         and whether each symbol has one."""
-        index = self._index_of(row)
+        index = row - self._first
+        if not 0 <= index < self._count or self._measured_at != self._spread.measured_at:
+            self._make(row)
+            index = 0
         return self._bid[index], self._ask[index], self._cents[index], self._complete[index]
 
     def ahead(self, row: int, count: int) -> tuple[Floats, Floats, Integers]:
@@ -74,7 +77,7 @@ class QuoteRows:
 
     def _index_of(self, row: int) -> int:
         index = row - self._first
-        if 0 <= index < len(self._complete) and self._measured_at == self._spread.measured_at:
+        if 0 <= index < self._count and self._measured_at == self._spread.measured_at:
             return index
         self._make(row)
         return 0
@@ -85,6 +88,7 @@ class QuoteRows:
         self._bid, self._ask = self._spread.touch(prices, near_open=self._near_open)
         self._cents = mids_in_cents(self._bid, self._ask)
         self._complete = (self._bid == self._bid).all(axis=1).tolist()
+        self._count = len(self._complete)
 
 
 class _LazyQuotes(dict[Symbol, Quote]):
@@ -170,9 +174,8 @@ class BarBoard(Board):
         self._amounts: dict[int, Decimal] = {}
         self._held = held
         self._portfolio: Portfolio | None = None
-        self._seen: Floats | None = None
         self._cash: int | None = None
-        self._shares: Integers | None = np.zeros(len(universe), dtype=np.int64)
+        self._is_whole = True
         self._quoted_at: datetime | None = None
         """When every quote was made, None where they are not of one instant."""
 
@@ -278,12 +281,12 @@ class BarBoard(Board):
     def equity_usd(self, portfolio: Portfolio, marks: Mapping[Symbol, Decimal]) -> Decimal:
         """Return cash plus positions at their marks, in whole cents where all shares are whole."""
         self._look_at(portfolio)
-        cents = self._in_cents()
-        if self._shares is None or np.count_nonzero(cents[self._shares != 0] == 0):
+        cents, shares = self._in_cents(), self._held.whole
+        if not self._is_whole or np.count_nonzero(cents[shares != 0] == 0):
             return ledger.equity_usd(portfolio, marks)
         if not portfolio.positions:
             return portfolio.cash_usd + ZERO
-        return portfolio.cash_usd + int(self._shares @ cents) * CENT
+        return portfolio.cash_usd + int(shares @ cents) * CENT
 
     def worth_ahead(
         self, portfolio: Portfolio, cents: Integers, *, is_complete: bool
@@ -293,9 +296,9 @@ class BarBoard(Board):
 
         `is_complete`: every symbol has a mid in all of them.
         """
-        whole = self._look_at(portfolio)
-        shares = self._shares
-        if shares is None or whole is None:
+        self._look_at(portfolio)
+        whole, shares = self._cash, self._held.whole
+        if whole is None or not self._is_whole:
             return None
         if not is_complete and not cents[:, shares != 0].all():
             return None
@@ -307,25 +310,23 @@ class BarBoard(Board):
 
     def usd_of(self, portfolio: Portfolio, worth: int) -> Decimal:
         """Return ten-thousandths that `worth_ahead` found as `equity_usd` tells them."""
-        whole = self._look_at(portfolio)
-        assert whole is not None
+        self._look_at(portfolio)
+        assert self._cash is not None
         if not portfolio.positions:
             return portfolio.cash_usd + ZERO
-        return portfolio.cash_usd + (worth - whole) // 100 * CENT
+        return portfolio.cash_usd + (worth - self._cash) // 100 * CENT
 
-    def _look_at(self, portfolio: Portfolio) -> int | None:
-        """Follow what is held; return the cash in ten-thousandths of a dollar, None where that is
-        no whole number."""
+    def _look_at(self, portfolio: Portfolio) -> None:
+        """Follow what is held, and the cash in ten-thousandths of a dollar, None where that is no
+        whole number."""
+        held = self._held
+        held.take(portfolio.positions)
         if portfolio is not self._portfolio:
-            self._portfolio = portfolio
             cash = portfolio.cash_usd.scaleb(4)
             whole = int(cash)
+            self._portfolio = portfolio
             self._cash = whole if whole == cash and abs(whole) <= EXACT_MAX else None
-            shares, held = self._held.frozen(portfolio.positions), self._held
-            if shares is not self._seen:
-                is_whole = not held.outside and not held.broken
-                self._seen, self._shares = shares, shares.astype(np.int64) if is_whole else None
-        return self._cash
+            self._is_whole = not held.outside and not held.broken
 
     def _usd(self, cents: int) -> Decimal:
         """Return cents as dollars; amounts come again and again, and Decimals are dear to make."""

@@ -56,6 +56,7 @@ class Carrying:
     ) -> None:
         self._engine, self._venue, self._history = engine, venue, history
         self._borrow_bps = borrow_bps
+        self._has_actions = len(history.actions) > 0
         self._post = post
         self._column_of = {str(s): column for column, s in enumerate(history.symbols)}
         self._last: date | None = None
@@ -67,6 +68,8 @@ class Carrying:
         if self._last is not None:
             self._charge(session.day, (session.day - self._last).days, last_usd)
         self._last = session.day
+        if not self._has_actions:
+            return
         for action in self._history.actions.on(session.day):
             if action.is_split:
                 self._split(action, shares, last_usd, at)
@@ -77,10 +80,10 @@ class Carrying:
         """Return before how many sessions, from the first on, there is nothing to carry."""
         if self._borrow_bps and self._is_short():
             return 0
-        actions = self._history.actions
-        if not len(actions):
+        if not self._has_actions:
             return len(sessions)
-        return next((k for k, s in enumerate(sessions) if actions.on(s.day)), len(sessions))
+        on = self._history.actions.on
+        return next((k for k, s in enumerate(sessions) if on(s.day)), len(sessions))
 
     def _is_short(self) -> bool:
         books = self._engine.memory.portfolio.books.values()
@@ -92,7 +95,8 @@ class Carrying:
 
     def splits_on(self, day: date) -> bool:
         """Return whether last prices will be brought into other shares before a session."""
-        return any(action.is_split for action in self._history.actions.on(day))
+        found = self._history.actions.on(day) if self._has_actions else ()
+        return any(action.is_split for action in found)
 
     # --- dividends -------------------------------------------------------------------------------
 

@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from allocation.plan import Codes
 from allocation.stacked import Look
 from daemon.engine.panels import DailyStatistics
-from daemon.engine.skipping import SlotsAhead
 from domain.calendar import Session
 from domain.market import Floats
 from domain.portfolio import Portfolio
@@ -142,7 +141,7 @@ class Days:
             self._skipping.leave_quiet(slot_at)
             outcomes = looked.look.outcomes[row - looked.first]
             mark = SlotMark(slot_at=slot_at, decided_at=at, outcomes=outcomes)
-            stage.runner.recording.slots.append(mark)
+            stage.runner.recording.decisions.append(mark)
             return True
         weighed = looked.look.weighed if looked is not None else None
         stage.runner.meets = self._touch
@@ -188,21 +187,11 @@ class Days:
         if stretch is None:
             return None
         start = row - stretch.first
-        rows = slice(start, start + stretch.reach(row))
-        worth = self._stage.board.worth_ahead(
-            portfolio, stretch.cents[rows], is_complete=stretch.is_complete
-        )
+        cents = stretch.cents[start : start + stretch.reach(row)]
+        worth = self._stage.board.worth_ahead(portfolio, cents, is_complete=stretch.is_complete)
         if worth is None:
             return None
-        look = self._skipping.look(
-            SlotsAhead(
-                mids_usd=stretch.mids_usd[rows],
-                worth=worth,
-                outlook=stretch.outlook,
-                first=start,
-                closed_first=0,
-            )
-        )
+        look = self._skipping.look(stretch.ahead, start, worth)
         self._patience.looked(look)
         looked = _Looked(portfolio=portfolio, stretch=stretch, first=row, look=look, worth=worth)
         self._looked = looked
@@ -348,7 +337,7 @@ class Days:
         self._show_close(row, quiet.closes[count - 1])
         said = self._said_at(row)
         assert said is not None
-        self._skipping.keep_opinions(opinions_of(said, row, stage.base))
+        self._skipping.take_opinions(opinions_of(said, row, stage.base))
         self._skipping.pass_sessions(
             last,
             stage.base.slots[quiet.first - 1 : row + 1],

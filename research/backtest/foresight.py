@@ -9,7 +9,7 @@ import numpy as np
 
 from allocation.stacked import Outlook
 from daemon.engine.panels import DailyStatistics
-from daemon.engine.skipping import Skipping
+from daemon.engine.skipping import Skipping, SlotsAhead
 from domain.market import Flags, Floats
 from domain.signals import StrategyName
 from research.backtest.answers import Answers, Block
@@ -28,19 +28,18 @@ for all of them, or one for each."""
 class Stretch:
     """Decisions in a row, arrays `[t, n]`, at which the same symbols have a price.
 
-    mids_usd: 1 where there is none; cents: 0 there. is_complete: every symbol has one. turns:
-    indices at which an opinion that counts comes to or leaves the levels of entering and leaving.
-    said: what each strategy answers.
+    cents: mids, 0 where there is none. is_complete: every symbol has one. turns: indices at which
+    an opinion that counts comes to or leaves the levels of entering and leaving. said: what each
+    strategy answers.
     """
 
     first: int
     stop: int
     bid: Floats
     ask: Floats
-    mids_usd: Floats
     cents: Integers
     is_complete: bool
-    outlook: Outlook
+    ahead: SlotsAhead
     turns: list[int]
     said: Mapping[StrategyName, Block]
 
@@ -97,10 +96,9 @@ class Foresight:
             stop=row + count,
             bid=bid,
             ask=ask,
-            mids_usd=mids,
             cents=cents,
             is_complete=is_complete,
-            outlook=outlook,
+            ahead=SlotsAhead(mids_usd=mids, outlook=outlook, closed_first=1 - self._lag),
             turns=self._turns(outlook),
             said=blocks,
         )

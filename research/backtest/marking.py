@@ -38,7 +38,8 @@ class Marking:
         what outcomes; what the account was worth at the close before and at its own."""
         slot_at, decided_at, outcomes = decided
         recording, state = self._recording, self._engine.memory.trading.state
-        recording.slots.append(SlotMark(slot_at=slot_at, decided_at=decided_at, outcomes=outcomes))
+        mark = SlotMark(slot_at=slot_at, decided_at=decided_at, outcomes=outcomes)
+        recording.decisions.append(mark)
         before_usd, equity_usd = worth_usd
         if recording.keeps_notices:
             made_usd = equity_usd - before_usd

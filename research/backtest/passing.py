@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from allocation.stacked import Look
 from allocation.weighing import Weighed
 from daemon.engine.panels import DailyStatistics
-from daemon.engine.skipping import Skipping, SlotsAhead
+from daemon.engine.skipping import Skipping
 from domain.calendar import Timeframe
 from domain.signals import Opinion, StrategyName
 from research.backtest.answers import Answers, Block
 from research.backtest.board import BarBoard, QuoteRows
 from research.backtest.foresight import Foresight, Stretch
 from research.backtest.history import Frame
-from research.backtest.record import SlotMark
+from research.backtest.record import SlotRun
 from research.backtest.running import Runner
 from research.backtest.stored import StoredPanels
 from research.backtest.triggers import Triggers
@@ -99,7 +99,8 @@ class Passing:
             return 0
         passed, weighed = 0, None
         if looks:
-            look = self._look(stretch, row, worth if clear == len(worth) else worth[:clear])
+            seen = worth if clear == len(worth) else worth[:clear]
+            look = self._skipping.look(stretch.ahead, row - stretch.first, seen)
             self._patience.looked(look)
             passed, weighed = look.count, look.weighed
             if passed:
@@ -146,27 +147,12 @@ class Passing:
             )
         return worth, clear
 
-    def _look(self, stretch: Stretch, row: int, worth: list[int]) -> Look:
-        start = row - stretch.first
-        rows = slice(start, start + len(worth))
-        return self._skipping.look(
-            SlotsAhead(
-                mids_usd=stretch.mids_usd[rows],
-                worth=worth,
-                outlook=stretch.outlook,
-                first=start,
-                closed_first=1,
-            )
-        )
-
     def _pass(self, row: int, look: Look, worth: list[int]) -> None:
         stage, count = self._stage, look.count
         slots = stage.base.slots[row : row + count]
         self._skipping.pass_over(slots, len(self._names), max(worth[:count]))
-        marks = zip(slots, look.outcomes, strict=True)
-        stage.runner.recording.slots += [
-            SlotMark(slot_at=slot, decided_at=slot, outcomes=codes) for slot, codes in marks
-        ]
+        run = SlotRun(slots=slots, outcomes=look.outcomes)
+        stage.runner.recording.decisions.append(run)
 
     def _show(self, row: int, worth: int) -> None:
         """Take in the prices of a slot, at which the account is worth so much."""

@@ -234,8 +234,7 @@ class Player:
     def _pass_over(self, quiet: QuietDays, done: int) -> None:
         self._days.pass_over(quiet, done)
         self._carrying.pass_over(quiet.sessions[done - 1])
-        for row in range(quiet.first, quiet.first + done):
-            self._note_prices(row)
+        self._note_prices(quiet.first, quiet.first + done)
         self._next_row[Timeframe.DAY] += done
 
     def _play(self, index: int) -> None:
@@ -250,6 +249,7 @@ class Player:
             self._play_day(index, session)
         else:
             self._play_slots(index, session)
+        self._note_prices(self._base.first[index], self._base.first[index + 1])
         self._marking.visited(session, before)
 
     def _play_day(self, index: int, session: Session) -> None:
@@ -262,7 +262,6 @@ class Player:
             self._post(SessionOpened(at=session.opens_at, session=session))
             self._opening(row, at)
         if skips and not self.venue.working and self._days.close(row, session):
-            self._note_prices(row)
             self._next_row[Timeframe.DAY] += 1
             return
         self._trade_through(row, session.opens_at, self._base.slots[row])
@@ -294,7 +293,6 @@ class Player:
             return 0
         done = self._passing.advance(row, last)
         if done:
-            self._note_prices(row + done - 1)
             self._next_row[self._base.timeframe] += done
         return done
 
@@ -365,7 +363,6 @@ class Player:
             self._meet(polled_at - 2 * POLL_GAP)
         if is_last:
             self._end_orders(polled_at - POLL_GAP)
-        self._note_prices(row)
         self._poll(quotes, polled_at)
         if not is_last:
             self._runner.decide_due(slot_at)
@@ -381,10 +378,14 @@ class Player:
             self._end_orders(slot_at)
             self._post(SessionClosed(at=slot_at, session=session))
 
-    def _note_prices(self, row: int) -> None:
-        close = self._base.close[row]
-        # Where all have one, as most rows do, there is nothing to keep of before.
-        self._last_usd = close if self._full[row] else np.where(close > 0, close, self._last_usd)
+    def _note_prices(self, first: int, stop: int) -> None:
+        """Note the last closes of some rows: since a row that has all, nothing before counts."""
+        begin = next((row for row in range(stop - 1, first, -1) if self._full[row]), first)
+        for row in range(begin, stop):
+            close = self._base.close[row]
+            self._last_usd = (
+                close if self._full[row] else np.where(close > 0, close, self._last_usd)
+            )
 
     def _end_orders(self, at: datetime) -> None:
         if self.venue.working:

@@ -1,6 +1,6 @@
 """What a backtest remembers of itself while it runs; everything a report needs, nothing twice."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -43,6 +43,18 @@ class SlotMark(Value, frozen=True, kw_only=True, eq=False):
     outcomes: Codes
 
 
+class SlotRun(Value, frozen=True, kw_only=True, eq=False):
+    """Decisions in a row, each made at its slot; outcomes `[t, n]` as of `SlotMark`."""
+
+    slots: Sequence[datetime]
+    outcomes: Codes
+
+    def marks(self) -> Iterator[SlotMark]:
+        """Return each of them."""
+        for slot, codes in zip(self.slots, self.outcomes, strict=True):
+            yield SlotMark(slot_at=slot, decided_at=slot, outcomes=codes)
+
+
 @dataclass(slots=True, kw_only=True)
 class OrderMark:
     """One approved order and how it ended."""
@@ -57,13 +69,21 @@ class Recording:
     """The growing record of one run."""
 
     days: list[DayMark] = field(default_factory=list)
-    slots: list[SlotMark] = field(default_factory=list)
+    decisions: list[SlotMark | SlotRun] = field(default_factory=list)
     fills: list[Fill] = field(default_factory=list)
     orders: dict[str, OrderMark] = field(default_factory=dict)
     notices: list[Notify] = field(default_factory=list)
     notices_count: int = 0
     outcome_counts: dict[str, int] = field(default_factory=dict)
     prices_traded_usd: Decimal = Decimal(0)
+
+    @property
+    def slots(self) -> list[SlotMark]:
+        """The decisions, one by one."""
+        found: list[SlotMark] = []
+        for made in self.decisions:
+            found += [made] if isinstance(made, SlotMark) else made.marks()
+        return found
 
     def decided(self, fact: Decided) -> None:
         """Take in a decision and its orders."""
@@ -73,7 +93,7 @@ class Recording:
             for outcome, count in decision.counts().items():
                 self._count(outcome.value, count)
         else:
-            self.slots.append(
+            self.decisions.append(
                 SlotMark(slot_at=decision.slot_at, decided_at=decision.decided_at, outcomes=codes)
             )
         for order in fact.orders:
@@ -100,8 +120,8 @@ class Recording:
     def counts(self) -> Mapping[str, int]:
         """Return how many symbols met each outcome, over all decisions."""
         total = np.zeros(len(OUTCOMES), dtype=np.int64)
-        for slot in self.slots:
-            total += np.bincount(slot.outcomes, minlength=len(OUTCOMES))
+        for made in self.decisions:
+            total += np.bincount(made.outcomes.ravel(), minlength=len(OUTCOMES))
         counted = {o.value: int(total[OUTCOME_CODES[o]]) for o in Outcome}
         for name, count in self.outcome_counts.items():
             counted[name] = counted.get(name, 0) + count
