@@ -15,12 +15,11 @@ from allocation.plan import (
 from allocation.rebalance import Band, flat_first, no_longer_wanted, whole_lots
 from allocation.rules import AllocationRules
 from allocation.targets import Targets, TargetSetter
-from allocation.weighing import Weighed, gaps_of, quiet_outcomes
+from allocation.weighing import Column, Gaps, Weighed, gaps_of, quiet_outcomes, weighed
 from domain.instruments import Universe
 from domain.market import Flags
 from domain.orders import Leg, Side
 from domain.snapshot import Outcome
-from domain.values import Value
 
 _HOLDING = OUTCOME_CODES[Outcome.HOLDING]
 _NO_PRICE = OUTCOME_CODES[Outcome.NO_PRICE]
@@ -61,24 +60,18 @@ class Allocator:
 
     def conclude(self, slot: Weighed) -> Allocation:
         """Return what becomes of a slot whose wishes have been weighed; it is used up."""
-        inputs, targets, gaps = slot.inputs, slot.targets, slot.gaps
-        wishes = targets.wishes
         planned: tuple[PlannedOrder, ...] = ()
         crossings: tuple[Crossing, ...] = ()
         cancel: tuple[int, ...] = ()
-        self._note_quiet(slot)
-        acting = gaps.acts.nonzero()[0].tolist()
-        if acting:
-            planned, crossings = self._acted_on(slot, acting)
+        if not slot.is_plain:
+            self._note_quiet(slot, *slot.whole())
+        if slot.columns:
+            planned, crossings = self._acted_on(slot)
         if slot.works is not None:
             cancel = self._judge_working(slot, slot.works)
         return Allocation(
-            names=wishes.books.names,
-            shares=targets.shares,
-            value_usd=gaps.value_usd,
-            combined=targets.combined,
-            decided=None if wishes.all_decided else wishes.decided,
-            equity_usd=inputs.equity_usd,
+            wanted=slot.wanted,
+            equity_usd=slot.inputs.equity_usd,
             outcomes=slot.outcomes,
             planned=planned,
             crossings=crossings,
@@ -96,18 +89,12 @@ class Allocator:
         if np.count_nonzero(inputs.working_shares):
             works = inputs.working_shares != 0.0
             acts &= ~works
-        return Weighed(
-            inputs=inputs,
-            targets=targets,
-            gaps=gaps,
-            works=works,
-            outcomes=quiet_outcomes(wishes, np.logical_or(wishes.books.own, gaps.total)),
-            reasons={},
-        )
+        outcomes = quiet_outcomes(wishes, np.logical_or(wishes.books.own, gaps.total))
+        return weighed(inputs, targets, gaps, outcomes, works)
 
-    def _note_quiet(self, slot: Weighed) -> None:
+    def _note_quiet(self, slot: Weighed, targets: Targets, gaps: Gaps) -> None:
         """Say of columns without an order what kept them: no price, minimum hold, caps."""
-        wishes = slot.targets.wishes
+        wishes = targets.wishes
         if wishes.silent is not None:
             for column in np.flatnonzero(wishes.silent).tolist():
                 slot.note(column, _NO_PRICE, "no usable price")
@@ -115,34 +102,31 @@ class Allocator:
             words = f"held fewer than {self._rules.hold_bars_min} bars: no exit by signal yet"
             for column in np.flatnonzero(wishes.kept).tolist():
                 slot.note(column, _MIN_HOLD, words)
-        if slot.targets.limits:
-            self._note_limits(slot)
+        if targets.limits:
+            self._note_limits(slot, targets, gaps)
 
-    def _note_limits(self, slot: Weighed) -> None:
+    def _note_limits(self, slot: Weighed, targets: Targets, gaps: Gaps) -> None:
         """Name the caps on every column that would have traded more without them."""
-        wanted_usd = np.abs(slot.targets.combined) * slot.targets.size * slot.inputs.equity_usd
+        wanted_usd = np.abs(targets.combined) * targets.size * slot.inputs.equity_usd
         band = np.maximum(wanted_usd * self._rules.band_of_target, self._rules.band_usd)
-        missed = wanted_usd - np.abs(slot.gaps.value_usd) > band
-        missed &= slot.targets.wishes.decided
+        missed = wanted_usd - np.abs(gaps.value_usd) > band
+        missed &= targets.wishes.decided
         if slot.works is not None:
             missed &= ~slot.works
         if not np.count_nonzero(missed):
             return
-        for limit in sorted(slot.targets.limits, key=lambda found: found.outcome is _BY_SECTOR):
+        for limit in sorted(targets.limits, key=lambda found: found.outcome is _BY_SECTOR):
             code = OUTCOME_CODES[limit.outcome]
             for column in np.flatnonzero(missed & limit.columns).tolist():
                 slot.note(column, code, limit.words)
 
-    def _acted_on(
-        self, slot: Weighed, acting: list[int]
-    ) -> tuple[tuple[PlannedOrder, ...], tuple[Crossing, ...]]:
+    def _acted_on(self, slot: Weighed) -> tuple[tuple[PlannedOrder, ...], tuple[Crossing, ...]]:
         """Plan what the columns outside the band want; note those that come to nothing."""
         closing: list[PlannedOrder] = []
-        entries: list[tuple[_Column, PlannedOrder]] = []
+        entries: list[tuple[Column, PlannedOrder]] = []
         crossings: list[Crossing] = []
-        for index in acting:
-            column = self._column(slot, index)
-            parts, grid = self._divided(slot, column)
+        for column in slot.columns:
+            parts, grid = self._divided(column)
             total = sum(parts)
             if total:
                 order = self._order(slot, column, parts, grid)
@@ -153,7 +137,7 @@ class Allocator:
             elif any(parts):
                 crossings.append(self._crossing(slot, column, parts, grid))
             else:
-                slot.note(index, _ZERO_SHARES, self._zero_words(column))
+                slot.note(column.index, _ZERO_SHARES, self._zero_words(column))
         if len(closing) > 1:
             closing.sort(key=_symbol_of)
         for order in closing:
@@ -162,28 +146,12 @@ class Allocator:
             closing += self._paid_for(slot, entries)
         return tuple(closing), tuple(crossings)
 
-    def _column(self, slot: Weighed, index: int) -> "_Column":
-        """Return a column that acts as plain numbers: these are looked at one by one."""
-        gaps, targets, inputs = slot.gaps, slot.targets, slot.inputs
-        books = targets.wishes.books
-        return _Column(
-            index=index,
-            held=books.held[:, index].tolist(),
-            account=inputs.account_shares.item(index),
-            own=books.own.item(index),
-            gap=gaps.gap.item(index),
-            target=gaps.total.item(index),
-            strength=targets.combined.item(index),
-            weight=gaps.value_usd.item(index) / inputs.equity_usd,
-            mid_usd=inputs.mids_usd.item(index),
-        )
-
-    def _divided(self, slot: Weighed, column: "_Column") -> tuple[list[int], Decimal]:
+    def _divided(self, column: Column) -> tuple[list[int], Decimal]:
         """Return what each book trades, in whole units of the grid returned with it."""
         held, grid = column.held, grid_for(column.held, self._rules.lot_shares)
         total, unit = whole_lots(column.gap, self._lot), self._lot
         broken = grid is not self._rules.lot_shares
-        emptied = broken and not np.count_nonzero(slot.targets.shares[:, column.index])
+        emptied = broken and not column.is_wanted
         if broken:
             unit = float(grid)
             total = -round(sum(held) / unit) if emptied else total * round(self._lot / unit)
@@ -195,11 +163,11 @@ class Allocator:
             total = lots_toward_zero(first, unit)
         if len(held) == 1:
             return [total], grid
-        units = [delta / unit for delta in slot.gaps.deltas[:, column.index].tolist()]
+        units = [delta / unit for delta in column.deltas]
         return split(scaled(units, total) if broken or flips else units, total), grid
 
     def _order(
-        self, slot: Weighed, column: "_Column", parts: list[int], grid: Decimal
+        self, slot: Weighed, column: Column, parts: list[int], grid: Decimal
     ) -> PlannedOrder:
         total, account = sum(parts), column.account
         after = account + total * float(grid)
@@ -214,9 +182,7 @@ class Allocator:
             f"{column.own:g} to {round(column.target, 2):g} shares",
         )
 
-    def _crossing(
-        self, slot: Weighed, column: "_Column", parts: list[int], grid: Decimal
-    ) -> Crossing:
+    def _crossing(self, slot: Weighed, column: Column, parts: list[int], grid: Decimal) -> Crossing:
         slot.note(column.index, _HOLDING, "books crossed inside, no order needed")
         return Crossing(
             column=column.index,
@@ -226,7 +192,7 @@ class Allocator:
         )
 
     def _paid_for(
-        self, slot: Weighed, entries: list[tuple["_Column", PlannedOrder]]
+        self, slot: Weighed, entries: list[tuple[Column, PlannedOrder]]
     ) -> list[PlannedOrder]:
         """Return the entries that the turnover left today pays for: the strongest first, equal ones
         by symbol. One that no longer fits waits whole; a smaller one behind it may still fit."""
@@ -252,40 +218,26 @@ class Allocator:
     def _judge_working(self, slot: Weighed, works: Flags) -> tuple[int, ...]:
         """Note columns with a working order; return those whose order no longer fits."""
         inputs, locked = slot.inputs, slot.inputs.locked
+        targets, gaps = slot.whole()
         cancel: list[int] = []
         for column in np.flatnonzero(works).tolist():
             working = float(inputs.working_shares[column])
             slot.note(column, _WORKING, f"an order for {working:+g} shares is working")
-            if not slot.targets.wishes.decided[column] or (locked is not None and locked[column]):
+            if not targets.wishes.decided[column] or (locked is not None and locked[column]):
                 continue
-            lots = whole_lots(slot.gaps.gap.item(column), self._lot)
+            lots = whole_lots(gaps.gap.item(column), self._lot)
             wanted = flat_first(float(inputs.account_shares[column]), lots * self._lot)
             mid_usd = float(inputs.mids_usd[column])
-            if no_longer_wanted(working, wanted, float(slot.gaps.band[column]), mid_usd):
+            if no_longer_wanted(working, wanted, float(gaps.band[column]), mid_usd):
                 slot.note(column, _CANCELED_FIRST, f"{wanted:+g} shares are wanted now")
                 cancel.append(column)
         return tuple(cancel)
 
-    def _zero_words(self, column: "_Column") -> str:
+    def _zero_words(self, column: Column) -> str:
         amount = _usd(abs(column.gap) * column.mid_usd)
         lot = "share" if self._lot == 1 else f"lot of {self._rules.lot_shares} shares"
         verb = "buys" if column.gap >= 0 else "sells"
         return f"{amount} {verb} no {lot} at {_usd(column.mid_usd)}"
-
-
-class _Column(Value, frozen=True, kw_only=True, eq=False):
-    """One column that acts: shares, but the `weight` it is to have of equity, the combined
-    `strength` and the mid. `held` is by book; `target` is what all are to hold."""
-
-    index: int
-    held: list[float]
-    account: float
-    own: float
-    gap: float
-    target: float
-    strength: float
-    weight: float
-    mid_usd: float
 
 
 def allocate(inputs: AllocationInputs, rules: AllocationRules) -> Allocation:
@@ -297,16 +249,15 @@ def _symbol_of(order: PlannedOrder) -> str:
     return order.symbol
 
 
-def _rank(entry: tuple[_Column, PlannedOrder]) -> tuple[float, str]:
+def _rank(entry: tuple[Column, PlannedOrder]) -> tuple[float, str]:
     column, order = entry
     return -abs(column.strength), order.symbol
 
 
 def _by_book(slot: Weighed, parts: list[int], grid: Decimal) -> dict[str, Decimal]:
-    names = slot.targets.wishes.books.names
     if len(parts) == 1:
-        return {names[0]: parts[0] * grid}
-    return {name: part * grid for name, part in zip(names, parts, strict=True) if part}
+        return {slot.names[0]: parts[0] * grid}
+    return {name: part * grid for name, part in zip(slot.names, parts, strict=True) if part}
 
 
 def _usd(amount_usd: float) -> str:

@@ -77,21 +77,31 @@ class Crossing(Value, frozen=True, kw_only=True):
     reason: str
 
 
-class Allocation(Value, frozen=True, kw_only=True, eq=False):
-    """What is wanted at one slot, and why not more. Arrays `[n]`.
-
-    names and shares: signed shares `[s, n]` each enabled strategy's book should hold (its present
-    ones where it holds). value_usd: what they are worth together, combined: in [−1, +1]; decided:
-    where both count, None = everywhere. outcomes: codes of `OUTCOMES`. planned: at most one order
-    a column; what closes first (by symbol), then entries, the strongest first. cancel: columns
-    whose working order no longer fits the wish. reasons: column → words.
-    """
+class Wanted(Value, frozen=True, kw_only=True, eq=False):
+    """What is wanted at one slot: signed shares `[s, n]` that each of the `names`d books should
+    hold (its present ones where it holds), and `[n]` what they are worth together, the combined
+    strength in [−1, +1], and where both count (decided; None = everywhere)."""
 
     names: tuple[StrategyName, ...]
     shares: Floats
     value_usd: Floats
     combined: Floats
     decided: Flags | None
+
+    def where_decided(self, values: Floats) -> Floats:
+        """Return values `[n]`, NaN where nothing is decided."""
+        return values if self.decided is None else np.where(self.decided, values, np.nan)
+
+
+class Allocation(Value, frozen=True, kw_only=True, eq=False):
+    """What is wanted at one slot, and why not more. Arrays `[n]`.
+
+    wanted: told when asked for. outcomes: codes of `OUTCOMES`. planned: at most one order a
+    column; what closes first (by symbol), then entries, the strongest first. cancel: columns
+    whose working order no longer fits the wish. reasons: column → words.
+    """
+
+    wanted: Callable[[], Wanted]
     equity_usd: float
     outcomes: Codes
     planned: tuple[PlannedOrder, ...]
@@ -106,19 +116,19 @@ class Allocation(Value, frozen=True, kw_only=True, eq=False):
         that counts, or no price)."""
         if self._weight is None:
             # Worked out when somebody asks: of most slots nobody does.
-            weight = self.value_usd / (self.equity_usd or 1.0)
-            remember(self, "_weight", self._where_decided(weight))
+            wanted = self.wanted()
+            weight = wanted.value_usd / (self.equity_usd or 1.0)
+            remember(self, "_weight", wanted.where_decided(weight))
         return cast(Floats, self._weight)
 
     @property
     def combined_strength(self) -> Floats:
         """In [−1, +1], NaN as in `target_weight`."""
-        return self._where_decided(self.combined)
+        wanted = self.wanted()
+        return wanted.where_decided(wanted.combined)
 
     @property
     def book_targets(self) -> Mapping[StrategyName, Floats]:
         """Signed shares that each enabled strategy's book should hold."""
-        return dict(zip(self.names, self.shares, strict=True))
-
-    def _where_decided(self, values: Floats) -> Floats:
-        return values if self.decided is None else np.where(self.decided, values, np.nan)
+        wanted = self.wanted()
+        return dict(zip(wanted.names, wanted.shares, strict=True))

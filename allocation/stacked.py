@@ -9,77 +9,34 @@ What does not depend on the books either is worked out once for many slots (`Out
 with every fill, opinions and sizes do not.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from allocation.books import over_books
 from allocation.budgets import Groups
 from allocation.hysteresis import held_by_minimum
+from allocation.outlook import Clusters, Look, Outlook
 from allocation.plan import OUTCOME_CODES, AllocationInputs, Codes, Ints
 from allocation.rules import AllocationRules
+from allocation.steady import Steady, Tracks
 from allocation.targets import A_HAIR_LESS, Books, Targets, TargetSetter, Wishes
-from allocation.weighing import Gaps, Weighed, gaps_of, quiet_outcomes
+from allocation.weighing import (
+    QUIET_DECIDED,
+    Column,
+    Weighed,
+    Whole,
+    gaps_of,
+    quiet_outcomes,
+    weighed,
+)
 from domain.instruments import Universe
 from domain.market import Flags, Floats
 from domain.signals import StrategyName
 from domain.snapshot import Outcome
-from domain.values import Value
 from domain.values import replace as changed
 
 _MIN_HOLD = OUTCOME_CODES[Outcome.MIN_HOLD]
-Clusters = tuple[Callable[[], Ints], ...]
-
-
-class Outlook(Value, frozen=True, kw_only=True, eq=False):
-    """What opinions and sizes come to at slots in a row, rows `[s, t, n]` or `[t, n]`, whatever the
-    books hold; strategies in the order of the books.
-
-    size: share of equity at full strength. clusters: of each slot, or one for all.
-    heard: slots `[t]` at which all that somebody has an opinion on has a price. mute: where
-    `[s, n]` a strategy has no opinion at some slot, None for nowhere. contributions and is_free
-    (heard, and no cap binds, `[t]`): None where stances depend on who holds what.
-    """
-
-    names: tuple[StrategyName, ...]
-    strengths: Floats
-    size: Floats
-    clusters: Clusters
-    priced: Flags
-    decided: Flags
-    all_decided: bool
-    heard: Flags
-    mute: Flags | None
-    contributions: Floats | None = None
-    is_free: Flags | None = None
-
-    def rows(self, rows: slice) -> "Outlook":
-        """Return the outlook on some of the slots."""
-        return Outlook(
-            names=self.names,
-            strengths=self.strengths[:, rows],
-            size=self.size[rows],
-            clusters=self.clusters if len(self.clusters) == 1 else self.clusters[rows],
-            priced=self.priced[rows],
-            decided=self.decided[rows],
-            all_decided=self.all_decided,
-            heard=self.heard[rows],
-            mute=self.mute,
-            contributions=self.contributions[:, rows] if self.contributions is not None else None,
-            is_free=self.is_free[rows] if self.is_free is not None else None,
-        )
-
-
-class Look(Value, frozen=True, kw_only=True, eq=False):
-    """How many slots from the first on come to nothing, and their outcomes `[count, n]`.
-
-    `weighed`: how the slot after them weighs, None where that is left to `Allocator.allocate`; its
-    `inputs` are those of the look.
-    """
-
-    count: int
-    outcomes: Codes
-    weighed: Weighed | None
 
 
 class StackedAllocator(TargetSetter):
@@ -90,6 +47,7 @@ class StackedAllocator(TargetSetter):
         super().__init__(universe, rules)
         # A single column is added up in another order when it stands alone.
         self._weighs = len(universe) > 1
+        self._steady = Steady(rules)
 
     def look(self, outlook: Outlook, inputs: AllocationInputs, equity_usd: Floats) -> Look:
         """Return the slots, from the first on, at which `allocate` would neither trade nor meet a
@@ -110,7 +68,7 @@ class StackedAllocator(TargetSetter):
         bound = _first(~is_free)
         count = min(bound, _first(acts))
         outcomes = quiet_outcomes(wishes, np.logical_or(books.own, gaps.total))
-        weighed = None
+        stopped = None
         if count < bound and count < slots and self._weighs:
             slot = changed(
                 inputs, mids_usd=inputs.mids_usd[count], equity_usd=equity_usd.item(count)
@@ -118,10 +76,10 @@ class StackedAllocator(TargetSetter):
             rows = wishes.contributions[:, count], shares[:, count]
             kept = None if wishes.kept is None else wishes.kept[count]
             targets = _targets_at(count, outlook, wishes.books, rows, kept)
-            weighed = _weighed(slot, targets, gaps.at(count), outcomes[count].copy())
+            stopped = weighed(slot, targets, gaps.at(count), outcomes[count].copy())
         if wishes.kept is not None:
             outcomes[wishes.kept] = _MIN_HOLD
-        return Look(count=count, outcomes=outcomes[:count], weighed=weighed)
+        return Look(count=count, outcomes=outcomes[:count], weighed=stopped)
 
     def look_at(self, outlook: Outlook, at: int, inputs: AllocationInputs) -> Look | None:
         """Return the look of one slot, number `at` of an outlook, in fewer steps than `look`; None
@@ -136,10 +94,7 @@ class StackedAllocator(TargetSetter):
             outlook, books, contributions, inputs.bars_held
         ):
             return None
-        mids = inputs.mids_usd
-        shares = _times(contributions, outlook.size[at] * (inputs.equity_usd / mids))
-        targets = _targets_at(at, outlook, books, (contributions, shares))
-        gaps = gaps_of(shares, books, mids, self._band)
+        targets, gaps = self._whole_at(outlook, at, books, inputs.mids_usd, inputs.equity_usd)
         acts = gaps.acts
         if not targets.wishes.all_decided:
             acts &= targets.wishes.decided
@@ -149,7 +104,85 @@ class StackedAllocator(TargetSetter):
         return Look(
             count=0,
             outcomes=outcomes[None][:0],
-            weighed=_weighed(inputs, targets, gaps, outcomes),
+            weighed=weighed(inputs, targets, gaps, outcomes),
+        )
+
+    def _whole_at(
+        self, outlook: Outlook, at: int, books: Books, mids_usd: Floats, equity_usd: float
+    ) -> Whole:
+        """Return the targets and gaps `[n]` of one slot whose wishes the outlook knows."""
+        assert outlook.contributions is not None
+        contributions = outlook.contributions[:, at]
+        shares = _times(contributions, outlook.size[at] * (equity_usd / mids_usd))
+        targets = _targets_at(at, outlook, books, (contributions, shares))
+        return targets, gaps_of(shares, books, mids_usd, self._band)
+
+    def follow(
+        self, outlook: Outlook, first: int, inputs: AllocationInputs, equity_usd: Sequence[float]
+    ) -> Look | None:
+        """Return the look of slots in a row, from number `first` of an outlook on and one for each
+        equity, by those columns alone that may act; None where that cannot be told: `look`, then.
+
+        `inputs` are as those of `look` are.
+        """
+        tracks, least = outlook.tracks, self._rules.hold_bars_min
+        if tracks is None or (least and np.count_nonzero(inputs.bars_held < least)):
+            return None
+        books = self._books(inputs, outlook.names)
+        if books.outside is not None or not self._weighs:
+            return None
+        until = self._steady.until(tracks, first, books.own, min(equity_usd), max(equity_usd))
+        count, slots = min(until) - first, len(equity_usd)
+        # Until something may act, what is wanted is wanted throughout.
+        rested = _rested(books, tracks.load[first], min(count, slots))
+        if count >= slots:
+            return Look(count=slots, outcomes=rested, weighed=None)
+        at, mids_usd, usd = first + count, inputs.mids_usd[count], equity_usd[count]
+        inputs = changed(inputs, mids_usd=mids_usd, equity_usd=usd)
+        columns = []
+        for index, row in enumerate(until):
+            if row == at:
+                column = self._column_at(outlook, at, index, inputs, books.own.item(index))
+                if column is not None:
+                    columns.append(column)
+        if not columns:
+            return None
+        acting = Weighed(
+            inputs=inputs,
+            names=outlook.names,
+            columns=columns,
+            whole=lambda: self._whole_at(outlook, at, books, mids_usd, usd),
+            is_plain=True,
+            works=None,
+            outcomes=_rested(books, tracks.load[at], 1)[0],
+            reasons={},
+        )
+        return Look(count=count, outcomes=rested, weighed=acting)
+
+    def _column_at(
+        self, outlook: Outlook, at: int, index: int, inputs: AllocationInputs, own: float
+    ) -> Column | None:
+        """Return a column of one book's slot as `_whole_at` would, None where it does not act."""
+        assert outlook.contributions is not None
+        mid_usd, equity_usd = inputs.mids_usd.item(index), inputs.equity_usd
+        strength = outlook.contributions.item(0, at, index)
+        target = strength * (outlook.size.item(at, index) * (equity_usd / mid_usd))
+        gap, value_usd = target - own, target * mid_usd
+        band_usd = max(abs(value_usd) * self._rules.band_of_target, self._rules.band_usd)
+        if not (abs(gap) * mid_usd > band_usd or (target == 0.0 and own != 0.0)):
+            return None
+        return Column(
+            index=index,
+            held=[own],
+            deltas=[gap],
+            is_wanted=target != 0.0,
+            account=inputs.account_shares.item(index),
+            own=own,
+            gap=gap,
+            target=target,
+            strength=strength,
+            weight=value_usd / equity_usd,
+            mid_usd=mid_usd,
         )
 
     def outlook(
@@ -159,9 +192,10 @@ class StackedAllocator(TargetSetter):
         size: Floats,
         clusters: Clusters,
         priced: Flags,
+        mids_usd: Floats,
     ) -> Outlook:
         """Return what follows from opinions `[t, n]` whatever the books hold; `priced` `[t, n]`:
-        where there is a mid."""
+        where there is a mid, any positive number elsewhere."""
         names, column, _ = self._voters(weights)
         said = np.full((len(names), *priced.shape), np.nan)
         for row, name in enumerate(names):
@@ -192,10 +226,11 @@ class StackedAllocator(TargetSetter):
             if np.count_nonzero(self._stances(said, np.array(held), **levels) != stances):
                 return found
         contributions = self._combine(stances, column[:, None] * opined)
-        load = np.abs(np.add.reduce(contributions, 0)) * size
-        return changed(
-            found, contributions=contributions, is_free=heard & self._free(load, clusters)
-        )
+        load = np.add.reduce(contributions, 0) * size
+        is_free = heard & self._free(np.abs(load), clusters)
+        is_plain = len(names) == 1 and found.all_decided and np.count_nonzero(is_free) == len(load)
+        tracks = Tracks.of(load, mids_usd) if is_plain and found.mute is None else None
+        return changed(found, contributions=contributions, is_free=is_free, tracks=tracks)
 
     def sizes(self, volatilities: Floats) -> Floats:
         """Return the sizes of slots `[t, n]`, from what is known of volatilities there `[t, n]`."""
@@ -321,11 +356,11 @@ def _targets_at(
     )
 
 
-def _weighed(inputs: AllocationInputs, targets: Targets, gaps: Gaps, outcomes: Codes) -> Weighed:
-    """Return a slot half way, at which nothing works and no cap binds."""
-    return Weighed(
-        inputs=inputs, targets=targets, gaps=gaps, works=None, outcomes=outcomes, reasons={}
-    )
+def _rested(books: Books, load: Floats, slots: int) -> Codes:
+    """Return the outcomes `[t, n]` of so many slots at which all is decided and nothing acts."""
+    if not slots:
+        return np.empty((0, load.shape[0]), dtype=np.int8)
+    return QUIET_DECIDED.take(np.logical_or(books.own, load))[None].repeat(slots, 0)
 
 
 def _times(contributions: Floats, scale: Floats) -> Floats:

@@ -1,19 +1,23 @@
 """What is wanted against what is held: the gaps of one slot, or of many in a row."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from allocation.books import over_books
-from allocation.plan import OUTCOME_CODES, AllocationInputs, Codes
+from allocation.plan import OUTCOME_CODES, AllocationInputs, Codes, Wanted
 from allocation.rebalance import Band, leaving, worth_trading
 from allocation.targets import Books, Targets, Wishes
 from domain.market import Flags, Floats
+from domain.signals import StrategyName
 from domain.snapshot import Outcome
 from domain.values import Value
 
 _NO_SIGNAL, _HOLDING = OUTCOME_CODES[Outcome.NO_SIGNAL], OUTCOME_CODES[Outcome.HOLDING]
 _QUIET = np.array([_NO_SIGNAL, _HOLDING, _NO_SIGNAL, OUTCOME_CODES[Outcome.IN_BAND]], dtype=np.int8)
 """Outcome without an order, by 2 × decided + (holds or wants something)."""
-_QUIET_DECIDED = _QUIET[2:]
+QUIET_DECIDED = _QUIET[2:]
+"""The same where all is decided, by (holds or wants something)."""
 
 
 class Gaps(Value, frozen=True, kw_only=True, eq=False):
@@ -43,15 +47,37 @@ class Gaps(Value, frozen=True, kw_only=True, eq=False):
         )
 
 
-class Weighed(Value, frozen=True, kw_only=True, eq=False):
-    """One slot half way: its wishes and gaps `[n]`, and the outcomes and reasons filled in.
+class Column(Value, frozen=True, kw_only=True, eq=False):
+    """One column that acts: shares, but the `weight` it is to have of equity, the combined
+    `strength` and the mid. `held` and `deltas` are by book; `target` is what all are to hold,
+    `is_wanted`: any of them."""
 
-    works: where an order works, None for nowhere.
+    index: int
+    held: list[float]
+    deltas: list[float]
+    is_wanted: bool
+    account: float
+    own: float
+    gap: float
+    target: float
+    strength: float
+    weight: float
+    mid_usd: float
+
+
+class Weighed(Value, frozen=True, kw_only=True, eq=False):
+    """One slot half way: the columns that act, and the outcomes and reasons `[n]` filled in.
+
+    names: of the books. whole: its targets and gaps `[n]`, told when asked for. is_plain: no cap
+    has bound, no price is missing and no minimum hold keeps anybody. works: where an order works,
+    None for nowhere.
     """
 
     inputs: AllocationInputs
-    targets: Targets
-    gaps: Gaps
+    names: tuple[StrategyName, ...]
+    columns: list[Column]
+    whole: Callable[[], "Whole"]
+    is_plain: bool
     works: Flags | None
     outcomes: Codes
     reasons: dict[int, tuple[str, ...]]
@@ -61,6 +87,60 @@ class Weighed(Value, frozen=True, kw_only=True, eq=False):
         self.outcomes[column] = outcome
         if reasons:
             self.reasons[column] = self.reasons.get(column, ()) + reasons
+
+    def wanted(self) -> Wanted:
+        """Return what is wanted, as an allocation tells it."""
+        targets, gaps = self.whole()
+        wishes = targets.wishes
+        return Wanted(
+            names=self.names,
+            shares=targets.shares,
+            value_usd=gaps.value_usd,
+            combined=targets.combined,
+            decided=None if wishes.all_decided else wishes.decided,
+        )
+
+
+Whole = tuple[Targets, Gaps]
+
+
+def weighed(
+    inputs: AllocationInputs,
+    targets: Targets,
+    gaps: Gaps,
+    outcomes: Codes,
+    works: Flags | None = None,
+) -> Weighed:
+    """Return a slot half way, by its targets and gaps `[n]`."""
+    wishes = targets.wishes
+    acting = gaps.acts.nonzero()[0].tolist()
+    return Weighed(
+        inputs=inputs,
+        names=wishes.books.names,
+        columns=[_column(inputs, targets, gaps, index) for index in acting],
+        whole=lambda: (targets, gaps),
+        is_plain=wishes.silent is None and wishes.kept is None and not targets.limits,
+        works=works,
+        outcomes=outcomes,
+        reasons={},
+    )
+
+
+def _column(inputs: AllocationInputs, targets: Targets, gaps: Gaps, index: int) -> Column:
+    books = targets.wishes.books
+    return Column(
+        index=index,
+        held=books.held[:, index].tolist(),
+        deltas=gaps.deltas[:, index].tolist(),
+        is_wanted=bool(np.count_nonzero(targets.shares[:, index])),
+        account=inputs.account_shares.item(index),
+        own=books.own.item(index),
+        gap=gaps.gap.item(index),
+        target=gaps.total.item(index),
+        strength=targets.combined.item(index),
+        weight=gaps.value_usd.item(index) / inputs.equity_usd,
+        mid_usd=inputs.mids_usd.item(index),
+    )
 
 
 def gaps_of(shares: Floats, books: Books, mids_usd: Floats, around: Band) -> Gaps:
@@ -80,5 +160,5 @@ def gaps_of(shares: Floats, books: Books, mids_usd: Floats, around: Band) -> Gap
 def quiet_outcomes(wishes: Wishes, occupied: Flags) -> Codes:
     """Return the outcomes `[..., n]` without an order; `occupied`: something is held or wanted."""
     if wishes.all_decided:
-        return _QUIET_DECIDED.take(occupied)
+        return QUIET_DECIDED.take(occupied)
     return _QUIET.take(2 * wishes.decided + occupied)

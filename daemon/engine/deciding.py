@@ -7,8 +7,9 @@ from decimal import Decimal
 import numpy as np
 
 from allocation.allocate import Allocator
+from allocation.outlook import Outlook
 from allocation.plan import Allocation, AllocationInputs, Ints, PlannedOrder
-from allocation.stacked import Outlook, StackedAllocator
+from allocation.stacked import StackedAllocator
 from allocation.weighing import Weighed
 from daemon.engine.board import tick_of
 from daemon.engine.commands import CancelOrder, Command, Record
@@ -221,9 +222,11 @@ class Deciding:
         strengths: Mapping[StrategyName, Floats],
         statistics: Sequence[DailyStatistics],
         priced: Flags,
+        mids_usd: Floats,
     ) -> Outlook:
         """Return what strengths `[t, n]` to come amount to, whatever is held; those that are not
-        given stay as they are. statistics: of each slot, or one for all."""
+        given stay as they are. statistics: of each slot, or one for all. mids_usd `[t, n]`: any
+        positive number where nothing is priced."""
         kept = {
             name: np.broadcast_to(said, priced.shape)
             for name, said in self._opinions.strengths().items()
@@ -232,7 +235,8 @@ class Deciding:
         sizes = allocator.sizes(np.array([known.volatility for known in statistics]))
         clusters = tuple(known.find_clusters for known in statistics)
         size = np.broadcast_to(sizes, priced.shape)
-        return allocator.outlook(self._weights, {**kept, **strengths}, size, clusters, priced)
+        said = {**kept, **strengths}
+        return allocator.outlook(self._weights, said, size, clusters, priced, mids_usd)
 
     def _cancels(self, allocation: Allocation) -> list[Command]:
         wanted = {self._core.universe.symbols[column] for column in allocation.cancel}

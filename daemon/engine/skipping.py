@@ -12,8 +12,9 @@ from decimal import Decimal
 
 import numpy as np
 
+from allocation.outlook import Look, Outlook
 from allocation.rules import AllocationRules
-from allocation.stacked import Look, Outlook, StackedAllocator
+from allocation.stacked import StackedAllocator
 from allocation.weighing import Weighed
 from daemon.engine.commands import Command
 from daemon.engine.core import Core
@@ -26,6 +27,7 @@ from domain.market import Flags, Floats
 from domain.signals import Opinion, StrategyName
 from domain.snapshot import DayStart, TradingState
 from domain.values import Value
+from domain.values import replace as changed
 from risk.losses import LossBases
 
 LOSS_HAIR = 1.0 - 1e-6
@@ -87,24 +89,24 @@ class Skipping:
         strengths: Mapping[StrategyName, Floats],
         statistics: Sequence[DailyStatistics],
         priced: Flags,
+        mids_usd: Floats,
     ) -> Outlook:
         """Return what strengths to come amount to, whatever is held (see `Deciding.outlook`)."""
-        return self._deciding.outlook(self._allocator, strengths, statistics, priced)
+        return self._deciding.outlook(self._allocator, strengths, statistics, priced, mids_usd)
 
     def look(self, ahead: SlotsAhead, first: int, worth: Sequence[int]) -> Look:
         """Return which of the slots, from number `first` on, allocation leaves quiet, and how the
         next one weighs. worth: of what is held now, at their mids, in ten-thousandths of a
         dollar."""
-        count, closed_first = len(worth), ahead.closed_first
-        if count == 1:
-            inputs = self._deciding.inputs_ahead(
-                ahead.mids_usd[first], closed_first=closed_first, equity_usd=worth[0] / 1e4
-            )
-            found = self._allocator.look_at(ahead.outlook, first, inputs)
-            if found is not None:
-                return found
-        rows = slice(first, first + count)
-        inputs = self._deciding.inputs_ahead(ahead.mids_usd[rows], closed_first=closed_first)
+        rows = slice(first, first + len(worth))
+        inputs = self._deciding.inputs_ahead(ahead.mids_usd[rows], closed_first=ahead.closed_first)
+        equity_usd = [units / 1e4 for units in worth]
+        found = self._allocator.follow(ahead.outlook, first, inputs, equity_usd)
+        if found is None and len(worth) == 1:
+            slot = changed(inputs, mids_usd=ahead.mids_usd[first], equity_usd=equity_usd[0])
+            found = self._allocator.look_at(ahead.outlook, first, slot)
+        if found is not None:
+            return found
         return self._allocator.look(ahead.outlook.rows(rows), inputs, _in_usd(worth))
 
     def safe_from_losses(self, worth: Sequence[int]) -> int:

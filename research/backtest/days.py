@@ -10,8 +10,8 @@ event, and a run that visits everything comes to the same (`research.backtest.pa
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from allocation.outlook import Look
 from allocation.plan import Codes
-from allocation.stacked import Look
 from daemon.engine.panels import DailyStatistics
 from domain.calendar import Session
 from domain.market import Floats

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from allocation.stacked import Outlook
+from allocation.outlook import Outlook
 from daemon.engine.panels import DailyStatistics
 from daemon.engine.skipping import Skipping, SlotsAhead
 from domain.market import Flags, Floats
@@ -90,7 +90,7 @@ class Foresight:
         is_complete = bool(priced[0].all())
         if not is_complete:
             mids = np.where(priced, mids, 1.0)
-        outlook = self._skipping.outlook(strengths, statistics(row, count), priced)
+        outlook = self._skipping.outlook(strengths, statistics(row, count), priced, mids)
         return Stretch(
             first=row,
             stop=row + count,

@@ -9,7 +9,7 @@ comes to the same fills, curve and records, to the bit.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from allocation.stacked import Look
+from allocation.outlook import Look
 from allocation.weighing import Weighed
 from daemon.engine.panels import DailyStatistics
 from daemon.engine.skipping import Skipping

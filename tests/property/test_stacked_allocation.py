@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from allocation.allocate import Allocator
+from allocation.outlook import Look, Outlook
 from allocation.plan import Allocation, AllocationInputs
 from allocation.rules import AllocationRules, Combination
-from allocation.stacked import Look, Outlook, StackedAllocator
+from allocation.stacked import StackedAllocator
 from domain.instruments import GICS_SECTORS, Tier, Universe
 from domain.market import Flags, Floats
 from domain.values import replace as changed
@@ -99,6 +100,7 @@ def _outlook(allocator: StackedAllocator, ahead: Ahead, priced: Flags) -> Outloo
         np.broadcast_to(allocator.sizes(ahead.common.volatility[None, :]), priced.shape),
         (lambda: cluster_of,),
         priced,
+        np.where(priced, ahead.mids_usd, 1.0),
     )
 
 
