@@ -242,15 +242,18 @@ class Skipping:
         memory.count("opinions", (count - 1) * answering)
         core.raise_peak_to(highest * TEN_THOUSANDTH_USD)
 
-    def close_session(self, session: Session, slot_at: datetime) -> list[Command]:
-        """End a session whose last slot waits for the next open; return what a person is told."""
+    def close_session(self, slot_at: datetime) -> None:
+        """End the session, whose last slot waits for the next open."""
         core, memory = self._core, self._core.memory
         core.now = slot_at
         memory.due_at_open = [slot_at]
         memory.count("slots_awaiting_open")
         memory.session = None
         memory.count("sessions")
-        return self._guarding.session_closed(SessionClosed(at=slot_at, session=session))
+
+    def told_at_close(self, session: Session) -> list[Command]:
+        """Return what a person is told of the session that has just ended."""
+        return self._guarding.session_closed(SessionClosed(at=self._core.now, session=session))
 
 
 def _in_usd(worth: Sequence[int]) -> Floats:

@@ -9,6 +9,7 @@ event, and a run that visits everything comes to the same (`research.backtest.pa
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from allocation.outlook import Look
 from allocation.plan import Codes
@@ -237,7 +238,8 @@ class Days:
         self._show_close(row, worth)
         stage.panels.skip(stage.base.timeframe, 1)
         self._skipping.take_opinions(opinions_of(said, row, stage.base))
-        stage.runner.do(self._skipping.close_session(session, stage.base.slots[row]))
+        self._skipping.close_session(stage.base.slots[row])
+        stage.runner.recording.told_of(partial(self._skipping.told_at_close, session))
         return True
 
     def _said_at(self, row: int) -> Mapping[StrategyName, Block] | None:

@@ -41,12 +41,10 @@ class Marking:
         mark = SlotMark(slot_at=slot_at, decided_at=decided_at, outcomes=outcomes)
         recording.decisions.append(mark)
         before_usd, equity_usd = worth_usd
-        if recording.keeps_notices:
-            made_usd = equity_usd - before_usd
-            told = closed_with(session, made_usd=made_usd, equity_usd=equity_usd, state=state)
-            recording.told(told)
-        else:
-            recording.notices_count += 1
+        made_usd = equity_usd - before_usd
+        recording.told_of(
+            lambda: [closed_with(session, made_usd=made_usd, equity_usd=equity_usd, state=state)]
+        )
         self._mark(session, equity_usd, (0, 0))
 
     def _mark(self, session: Session, equity_usd: Decimal, counts: tuple[int, int]) -> None:

@@ -1,6 +1,6 @@
 """What a backtest remembers of itself while it runs; everything a report needs, nothing twice."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -8,7 +8,7 @@ from decimal import Decimal
 import numpy as np
 
 from allocation.plan import OUTCOME_CODES, OUTCOMES, Codes
-from daemon.engine.commands import Notify
+from daemon.engine.commands import Command, Notify
 from daemon.engine.outcomes import SlotOutcomes
 from domain.instruments import Symbol
 from domain.market import Floats
@@ -106,16 +106,20 @@ class Recording:
             mark.status = fact.status.value
             mark.finished_at = fact.finished_at
 
-    @property
-    def keeps_notices(self) -> bool:
-        """Whether the next notice is kept in words."""
-        return len(self.notices) < NOTICES_MAX
-
     def told(self, notice: Notify) -> None:
         """Take in what a person would have been told."""
         self.notices_count += 1
-        if self.keeps_notices:
+        if len(self.notices) < NOTICES_MAX:
             self.notices.append(notice)
+
+    def told_of(self, tell: Callable[[], Iterable[Command]]) -> None:
+        """Take in one notice, put into words only where it is kept."""
+        if len(self.notices) < NOTICES_MAX:
+            for notice in tell():
+                assert isinstance(notice, Notify)
+                self.told(notice)
+        else:
+            self.notices_count += 1
 
     def counts(self) -> Mapping[str, int]:
         """Return how many symbols met each outcome, over all decisions."""

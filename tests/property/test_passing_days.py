@@ -15,6 +15,7 @@ from domain.market import Floats, Market, Reads
 from domain.ports import Strategy
 from domain.signals import Signals
 from exchange.corporate_actions import ActionKind, ActionTable, CorporateAction
+from research.backtest import record
 from research.backtest.costs import FREE, Costs, FillAt
 from research.backtest.days import Days, QuietDays
 from research.backtest.history import History
@@ -189,6 +190,18 @@ def test_nor_does_it_when_the_run_is_interrupted(seed: int, done: int, level: fl
     assert len(passing.recording.days) == done
     assert_same(passing, visiting)
     assert_remembered(*players)
+
+
+def test_nor_does_it_when_there_are_more_notices_than_are_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(record, "NOTICES_MAX", DAYS // 3)
+    bars = _bars(5)
+    for values in bars.values():
+        values[DAYS // 2 :] = values[DAYS // 2]
+    history = history_of(bars)
+
+    assert _assert_alike(history, _parts(history, ("sma",)), FREE) > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
