@@ -57,8 +57,7 @@ class AtOnce:
             order = order_states.apply_fill(order, fill)
             memory.remember(order)
             ended.append(order)
-            symbol = fill.symbol
-            note_entry(core, symbol, before.shares(symbol), after.shares(symbol))
+            note_entry(core, fill.symbol, before, after)
         memory.count("fills", len(fills))
         return ended
 

@@ -44,9 +44,7 @@ class Busting:
         memory.note_busted(fill, bust.corrected)
         if order is not None:
             memory.remember(order.restated(fill, bust.corrected))
-        note_entry(
-            core, fill.symbol, before.shares(fill.symbol), memory.portfolio.shares(fill.symbol)
-        )
+        note_entry(core, fill.symbol, before, memory.portfolio)
         self._take_out_of_losses(fill, worth_usd - core.equity_usd())
         core.refresh_marks()
         named = replace(bust, client_order_id=order.client_order_id if order else "")

@@ -33,6 +33,7 @@ from domain.orders import (
     Terms,
     Verdict,
 )
+from domain.portfolio import Portfolio
 from domain.snapshot import Decision, Outcome, SymbolOutcome
 from execution import order_states, pricing
 from execution.order_states import ImpossibleUpdate
@@ -173,7 +174,7 @@ class Ordering:
                     commands.append(_noted(after))
                 commands += self._reprice(after)
         symbol = fill.symbol
-        note_entry(core, symbol, before.shares(symbol), memory.portfolio.shares(symbol))
+        note_entry(core, symbol, before, memory.portfolio)
         if is_carried:
             core.raise_peak()
         else:
@@ -293,13 +294,13 @@ def _is_marketable(order: Order, core: Core) -> bool:
     return marketable and isinstance(order.intent.terms, AtLimit)
 
 
-def note_entry(core: Core, symbol: Symbol, before: Decimal, after: Decimal) -> None:
-    """Remember since when a symbol is held, of signed shares before and after a fill."""
-    memory = core.memory
-    if not after:
+def note_entry(core: Core, symbol: Symbol, before: Portfolio, after: Portfolio) -> None:
+    """Remember since when a symbol is held, of the portfolios before and after a fill of it."""
+    memory, had, has = core.memory, before.positions.get(symbol), after.positions.get(symbol)
+    if has is None:
         memory.entered_at.pop(symbol, None)
         memory.marks.pop(symbol, None)
-    elif not before or (before > 0) != (after > 0):
+    elif had is None or (had.quantity_shares > ZERO) != (has.quantity_shares > ZERO):
         memory.entered_at[symbol] = core.now
 
 

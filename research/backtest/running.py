@@ -208,11 +208,7 @@ class Runner:
         at_once = self.at_once
         orders = [c.order for c in commands if isinstance(c, SubmitOrder)]
         at = self.engine.core.now
-        if (
-            not orders
-            or at_once is None
-            or any(self._objection(epoch, at) for epoch in {o.epoch for o in orders})
-        ):
+        if not orders or at_once is None or [o for o in orders if self._objection(o.epoch, at)]:
             self.do(commands)
             return
         # Orders come last: what else there is to do is done before the first of them leaves.
@@ -221,18 +217,21 @@ class Runner:
         if not at_once.submit(orders):
             self.do(commands[first:])
             return
-        answers = (self._sent(order.intent, at) for order in orders)
-        self._take_in([news for news in answers if news is not None], at)
+        answers = [self._sent(order.intent, at) for order in orders]
+        news = [answer for answer in answers if answer is not None]
+        if news:
+            self._take_in(news, at)
 
     def _take_in(self, news: Sequence[News], at: datetime) -> None:
         """Have news of orders handled, all together if they are all fills."""
-        fills = [event.fill for event in news if isinstance(event, OrderFilled)]
-        if self.at_once is not None and fills and len(fills) == len(news):
-            ended = self.at_once.fill(fills, at)
-            if ended is not None:
-                for order in ended:
-                    self.recording.moved(order)
-                return
+        if self.at_once is not None:
+            fills = [event.fill for event in news if isinstance(event, OrderFilled)]
+            if fills and len(fills) == len(news):
+                ended = self.at_once.fill(fills, at)
+                if ended is not None:
+                    for order in ended:
+                        self.recording.moved(order)
+                    return
         for event in news:
             self.post(event)
 

@@ -91,8 +91,12 @@ class BarVenue:
 
     def meet(self, touch: BarTouch, at: datetime) -> list[OrderFilled]:
         """Let every working order meet a bar."""
-        met = [self._met(order, touch, at) for order in list(self.working.values())]
-        return [filled for filled in met if filled is not None]
+        met = []
+        for order in list(self.working.values()):
+            filled = self._met(order, touch, at)
+            if filled is not None:
+                met.append(filled)
+        return met
 
     def meet_one(self, identity: str, touch: BarTouch, at: datetime) -> OrderFilled | None:
         """Let one order meet a bar."""
