@@ -29,6 +29,7 @@ from domain.snapshot import (
 
 BOOKED_FILL_IDS_MAX = 20_000
 """Executions remembered so that none is booked twice; far more than a day can bring."""
+_PROTECTIVE = frozenset({Leg.EXIT, Leg.FLATTEN})
 _ENDED_AS = {status: f"orders.{status.value}" for status in OrderStatus}
 """What orders that ended so are counted as."""
 
@@ -134,7 +135,7 @@ class Memory:
             self.booked_fill_ids.popitem(last=False)
         self.fills.append(fill)
         order = self.orders.get(fill.client_order_id)
-        if order is None or order.intent.leg in (Leg.EXIT, Leg.FLATTEN):
+        if order is None or order.intent.leg in _PROTECTIVE:
             return
         day = fill.filled_at.date()
         if self.turnover_day != day:

@@ -19,6 +19,12 @@ _ENDED = frozenset(
     {OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.EXPIRED, OrderStatus.REJECTED}
 )
 _NOTHING: frozenset[OrderStatus] = frozenset()
+# Looked up once: a member of an enumeration is found through its class, and orders are many.
+_SUBMITTING, _CANCELING, _FILLED = (
+    OrderStatus.SUBMITTING,
+    OrderStatus.CANCELING,
+    OrderStatus.FILLED,
+)
 
 TRANSITIONS: Mapping[OrderStatus, frozenset[OrderStatus]] = {
     # A crash may lose our note that it was sent: the venue's word is taken from here on.
@@ -123,8 +129,8 @@ def apply_fill(order: Order, fill: Fill) -> Order:
     status, finished_at = order.status, order.finished_at
     if status not in TERMINAL:
         if filled_shares >= intent.quantity_shares:
-            status, finished_at = OrderStatus.FILLED, fill.filled_at
-        elif status is not OrderStatus.CANCELING:
+            status, finished_at = _FILLED, fill.filled_at
+        elif status is not _CANCELING:
             status = OrderStatus.PARTIALLY_FILLED
     if status is not order.status and status not in TRANSITIONS[order.status]:
         raise _impossible(order, status)
@@ -141,9 +147,9 @@ def apply_fill(order: Order, fill: Fill) -> Order:
 
 def begin_submit(order: Order, at: datetime) -> Order:
     """Return the order as its first byte may leave, for the first time or once more."""
-    if OrderStatus.SUBMITTING not in TRANSITIONS[order.status]:
-        raise _impossible(order, OrderStatus.SUBMITTING)
-    return replace(order, status=OrderStatus.SUBMITTING, submitted_at=order.submitted_at or at)
+    if _SUBMITTING not in TRANSITIONS[order.status]:
+        raise _impossible(order, _SUBMITTING)
+    return replace(order, status=_SUBMITTING, submitted_at=order.submitted_at or at)
 
 
 def leave_unresolved(order: Order, reason: str) -> Order:

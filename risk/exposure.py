@@ -30,6 +30,8 @@ PROTECTIVE_LEGS = frozenset({Leg.EXIT, Leg.FLATTEN})
 """Legs that a stop, a target or a person asked for; they are no turnover of a strategy."""
 UNKNOWN_LOOK_THROUGH: Mapping[Sector, float] = {Sector.UNCLASSIFIED: 1.0}
 _A_PERSONS = frozenset({OPERATOR, EXTERNAL})
+_BUY = Side.BUY
+"""Looked up once: a member of an enumeration is found through its class, and orders are many."""
 
 
 class Reach(Value, frozen=True):
@@ -64,14 +66,14 @@ class Reach(Value, frozen=True):
 
         `external` of the held shares are not the order's to close (zero for a person's order).
         """
-        free = self.lowest if side is Side.SELL else -self.highest
+        free = -self.highest if side is _BUY else self.lowest
         if external:
-            free = min(free, free - external if side is Side.SELL else free + external)
+            free = min(free, free + external if side is _BUY else free - external)
         return free if free > ZERO else ZERO
 
     def plus(self, side: Side, shares: Decimal) -> "Reach":
         """Return the reach with one more order working."""
-        if side is Side.BUY:
+        if side is _BUY:
             return Reach(self.held, self.external, self.buying + shares, self.selling)
         return Reach(self.held, self.external, self.buying, self.selling + shares)
 

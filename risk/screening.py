@@ -23,6 +23,7 @@ from risk.exposure import (
 )
 from risk.view import RiskView
 
+_BUY = Side.BUY
 CAUTION = 1.0 - 1e-9
 """Caps are taken a billionth lower: a sum of floats depends on the order of its parts."""
 
@@ -108,7 +109,7 @@ class Sketch:
         """Look at an order."""
         view, symbol = self.view, intent.symbol
         self.intent, self.symbol = intent, symbol
-        self.is_buy = intent.side is Side.BUY
+        self.is_buy = intent.side is _BUY
         reach = self.reach = self._reach(symbol)
         self.closing = closing_shares(intent, intent.quantity_shares, reach)
         self.is_known = False
@@ -213,7 +214,7 @@ class Sketch:
     def _add(
         self, intent: OrderIntent, shares: Decimal, value_usd: float, worst_value_usd: float
     ) -> None:
-        symbol, is_buy = intent.symbol, intent.side is Side.BUY
+        symbol, is_buy = intent.symbol, intent.side is _BUY
         is_entry = self.closing < shares
         if is_entry:
             self.entries += 1

@@ -19,6 +19,7 @@ from state.apportion import apportion
 
 AVERAGE_DECIMALS = Decimal("1e-10")
 _EMPTY = Book()
+_BUY = Side.BUY
 _NO_FEES: Mapping[BookName, Decimal] = {}
 
 
@@ -279,7 +280,7 @@ def shares_by_book(
     if deltas is None:
         return {EXTERNAL: fill.signed_shares}
     net = sum(deltas.values(), ZERO)
-    ordered = net if fill.side is Side.BUY else -net
+    ordered = net if fill.side is _BUY else -net
     if ordered <= ZERO or filled_before < ZERO:
         raise ValueError(f"fill {fill.fill_id} ({fill.side}) cannot serve {dict(deltas)}")
     if not filled_before and fill.quantity_shares == ordered:

@@ -16,6 +16,8 @@ from domain.orders import ApprovedOrder, Fill, Order, OrderStatus
 from execution import order_states
 from state import ledger
 
+_FILLED = OrderStatus.FILLED
+
 
 class AtOnce:
     """Takes in what became of a slot's orders."""
@@ -50,6 +52,7 @@ class AtOnce:
         filled = list(zip(fills, orders, strict=True))
         deals = [ledger.Deal(fill, order.intent.deltas) for fill, order in filled]
         after = memory.portfolio = ledger.book_all(before, deals)
+        core.held.follow(before.positions, after.positions, [fill.symbol for fill in fills])
         core.carry_on(worth)
         ended = []
         for fill, order in filled:
@@ -76,7 +79,7 @@ class AtOnce:
             is_whole = fill.quantity_shares == order.intent.quantity_shares
             if not is_whole or order.filled_shares or not is_its(fill, order):
                 return None
-            if OrderStatus.FILLED not in order_states.TRANSITIONS[order.status]:
+            if _FILLED not in order_states.TRANSITIONS[order.status]:
                 return None
             found.append(order)
         return found

@@ -32,6 +32,7 @@ from state.records import Decided, approved_intents
 
 NET_BOOK = "net"
 """What stands for the book in a net order's identity: it belongs to all of them."""
+_APPROVED, _OPEN = OrderStatus.APPROVED, Leg.OPEN
 ORDER_RATE_WINDOW = timedelta(minutes=1)
 LEAPT = "its price has leapt, and the account has not been compared since"
 
@@ -329,10 +330,8 @@ class Core:
             if order is not None:
                 intent = order.intent
                 approved.append(order)
-                memory.remember(
-                    Order(intent=intent, status=OrderStatus.APPROVED, repricings=repricings)
-                )
-                if intent.leg is Leg.OPEN:
+                memory.remember(Order(intent=intent, status=_APPROVED, repricings=repricings))
+                if intent.leg is _OPEN:
                     memory.note_entry(self.now)
         decision = decide(verdicts)
         memory.last_decision = merge(memory.last_decision, decision)

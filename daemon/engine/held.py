@@ -1,6 +1,6 @@
 """Positions as arrays `[n]`, kept up from one portfolio to the next."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -36,6 +36,18 @@ class Held:
             for symbol in moved(self._known, positions):
                 self._set(symbol, positions.get(symbol))
             self._known, self._frozen = positions, None
+
+    def follow(
+        self,
+        before: Mapping[Symbol, Position],
+        after: Mapping[Symbol, Position],
+        traded: Iterable[Symbol],
+    ) -> None:
+        """Follow positions of which only some may have changed; to be told so spares looking."""
+        if before is self._known:
+            for symbol in traded:
+                self._set(symbol, after.get(symbol))
+            self._known, self._frozen = after, None
 
     def frozen(self, positions: Mapping[Symbol, Position]) -> Floats:
         """Return a portfolio's shares `[n]`, signed, to be kept; the same array while they are."""

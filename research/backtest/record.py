@@ -103,7 +103,7 @@ class Recording:
         """Take in where an order stands."""
         mark = self.orders.get(fact.client_order_id)
         if mark is not None:
-            mark.status = fact.status.value
+            mark.status = fact.status._value_
             mark.finished_at = fact.finished_at
 
     def told(self, notice: Notify) -> None:

@@ -30,6 +30,7 @@ from domain.values import Value
 from research.backtest.costs import Costs
 
 _EXACT = 1e-9
+_BUY = Side.BUY
 
 
 class BarTouch(Value, frozen=True, kw_only=True, eq=False):
@@ -128,7 +129,7 @@ class BarVenue:
         intent = order.intent
         column = self._column_of[intent.symbol]
         volume: float = touch.volume.item(column)
-        is_buy = intent.side is Side.BUY
+        is_buy = intent.side is _BUY
         touch_usd: float = (touch.ask if is_buy else touch.bid).item(column)
         # NaN fails both comparisons: no bar, no trade.
         if not volume > 0 or not touch_usd > 0:
@@ -168,11 +169,11 @@ class BarVenue:
             raise TypeError(f"a backtest fills market and limit orders, not {terms!r}")
         limit_usd = float(terms.limit_usd)
         if (limit_usd - touch_usd) * side.sign >= -_EXACT:
-            better = min if side is Side.BUY else max
+            better = min if side is _BUY else max
             return better(taken_usd, terms.limit_usd)
         reached = (
             touch.low.item(column) <= limit_usd + _EXACT
-            if side is Side.BUY
+            if side is _BUY
             else touch.high.item(column) >= limit_usd - _EXACT
         )
         return terms.limit_usd if reached else None
@@ -189,7 +190,7 @@ class BarVenue:
         if order.filled >= intent.quantity_shares:
             del self.working[identity]
         fee_usd = self._costs.fee_usd(quantity, price_usd)
-        signed = quantity if side is Side.BUY else -quantity
+        signed = quantity if side is _BUY else -quantity
         self.cash_usd -= signed * price_usd + fee_usd
         held = self.shares.get(symbol, ZERO) + signed
         if held:
@@ -237,7 +238,7 @@ def _on_tick(side: Side, touch_usd: float, slip: float) -> Decimal:
     touch = Decimal(text if len(text) - text.find(".") <= 5 else repr(round(touch_usd, 4)))
     if slip == 0.0:
         return touch
-    rounding = Rounding.UP if side is Side.BUY else Rounding.DOWN
+    rounding = Rounding.UP if side is _BUY else Rounding.DOWN
     moved_usd = touch_usd * (1.0 + slip)
     if moved_usd < float(_LEAST_USD):
         return touch

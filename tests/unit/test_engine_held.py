@@ -55,6 +55,19 @@ def test_columns_of_broken_shares_are_told_until_they_are_whole_or_sold() -> Non
     assert told == [{0, 1}, {1}, set()]
 
 
+@given(first=held_shares, then=held_shares, is_known=st.booleans())
+def test_to_be_told_what_was_traded_is_looking(
+    first: dict[Symbol, int], then: dict[Symbol, int], is_known: bool
+) -> None:
+    held, before, now = Held(UNIVERSE), positions(first), positions(then)
+    held.take(before if is_known else {})
+
+    held.follow(before, now, [*first, *then])
+    held.take(now)
+
+    assert held.shares.tolist() == [then.get(s, 0) for s in UNIVERSE.symbols]
+
+
 @given(shares=held_shares)
 def test_its_sums_are_those_the_gate_adds_up_itself(shares: dict[Symbol, int]) -> None:
     quick, exact = after(shares).totals(MIDS), _view(shares).held_totals()
