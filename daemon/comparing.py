@@ -39,6 +39,9 @@ again, by the venue's clock: one that it listed once and lists no more was taken
 EDGE = timedelta(seconds=10)
 """Executions so near to where a list begins may be missing from it for their times' sake."""
 LISTED_MAX = 20_000
+MISSING_MAX, LISTED_AFTER = 2, timedelta(minutes=1)
+"""An execution that the venue has told of and never listed is taken for taken back, where our book
+differs from the venue's, when so many lists in a row are without it or it is so old."""
 
 _log = structlog.get_logger(__name__)
 
@@ -76,6 +79,7 @@ class Comparing:
         self._book = book
         self._listed = OrderedDict.fromkeys(fill.fill_id for fill in book.booked())
         """Executions that the venue has listed, or that an earlier process has booked."""
+        self._missing: dict[str, int] = {}
         self._has_compared = False
         self._edge = Edge(_log, what="account")
         self._fills_since_at: datetime | None = None
@@ -126,7 +130,7 @@ class Comparing:
         )
         self._listen(fills, had_gap=had_gap)
         now = self._clock.now()
-        for bust in self._busts(booked, listed, listed_since_at):
+        for bust in self._busts(booked, listed, listed_since_at, since_at):
             self._post(TradeBusted(at=now, bust=bust))
         for fill in fills:
             self._post(OrderFilled(at=now, fill=fill))
@@ -163,18 +167,23 @@ class Comparing:
         return min(since_at, booked[-1].filled_at - BUSTED_WITHIN)
 
     def _busts(
-        self, booked: Sequence[Fill], listed: Sequence[Fill], listed_since_at: datetime
+        self,
+        booked: Sequence[Fill],
+        listed: Sequence[Fill],
+        listed_since_at: datetime,
+        since_at: datetime,
     ) -> list[Bust]:
         """Return what was booked before a list was asked for, and is missing from it though it had
-        been listed; an unknown execution of the same order and size stands in its place."""
+        been listed, or so often that this explains why our book differs; an unknown execution of
+        the same order and size stands in its place."""
         found = {fill.fill_id for fill in listed}
-        gone = [
+        missing = [
             fill
             for fill in booked
-            if fill.filled_at >= listed_since_at + EDGE
-            and fill.fill_id not in found
-            and fill.fill_id in self._listed
+            if fill.filled_at >= listed_since_at + EDGE and fill.fill_id not in found
         ]
+        self._missing = {f.fill_id: self._missing.get(f.fill_id, 0) + 1 for f in missing}
+        gone = [fill for fill in missing if self._is_gone(fill, since_at)]
         news = [fill for fill in listed if not self._book.is_booked(fill.fill_id)]
         self._remember(fill.fill_id for fill in listed)
         busts = []
@@ -191,6 +200,15 @@ class Comparing:
                 )
             )
         return busts
+
+    def _is_gone(self, fill: Fill, since_at: datetime) -> bool:
+        """Return whether an execution that is missing from a list was taken back: it had been
+        listed, or is of before the last list and was told after that, or explains a difference."""
+        if fill.fill_id in self._listed or fill.filled_at < since_at - EDGE:
+            return True
+        is_old = self._clock.now() - fill.filled_at >= LISTED_AFTER
+        is_sure = is_old or self._missing[fill.fill_id] >= MISSING_MAX
+        return self._book.differs() and is_sure
 
     def _remember(self, fill_ids: Iterable[str]) -> None:
         for fill_id in fill_ids:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
 
 from domain.errors import VenueError
 from domain.orders import TERMINAL, Fill, Order, OrderReport, OrderStatus
@@ -207,12 +208,23 @@ def _hear(order: Order, report: OrderReport) -> Order:
         )
     return replace(
         order,
-        reported_shares=order.filled_shares
-        if order.is_restated
-        else max(order.reported_shares, report.filled_shares),
+        reported_shares=_reported(order, report),
         venue_order_id=order.venue_order_id or report.venue_order_id,
         submitted_at=order.submitted_at or report.submitted_at,
     )
+
+
+def _reported(order: Order, report: OrderReport) -> Decimal:
+    """Return how many shares the venue has said were filled: late news says less, and so does what
+    it says at the end or after it, when it has taken an execution back that we never heard of."""
+    if order.is_restated:
+        return order.filled_shares
+    said = report.filled_shares
+    if said >= order.reported_shares:
+        return said
+    at_the_end = report.status.is_terminal and not order.status.is_terminal
+    after_it = order.finished_at is not None and report.updated_at > order.finished_at
+    return max(order.filled_shares, said) if at_the_end or after_it else order.reported_shares
 
 
 def _impossible(order: Order, status: OrderStatus) -> ImpossibleUpdate:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from functools import lru_cache
 
 from domain.market import Quote
-from domain.money import Rounding, to_price, to_quantity
+from domain.money import CENT, Rounding, to_price, to_quantity
 from domain.orders import AtLimit, AtMarket, Order, Side, Terms
 
 REPRICINGS_MAX = 1
@@ -85,5 +85,10 @@ def _bps(collar_bps: float) -> Decimal:
 
 def _through(side: Side, touch_usd: Decimal, tick_usd: Decimal, collar: Decimal) -> Decimal:
     if side is Side.BUY:
-        return to_price(touch_usd * (1 + collar / _BPS), tick_usd, Rounding.DOWN)
-    return to_price(touch_usd * (1 - collar / _BPS), tick_usd, Rounding.UP)
+        limit_usd = to_price(touch_usd * (1 + collar / _BPS), tick_usd, Rounding.DOWN)
+    else:
+        limit_usd = to_price(touch_usd * (1 - collar / _BPS), tick_usd, Rounding.UP)
+    if tick_usd >= CENT or limit_usd < 1:
+        return limit_usd
+    # Quoted below a dollar, and the collar reaches beyond it, where the grid is coarser.
+    return to_price(limit_usd, CENT, Rounding.DOWN if side is Side.BUY else Rounding.UP)

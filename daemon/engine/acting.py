@@ -29,6 +29,9 @@ COST_TOLERANCE = Decimal("0.001")
 """Shares that changed while their cost, within this share of it, did not, have split…"""
 RATIO_MIN = 2 * COST_TOLERANCE
 """…if they are more or fewer by more than this share: one of thousands may have been sold."""
+AVERAGE_TOLERANCE, NEARER = Decimal("0.02"), 4
+"""A split that was announced is known, too, by a cost within this share and so many times nearer to
+that after it than to that before."""
 SEEN = "seen:"
 """Begins the names of splits that only the account told of."""
 SEEN_WITHIN = timedelta(days=3)
@@ -69,14 +72,18 @@ class Acting:
                 self._rescale(action)
             elif self._is_before_our_time(action):
                 continue
-            elif action.kind is ActionKind.OTHER:
-                commands += self._leave_alone(action.symbol, UNKNOWN + _told(action))
-            elif action.changes_shares:
-                self._announced[action.action_id] = action
             else:
-                held = self._core.memory.portfolio.shares(action.symbol)
-                commands += self._carry_out(action, held)
+                commands += self._take_up(action)
         return commands
+
+    def _take_up(self, action: CorporateAction) -> list[Command]:
+        """Carry out an action of today on what is held, or wait until the account shows it."""
+        if action.kind is ActionKind.OTHER:
+            return self._leave_alone(action.symbol, UNKNOWN + _told(action))
+        if action.changes_shares and not self._is_owed_within(action):
+            self._announced[action.action_id] = action
+            return []
+        return self._carry_out(action, self._core.memory.portfolio.shares(action.symbol))
 
     def assets(self, event: AssetsRead) -> list[Command]:
         """Take in what the venue allows from now on."""
@@ -137,7 +144,13 @@ class Acting:
         if theirs is None:
             # All of it a fraction, and paid out.
             return action.ex_day <= self._today
-        return not ours or abs(theirs.average_entry_usd * action.ratio / ours - 1) <= COST_TOLERANCE
+        if not ours:
+            return True
+        cost = theirs.average_entry_usd / ours
+        off = abs(cost * action.ratio - 1)
+        # What shares cost on average may differ by itself, once executions were taken back.
+        is_nearer = off <= AVERAGE_TOLERANCE and off * NEARER < abs(cost - 1)
+        return off <= COST_TOLERANCE or is_nearer
 
     def _unannounced(self, account: AccountReport, symbol: Symbol) -> CorporateAction | None:
         """Return the split that a position tells of: other shares for the same cost. What is bought
@@ -327,6 +340,11 @@ class Acting:
 
     def _is_done(self, action: CorporateAction) -> bool:
         return action.action_id in self._core.memory.actions
+
+    def _is_owed_within(self, action: CorporateAction) -> bool:
+        """Return whether books hold what splits and the account does not: it will show nothing."""
+        is_split = action.changes_shares and action.becomes == action.symbol
+        return is_split and not self._core.memory.portfolio.shares(action.symbol)
 
     def _is_before_our_time(self, action: CorporateAction) -> bool:
         """Return whether what is held has no part in an action: it was bought since, or the

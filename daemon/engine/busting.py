@@ -28,6 +28,9 @@ class Busting:
     def busted(self, event: TradeBusted) -> list[Command]:
         """Take in that an execution never was, or had another price."""
         memory, bust = self._core.memory, event.bust
+        if bust.corrected is not None and memory.is_booked(bust.corrected.fill_id):
+            # Comparing has found it, and has not known that it stands in another's place.
+            bust = replace(bust, corrected=None)
         fill = next((f for f in memory.fills if f.fill_id == bust.fill_id), None)
         if fill is not None:
             return self._taken_back(bust, fill)

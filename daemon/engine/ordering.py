@@ -141,7 +141,8 @@ class Ordering:
             return []
         if not after.status.is_terminal:
             return [_noted(after)]
-        told = [_rejected_late(after)] if after.status is OrderStatus.REJECTED else []
+        is_rejected = after.status is OrderStatus.REJECTED
+        told = [_rejected_late(after, report.reason)] if is_rejected else []
         return [_noted(after), *told, *self._reprice(after), Save()]
 
     def filled(self, event: OrderFilled) -> list[Command]:
@@ -309,12 +310,12 @@ def is_its(fill: Fill, order: Order) -> bool:
     return fill.side is order.intent.side and fill.symbol == order.intent.symbol
 
 
-def _rejected_late(order: Order) -> Notify:
+def _rejected_late(order: Order, reason: str) -> Notify:
     return Notify(
         key=f"rejected:{order.intent.symbol}",
         severity=Severity.WARNING,
         message=f"the venue rejected an order for {order.intent.symbol} that it had taken: "
-        f"{order.reason or 'no reason given'}",
+        f"{reason or 'no reason given'}",
         fields={"client_order_id": order.client_order_id},
     )
 

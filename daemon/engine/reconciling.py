@@ -160,12 +160,8 @@ class Reconciling:
         memory.portfolio = ledger.adopt(memory.portfolio, event.account, marks)
         core.refresh_marks()
         self._times = 0
-        memory.count("adoptions")
-        told = "; ".join(
-            f"{d.symbol}: {d.our_shares} booked, {d.venue_shares} at the venue"
-            for d in found.positions
-        )
-        reason = told or f"cash differs by {found.cash_usd} USD"
+        memory.count("adoptions" if found.positions or found.cash_usd else "averages_adopted")
+        reason = _told(found)
         return [
             RecordDurably(fact=Adopted(account=event.account, marks=marks, reason=reason)),
             Notify(
@@ -175,3 +171,16 @@ class Reconciling:
             ),
             Save(),
         ]
+
+
+def _told(found: Differences) -> str:
+    """Return in what the account differs: shares, else money, else what they cost on average."""
+    told = [
+        f"{d.symbol}: {d.our_shares} booked, {d.venue_shares} at the venue" for d in found.positions
+    ]
+    if not told and found.cash_usd:
+        return f"cash differs by {found.cash_usd} USD"
+    return "; ".join(told) or "; ".join(
+        f"{symbol}: average entry {ours} USD booked, {theirs} at the venue"
+        for symbol, (ours, theirs) in found.averages.items()
+    )

@@ -34,6 +34,7 @@ KINDS = (
     "api.late",
     "api.limited",
     "api.lost",
+    "api.unknown",
     "clock.skewed",
     "company.dividend",
     "company.split",
@@ -47,6 +48,9 @@ KINDS = (
     "network.slow",
     "network.split",
     "operator.halt",
+    "order.turned.rejected",
+    "order.turned.trade_bust",
+    "order.turned.trade_correct",
     "process.kill_disk",
     "process.kill_in_recovery",
     "process.kill_step",
@@ -57,6 +61,7 @@ KINDS = (
     "stream.doubled",
     "stream.lost",
     "stream.muted",
+    "stream.unknown",
     "tasks.shuffled",
 )
 # Others are counted and shown, but too rare for a run to be judged by: failing disks, and restarts

@@ -4,12 +4,14 @@ astray. The kinds are named as in `exchange.faults.kinds`."""
 import asyncio
 from collections.abc import Callable
 
+import orjson
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from exchange.app import DATA_PREFIXES
 from exchange.faults import answers
 from exchange.faults.kinds import Kind
+from exchange.faults.words import EVENT, Dice, unheard_reply, unheard_update
 from exchange.records import VenueEvent
 from exchange.wire import Handler, refuse
 from research.simulation.kernel.chance import Chance
@@ -19,7 +21,10 @@ from research.simulation.swarm import CALM, ApiFaults, StreamFaults
 BLIND_S = (0.5, 10.0)
 """How long a look-up does not find an accepted order."""
 LATE_S = (2.0, 30.0)
+HOW = ("status", "type", "side", "key")
+"""Where a word that nobody knows may stand."""
 Count = Callable[[str], None]
+Json = dict[str, object]
 
 
 class Gateway:
@@ -29,6 +34,7 @@ class Gateway:
         self.api: ApiFaults = CALM.api
         self.news: StreamFaults = CALM.stream
         self._chance = chance
+        self._words = chance.fork("words")
         self._count: Count = lambda what: None
         self._loop: VirtualLoop
         self._seen_at: dict[str, float] = {}
@@ -81,6 +87,8 @@ class Gateway:
         response = await handler(request)
         if is_order:
             response = await self._judge_order(request, response)
+        if self._words.hits(self.api.unknown):
+            self._say_unheard(request, response)
         if response.status < 300 and self._chance.hits(self.api.lost):
             self._count(Kind.LOST)
             return refuse(answers.failing(504))
@@ -111,7 +119,28 @@ class Gateway:
         identity = request.query.get("client_order_id", "")
         return self._seen_at.get(identity, 0.0) > self._loop.time()
 
+    def _say_unheard(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Let a trading reply say what nobody knows; refusals and data stay as they are."""
+        is_trading = request.path.startswith("/v2/") and not request.path.startswith(DATA_PREFIXES)
+        if not is_trading or response.status >= 300 or not isinstance(response, web.Response):
+            return
+        if isinstance(response.body, bytes) and response.body:
+            how = self._words.pick(HOW)
+            body = unheard_reply(orjson.loads(response.body), how, self._dice(Kind.UNKNOWN))
+            response.body = orjson.dumps(body)
+            self._count(Kind.UNKNOWN)
+
+    def _dice(self, kind: Kind) -> Dice:
+        return Dice(self._words.bits(), kind, 0)
+
     # --- news ---------------------------------------------------------------------------------
+
+    def spoil(self, event: VenueEvent, message: Json) -> Json:
+        """Return what the stream says of an event, now and then with a word that nobody knows."""
+        if not self._words.hits(self.news.unknown):
+            return message
+        self._count(Kind.NEWS_UNKNOWN)
+        return unheard_update(message, self._words.pick((*HOW, EVENT)), self._dice(Kind.UNKNOWN))
 
     def broadcaster(
         self, broadcast: Callable[[list[VenueEvent]], None]

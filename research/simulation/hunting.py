@@ -49,6 +49,10 @@ SCENES: Mapping[str, Swarm] = {
         others=BUSY,
     ),
     "cancels are not sent": Swarm(others=BUSY),
+    "what is taken back stays booked": Swarm(others=replace(BUSY, busted=0.3)),
+    "what is taken back unheard stays booked": Swarm(
+        stream=StreamFaults(lost=0.5), others=replace(BUSY, busted=0.3)
+    ),
     "the gate lets in right after the open": Swarm(others=BUSY),
     "the gate lets in right before the close": Swarm(others=BUSY),
     "the gate has lost its position limit": Swarm(others=BUSY),
@@ -96,7 +100,14 @@ def caught_by(name: str, seeds: Iterable[int]) -> tuple[int, Violation] | None:
 
 def scene_of(name: str, seed: int, days: int) -> Wish:
     """Return the world in which a mutant is looked for."""
-    return Wish(seed=seed, days=days, wide=False, speed=SPEEDS.get(name), swarm=SCENES.get(name))
+    return Wish(
+        seed=seed,
+        days=days,
+        wide=False,
+        speed=SPEEDS.get(name),
+        swarm=SCENES.get(name),
+        generation=1,
+    )
 
 
 def hunt_all(jobs: int) -> Iterator[tuple[str, str | None]]:

@@ -15,6 +15,7 @@ from daemon.alpaca import trading as alpaca_trading
 from daemon.alpaca.codec import encode_order
 from daemon.comparing import FILLS_OVERLAP, Comparing
 from daemon.engine import reconciling
+from daemon.engine.busting import Busting
 from daemon.engine.commands import RecordDurably, SubmitOrder
 from daemon.engine.core import Core
 from daemon.engine.engine import Engine
@@ -310,4 +311,6 @@ MUTANTS: Mapping[str, Mutate] = {
     "trading begins before the first comparison": _put(_Program, "_recover", _not_compared_first),
     "recovery is in doubt of nothing": _uncertain_of_nothing,
     "cancels are not sent": _put(Submitter, "cancel", _cancels_unheard),
+    "what is taken back stays booked": _put(Busting, "busted", lambda self, event: []),
+    "what is taken back unheard stays booked": _put(Comparing, "_busts", lambda *_: []),
 }

@@ -1,6 +1,6 @@
 """What befalls a world: each seed draws its own rates, so that rare mixtures come about too."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from research.simulation.kernel.chance import Chance
 from research.simulation.kernel.disk import DiskFaults
@@ -10,7 +10,13 @@ SEGMENT_RATES = (0.0, 0.0, 0.0005, 0.002, 0.01)
 """Of segments on the wire: a request takes about four."""
 REQUEST_RATES = (0.0, 0.01, 0.05, 0.2)
 MESSAGE_RATES = (0.0, 0.01, 0.05, 0.25)
+TURNED_RATES = (0.0, 0.0, 0.02, 0.1)
 DISK_RATES = (0.0, 0.0, 0.0, 0.00003, 0.0002)
+
+
+GENERATION = 2
+"""How often kinds of faults were added to what a seed draws; each draws from a stream of its own,
+so that a seed of an earlier generation still plays as it did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +37,8 @@ class ApiFaults:
     """A look-up says 404 for a while after the order was accepted."""
     refused: float = 0.0
     """403 for an order that repeats an id: its own first copy holds the buying power."""
+    unknown: float = 0.0
+    """A word or a key in the answer that no client knows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +51,8 @@ class StreamFaults:
     delay_s: tuple[float, float] = (0.1, 20.0)
     muted: float = 0.0
     """From here on the stream says nothing, though it answers pings, until it is reset."""
+    unknown: float = 0.0
+    """News with a word or a key that no client knows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +98,12 @@ class OtherFaults:
     """The account's owner brings or takes money."""
     blocked: float = 0.0
     """The account may order nothing, for minutes or an hour."""
+    rejected: float = 0.0
+    """The share of orders that are rejected after they were taken."""
+    busted: float = 0.0
+    """The share of executions that are taken back, within an hour…"""
+    corrected: float = 0.0
+    """…or get another price."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,8 +121,28 @@ class Swarm:
 CALM = Swarm()
 
 
-def draw_swarm(chance: Chance) -> Swarm:
-    """Return the faults of one seed."""
+def draw_swarm(chance: Chance, *, generation: int = GENERATION) -> Swarm:
+    """Return the faults of one seed: of an earlier generation what it drew then."""
+    drawn = _first_draws(chance)
+    return drawn if generation < GENERATION else _second_draws(drawn, chance.fork("turned"))
+
+
+def _second_draws(drawn: Swarm, chance: Chance) -> Swarm:
+    request, message = REQUEST_RATES, MESSAGE_RATES
+    return replace(
+        drawn,
+        api=replace(drawn.api, unknown=chance.pick(request) / 4),
+        stream=replace(drawn.stream, unknown=chance.pick(message) / 2),
+        others=replace(
+            drawn.others,
+            rejected=chance.pick(TURNED_RATES) * 3,
+            busted=chance.pick(TURNED_RATES),
+            corrected=chance.pick(TURNED_RATES),
+        ),
+    )
+
+
+def _first_draws(chance: Chance) -> Swarm:
     segment, request, message = SEGMENT_RATES, REQUEST_RATES, MESSAGE_RATES
     return Swarm(
         link=LinkFaults(

@@ -20,6 +20,7 @@ from exchange.assets import list_assets, shipped_instruments
 from exchange.auth import Credentials
 from exchange.clock import RunningTime
 from exchange.errors import Refusal
+from exchange.fates import Fate
 from exchange.faults.kinds import Kind
 from exchange.instants import SECOND_NS, to_ns
 from exchange.knobs import FillModel, Knobs, WireLimits
@@ -184,6 +185,7 @@ class SimulatedVenue:
         self.gateway.stand_before(app, self._count, self._loop)
         exchange.listeners.remove(stream.broadcast)
         exchange.listeners.append(self.gateway.broadcaster(stream.broadcast))
+        stream.spoil = self.gateway.spoil
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, HOST, PORT).start()
@@ -248,6 +250,24 @@ class SimulatedVenue:
         self.exchange.step()
         until_ns = self.venue.now_ns + int(lasts_s) * SECOND_NS
         self.venue.halt(symbol, reason, until_ns)
+        self.exchange.settle()
+
+    def turn(self, order_id: str, fate: Fate) -> None:
+        """Let a fate befall an order."""
+        self.exchange.step()
+        self.venue.fates.turn(order_id, fate)
+        self.exchange.settle()
+
+    def bust(self, execution_id: str) -> None:
+        """Take an execution back, where that can be."""
+        self.exchange.step()
+        self.venue.fates.bust(execution_id)
+        self.exchange.settle()
+
+    def correct(self, execution_id: str, factor: float) -> None:
+        """Give an execution another price."""
+        self.exchange.step()
+        self.venue.fates.correct(execution_id, factor)
         self.exchange.settle()
 
     def resume(self, symbol: str) -> None:

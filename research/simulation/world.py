@@ -22,7 +22,8 @@ from research.simulation.kernel.node import Life
 from research.simulation.oracle import Oracle
 from research.simulation.others import Fates, Person
 from research.simulation.process import Profile, SimulatedDaemon, told
-from research.simulation.swarm import CALM, Swarm, draw_swarm
+from research.simulation.swarm import CALM, GENERATION, Swarm, draw_swarm
+from research.simulation.turns import Turns
 from research.simulation.upheavals import Upheavals
 from research.simulation.venue import SESSION, SimulatedVenue
 
@@ -65,7 +66,9 @@ class Wish:
     seed: int
     days: int = 1
     swarm: Swarm | None = None
-    """None draws one from the seed."""
+    """None draws one from the seed…"""
+    generation: int = GENERATION
+    """…as it was drawn then."""
     wide: bool | None = None
     speed: float | None = None
     symbols: int = SYMBOLS
@@ -130,7 +133,7 @@ class World:
         self.lets_go = True
         """Cleared where the process ends with the world: tidying up would be for nobody."""
         self._trace = _Trace()
-        drawn = draw_swarm(chance.fork("swarm"))
+        drawn = draw_swarm(chance.fork("swarm"), generation=wish.generation)
         self.swarm = wish.swarm if wish.swarm is not None else drawn
         is_wide = chance.fork("wide").hits(WIDE_SHARE) if wish.wide is None else wish.wide
         is_slow = chance.fork("slow").hits(SLOW_SHARE)
@@ -183,6 +186,8 @@ class World:
         self._connect()
 
     def _connect(self) -> None:
+        chance = self._chance.fork("turns")
+        self.turns = Turns(self.loop, self.swarm.others, self.venue, chance, self._count)
         self.daemon.disk.on_synced = self.oracle.durable.synced
         self.oracle.durable.on_order = self.person.order_leaves
         self.daemon.on_assembled = self._assembled
@@ -321,7 +326,7 @@ class World:
     async def _end_well(self) -> None:
         """Stop every fault; then all must be settled in time, and a stop be clean."""
         self._say("HEALED")
-        self.fates.is_over = True
+        self.fates.is_over = self.turns.is_over = True
         self.daemon.skew_s = 0.0
         self.person.begin_halting(0.0, self._chance)
         self.venue.start_now()

@@ -252,6 +252,25 @@ def test_a_sale_is_not_taken_for_the_split_that_is_announced(ex_day: date) -> No
 
 
 @in_virtual_time
+async def test_a_split_is_known_though_shares_cost_a_little_else_on_average() -> None:
+    """World 9000029: after executions were taken back, averages differed by a quarter of a percent.
+    The split was not recognized; its shares were adopted, and a stop sold the others as fallen."""
+    night = Night(SPLIT)
+    shell = night.shell
+    async with shell.running():
+        await shell.until(NIGHT)
+        before = shell.memory.portfolio.shares(A)
+        night.split(4)
+        held = shell.venue.positions[A]
+        shell.venue.positions[A] = replace(
+            held, average_entry_usd=held.average_entry_usd * Decimal("0.9975")
+        )
+        await shell.until(TUESDAY.opens_at + minutes(5))
+        assert shell.memory.portfolio.shares(A) == 4 * before
+        assert "adoptions" not in shell.memory.counters
+
+
+@in_virtual_time
 async def test_a_merger_that_is_announced_for_later_is_not_carried_out_before() -> None:
     later = an_action(ActionKind.MERGER, ratio=Decimal(0), cash_usd=Decimal(100), ex_day=FRIDAY.day)
     night = Night(later)

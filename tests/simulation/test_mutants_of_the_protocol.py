@@ -13,6 +13,8 @@ QUICK = (
     "a fill counts as often as it is told",
     "not judged again at the first byte",
     "the gate has lost its trading states",
+    "what is taken back stays booked",
+    "what is taken back unheard stays booked",
 )
 """Those that are noticed within a second; `make simulate` plays all of them."""
 

@@ -137,6 +137,19 @@ def test_a_correction_that_overtook_its_execution_is_booked_alone() -> None:
     assert (desk.held(), desk.memory.portfolio.cash_usd) == (100, 100_000 - 10_100)
 
 
+def test_a_correction_that_was_listed_before_it_was_told_counts_once() -> None:
+    """Found in simulation (seed 9000019): the venue's list had the corrected execution, which was
+    booked beside the first; the first was then put right, too, instead of taken back."""
+    desk, order, fill = holding(100.0)
+    again = at_price(fill, "101")
+    desk.book(again)
+    assert desk.held() == 200
+    bust(desk, fill, again)
+    assert (desk.held(), desk.memory.portfolio.cash_usd) == (100, 100_000 - 10_100)
+    assert desk.order(order).filled_shares == 100
+    assert desk.books_match()
+
+
 def test_a_trade_of_somebody_else_that_is_taken_back_is_taken_from_external() -> None:
     desk, order, _ = holding()
     theirs = replace(desk.a_fill(order, 7), client_order_id="", fill_id="theirs")

@@ -18,7 +18,7 @@ from daemon.budget import BudgetLimits, Lane, RequestBudget
 from daemon.clock import ClockPace, SystemClock
 from domain.errors import RequestNotSent, VenueUnavailable
 from tests.support.fake_alpaca import Fault
-from tests.support.rigs import CREDENTIALS, alpaca_rig
+from tests.support.rigs import BASE_URL, CREDENTIALS, alpaca_rig
 from tests.support.virtual_loop import current_loop, in_virtual_time
 
 SELF_SIGNED = Path(__file__).parents[1] / "support" / "self_signed.pem"
@@ -41,6 +41,53 @@ async def test_a_body_that_comes_a_byte_a_second_is_given_up_as_a_whole() -> Non
         with pytest.raises(VenueUnavailable, match="no answer within"):
             await rig.trading.get("/clock", lane=Lane.QUOTES, limits=limits)
         assert current_loop().time() <= 6.1
+
+
+@in_virtual_time
+async def test_when_every_connection_is_taken_the_next_request_waits_and_is_given_up() -> None:
+    """The pool is of two; five ask, and nobody answers. None of the connections stays taken."""
+    async with alpaca_rig() as rig, open_session(2) as session:
+        rig.server.faults.extend(Fault("/clock", delay_s=1e6) for _ in range(5))
+        api, limits = api_at(session, BASE_URL), CallLimits(attempt_s=4.0, deadline_s=4.0)
+        asks = [api.get("/clock", lane=Lane.QUOTES, limits=limits) for _ in range(5)]
+        answers = await asyncio.gather(*asks, return_exceptions=True)
+        assert [type(answer) for answer in answers] == [VenueUnavailable] * 5
+        assert len(rig.server.requests_to("/clock")) == 2
+        assert current_loop().time() < 5.0
+        assert session.connector is not None
+        assert not session.connector._acquired  # type: ignore[attr-defined]
+        rig.server.faults.clear()
+        assert await api.get("/clock", lane=Lane.QUOTES)
+
+
+@in_virtual_time
+async def test_an_order_that_waited_for_a_connection_in_vain_has_left_nothing() -> None:
+    async with alpaca_rig() as rig, open_session(1) as session:
+        rig.server.faults.append(Fault("/clock", delay_s=1e6))
+        api = api_at(session, BASE_URL)
+        held = asyncio.create_task(api.get("/clock", lane=Lane.QUOTES))
+        await asyncio.sleep(0.1)
+        with pytest.raises(VenueUnavailable):
+            await api.post_once("/orders", {}, lane=Lane.SUBMIT)
+        held.cancel()
+        assert rig.server.requests_to("/orders") == []
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_connections_refused_again_and_again_leave_no_descriptor_open() -> None:
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unheard.getsockname()[1]}"
+        async with open_session(2) as session:
+            api = api_at(session, url)
+            before = descriptors()
+            for _ in range(50):
+                with pytest.raises(RequestNotSent):
+                    await api.post_once("/orders", {}, lane=Lane.CANCEL)
+            assert descriptors() <= before + 1
 
 
 class NothingResolves(AbstractResolver):

@@ -1,5 +1,6 @@
 """What each piece of news makes of an order."""
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -44,6 +45,24 @@ def test_an_order_is_submitted_acknowledged_and_filled() -> None:
     order = apply_fill(order, a_fill(6, 101, fill_id="f2"))
     assert (order.status, order.finished_at) == (S.FILLED, NOON)
     assert (order.filled_shares, order.filled_value_usd) == (10, 1006)
+
+
+def test_a_late_report_of_fewer_shares_changes_nothing() -> None:
+    order = advance(an_order(S.WORKING), a_report(S.PARTIALLY_FILLED, 4))
+    assert advance(order, a_report(S.PARTIALLY_FILLED, 3)).unbooked_shares == 4
+
+
+@pytest.mark.parametrize("is_over", [False, True], ids=["at the end", "after the end"])
+def test_fewer_shares_are_waited_for_when_the_venue_says_less(is_over: bool) -> None:
+    """Found in simulation (seed 9000051): an execution was taken back while a killed daemon had
+    still to book it; the order waited for it for ever, and its symbol with it."""
+    order = advance(an_order(S.WORKING), a_report(S.PARTIALLY_FILLED, 4))
+    if is_over:
+        order = advance(order, a_report(S.CANCELED, 4))
+    less = a_report(S.CANCELED, 3, updated_at=NOON + timedelta(hours=1))
+    after = advance(order, less)
+    assert after.unbooked_shares == 3
+    assert apply_fill(after, a_fill(3)).remaining_shares == 0
 
 
 def test_a_report_of_shares_never_counts_as_their_fill() -> None:

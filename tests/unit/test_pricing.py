@@ -46,8 +46,13 @@ def test_no_price_is_paid_beyond_the_collar_to_reach_a_touch_between_ticks() -> 
 
 
 def test_binary_noise_moves_no_price_off_its_tick() -> None:
-    # 0.1 + 0.2 style: 1.1 × 1.001 is 1.1011 exactly, and 1.1010999… in binary.
-    assert entry_terms(Side.BUY, a_quote(1.09, 1.1), Decimal("0.0001"), 10.0) == limit("1.1011")
+    # 0.1 + 0.2 style: 0.9 × 1.001 is 0.9009 exactly, and 0.9008999… in binary.
+    assert entry_terms(Side.BUY, a_quote(0.89, 0.9), Decimal("0.0001"), 10.0) == limit("0.9009")
+
+
+def test_a_collar_that_reaches_over_a_dollar_ends_on_a_cent() -> None:
+    """Found by the laws of prices: quoted below a dollar, 1.0001 was asked for, and refused."""
+    assert entry_terms(Side.BUY, a_quote(0.98, 0.9999), Decimal("0.0001"), 2.0) == limit("1.00")
 
 
 @pytest.mark.parametrize("collar", [-1.0, 10_000.0, 20_000.0])
