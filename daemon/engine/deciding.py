@@ -44,6 +44,7 @@ from state import ledger
 from state.records import Crossed
 
 AT_MARKET = AtMarket()
+_MARKET, _NEAREST = OrderStyle.MARKET, Rounding.NEAREST
 REFERENCE_TICK_USD = Decimal("0.0001")
 """The grid of the mid that a decision was taken on."""
 
@@ -284,13 +285,13 @@ class Deciding:
             slot_at=slot_at,
             intended_at=core.now,
             deltas=planned.deltas,
-            reference_usd=to_price(quote.mid_usd, REFERENCE_TICK_USD, Rounding.NEAREST),
+            reference_usd=to_price(quote.mid_usd, REFERENCE_TICK_USD, _NEAREST),
             reason=planned.reason,
         )
 
     def _terms(self, side: Side, quote: Quote) -> Terms:
         style = self._core.rules.order_style
-        if style is OrderStyle.MARKET:
+        if style is _MARKET:
             return AT_MARKET
         tick_usd = tick_of(quote)
         if style is OrderStyle.MARKETABLE_LIMIT:

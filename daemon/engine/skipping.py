@@ -30,6 +30,7 @@ from domain.values import Value
 from domain.values import replace as changed
 from risk.losses import LossBases
 
+_ACTIVE = TradingState.ACTIVE
 LOSS_HAIR = 1.0 - 1e-6
 """Losses are told exactly by the engine; what comes this near their limits is left to it."""
 TEN_THOUSANDTH_USD = Decimal("0.0001")
@@ -75,7 +76,7 @@ class Skipping:
             or memory.quarantined
             or self._guarding.is_watching
             or not memory.is_reconciled
-            or memory.trading.state is not TradingState.ACTIVE
+            or memory.trading.state is not _ACTIVE
         )
 
     def may_look(self) -> bool:

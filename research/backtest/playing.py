@@ -271,12 +271,12 @@ class Player:
         """A session of many bars."""
         self._post(SessionOpened(at=session.opens_at, session=session))
         row, last = self._base.first[index], self._base.first[index + 1] - 1
-        opened_at = session.opens_at
+        opened_at, at_open = session.opens_at, self._plan.costs.fill_at is FillAt.OPEN
         while row <= last:
             self._row = row
             closes_at = self._base.slots[row]
             self.venue.begin_bar()
-            if self._plan.costs.fill_at is FillAt.OPEN:
+            if at_open and self.venue.working:
                 self._meet(opened_at + BAR_START)
             done = self._passed(row, last)
             if done:

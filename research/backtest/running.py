@@ -71,9 +71,11 @@ class Runner:
         """While set, orders meet the market at once, there."""
         self.at_once: AtOnce | None = None
         """While set, it takes in the news of one instant together where that is the same."""
-        self._venue, self._answers, self._costs = venue, answers, costs
+        self._venue, self._answers = venue, answers
         self._column_of = {symbol: column for column, symbol in enumerate(symbols)}
-        self._is_daily = base is Timeframe.DAY
+        at_close = costs.fill_at is FillAt.CLOSE and base is not Timeframe.DAY
+        self._close_cutoff_s = costs.close_cutoff_s if at_close else None
+        """When closing orders must be given, before the close."""
         self._inbox: deque[Event] = deque()
         self._draining = False
         self._due: list[ScheduleDecision] = []
@@ -188,11 +190,10 @@ class Runner:
         trading = self.engine.memory.trading
         if trading.epoch != epoch:
             return f"trading is {trading.state.value} since the approval: {trading.cause}"
-        costs = self._costs
-        session = self.engine.memory.session
-        if costs.fill_at is FillAt.CLOSE and session is not None and not self._is_daily:
+        session, cutoff_s = self.engine.memory.session, self._close_cutoff_s
+        if cutoff_s is not None and session is not None:
             left_s = (session.closes_at - at).total_seconds()
-            if left_s < costs.close_cutoff_s:
+            if left_s < cutoff_s:
                 return f"{left_s:.0f} s before the close is after the cut-off for closing orders"
         return ""
 

@@ -12,6 +12,9 @@ from risk.screening import Sketch
 from risk.view import RiskView
 from risk.witnesses import Witnesses, between, calm_view, entry
 
+# Looked up once: a member of an enumeration is found through its class, and orders are many.
+_ACTIVE, _FLATTEN = TradingState.ACTIVE, Leg.FLATTEN
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TradingStateRule:
@@ -41,9 +44,9 @@ class TradingStateRule:
     def spares(self, order: Sketch) -> bool:
         """Spare all but a flatten while ACTIVE, with nothing in quarantine."""
         view = order.view
-        if view.trading.state is not TradingState.ACTIVE or view.quarantined:
+        if view.trading.state is not _ACTIVE or view.quarantined:
             return False
-        return order.intent.leg is not Leg.FLATTEN
+        return order.intent.leg is not _FLATTEN
 
     def _deny(self, view: RiskView, quarantine: str | None, allowed_shares: Decimal) -> Denial:
         status = view.trading
