@@ -303,6 +303,21 @@ def test_each_approved_order_counts_as_working_for_the_next() -> None:
     assert second.approved.intent.quantity_shares == 10
 
 
+def test_entries_of_one_judgement_share_the_gross_exposure() -> None:
+    # A cap of 1,500 USD: each of the two orders, of 1,000 USD, fits into it alone.
+    limits = RiskLimits(max_gross_exposure=Decimal("0.00015"))
+    verdicts = gate(limits).judge_all((entry(10), entry(10, symbol=OTHER)), calm_view())
+
+    assert [v.approved and v.approved.intent.quantity_shares for v in verdicts] == [10, 5]
+
+
+def test_entries_of_one_judgement_share_their_sector() -> None:
+    limits = RiskLimits(sector_caps={Sector.INFORMATION_TECHNOLOGY: Decimal("0.00015")})
+    verdicts = gate(limits).judge_all((entry(10), entry(10, symbol=PEER)), calm_view())
+
+    assert [v.approved and v.approved.intent.quantity_shares for v in verdicts] == [10, 5]
+
+
 def test_a_denied_order_does_not_count_for_the_next() -> None:
     unknown = entry(20, symbol=OTHER)
     view = replace(calm_view(), cooldown_until={OTHER: NOON}, orders_today=199)
