@@ -201,46 +201,52 @@ def _measure(bars: Bars, rules: EngineRules) -> DailyStatistics:
     )
 
 
-def deviations(
-    returns: Floats,
-    cluster_days: int,
-    *,
-    known: Flags | None = None,
-    room: tuple[Floats, Floats] | None = None,
-) -> Deviations:
+def deviations(returns: Floats, cluster_days: int) -> Deviations:
     """Return what volatility and clusters are made of, from daily log returns `[days, ..., n]`.
 
-    Of many windows side by side the same bits as of each alone, from two symbols on. `known`: which
-    returns are finite, where that is told already. `room`: two arrays of the returns' shape to be
-    written to, the first of which becomes `centred` where all is known.
+    Of many windows side by side the same bits as of each alone, from two symbols on.
     """
-    known = np.isfinite(returns) if known is None else known
-    into, products = room if room is not None else (None, None)
-    if np.count_nonzero(known) == known.size:
-        counts = np.full(returns.shape[1:], returns.shape[0])
-    else:
-        counts = np.count_nonzero(known, axis=0)
-    enough = counts >= VOLATILITY_DAYS_MIN
+    centred, squares, counts = centred_squares(returns, np.isfinite(returns))
     # Who asks for clusters over a few days shall have them: none at all would lift the limit.
     comparable = counts >= min(VOLATILITY_DAYS_MIN, cluster_days)
-    if counts.min() == returns.shape[0]:
-        # The usual day: every bar is there, and nothing has to be left out.
-        centred = np.subtract(returns, np.add.reduce(returns, 0) / returns.shape[0], out=into)
-    else:
-        filled = np.where(known, returns, 0.0)
-        safe_counts = np.maximum(counts, 1)
-        centred = np.where(known, filled - np.add.reduce(filled, 0) / safe_counts, 0.0)
-    squares = np.add.reduce(np.multiply(centred, centred, out=products), 0)
-    variance = squares / np.maximum(counts - 1, 1)
-    volatility = np.where(enough, np.sqrt(variance * TRADING_DAYS_A_YEAR), np.nan)
-    # A symbol that never moved has no risk to be sized by: leave it to the universe file's.
-    volatility = np.where(volatility > 0, volatility, np.nan)
     return Deviations(
         centred=centred,
         squares=squares,
-        volatility=volatility,
-        comparable=comparable & (variance > 0),
+        volatility=volatility_of(squares, counts),
+        comparable=comparable & (squares / np.maximum(counts - 1, 1) > 0),
     )
+
+
+def centred_squares(
+    returns: Floats, known: Flags, room: tuple[Floats, Floats] | None = None
+) -> tuple[Floats, Floats, Ints]:
+    """Return returns `[days, ..., n]` less their mean, 0 where they are not known; the sums of
+    their squares, and how many are known `[..., n]`.
+
+    `room`: two arrays of the returns' shape to be written to, the first of which is what is
+    returned first where all are known.
+    """
+    into, products = room if room is not None else (None, None)
+    if np.count_nonzero(known) == known.size:
+        # The usual day: every bar is there, and nothing has to be left out.
+        counts = np.full(returns.shape[1:], returns.shape[0])
+        centred = np.subtract(returns, np.add.reduce(returns, 0) / returns.shape[0], out=into)
+    else:
+        counts = np.count_nonzero(known, axis=0)
+        filled = np.where(known, returns, 0.0)
+        safe_counts = np.maximum(counts, 1)
+        centred = np.where(known, filled - np.add.reduce(filled, 0) / safe_counts, 0.0)
+    return centred, np.add.reduce(np.multiply(centred, centred, out=products), 0), counts
+
+
+def volatility_of(squares: Floats, counts: Ints) -> Floats:
+    """Return the annualised volatility `[..., n]` of daily returns, as `centred_squares` has summed
+    and counted them; NaN for too few, or for none that moved."""
+    variance = squares / np.maximum(counts - 1, 1)
+    enough = counts >= VOLATILITY_DAYS_MIN
+    volatility = np.where(enough, np.sqrt(variance * TRADING_DAYS_A_YEAR), np.nan)
+    # A symbol that never moved has no risk to be sized by: leave it to the universe file's.
+    return np.where(volatility > 0, volatility, np.nan)
 
 
 def mean_volume(volume: Floats, known: Flags | None = None) -> Floats:

@@ -21,6 +21,9 @@ from research.backtest.stored import StoredFrame, StoredHistory
 BLOCK_ELEMENTS_MAX = 1 << 18
 """Look-back x columns of one stacked call: its arrays should stay in the processor's cache."""
 BLOCK_INSTANTS_MAX = 512
+FEW_INSTANTS, FEW_ELEMENTS_MAX = 32, 1 << 19
+"""Fewer instants than these are asked about only where they are more elements than these: each call
+has a cost of its own, whatever it is about."""
 FIRST_CHECKS, LATER_CHECKS = 16, 2
 """Answers of a strategy's first block, and of each later one, that are checked before use."""
 
@@ -140,7 +143,11 @@ def strengths_of(
 
 def _stack(entry: StrategyEntry, frame: StoredFrame, symbols: tuple[Symbol, ...]) -> _Stack:
     lookback, width = entry.strategy.lookback_bars, len(symbols)
-    instants = min(BLOCK_INSTANTS_MAX, max(1, BLOCK_ELEMENTS_MAX // (lookback * width)))
+    elements = lookback * width
+    instants = max(
+        1, BLOCK_ELEMENTS_MAX // elements, min(FEW_INSTANTS, FEW_ELEMENTS_MAX // elements)
+    )
+    instants = min(BLOCK_INSTANTS_MAX, instants)
     return _Stack(entry=entry, frame=frame, symbols=symbols * instants, instants=instants)
 
 
@@ -197,7 +204,11 @@ def _agrees(stack: _Stack, row: int, block: Block) -> bool:
         return False
     pairs = [(single.strength, answer.strength)]
     pairs += [(values, answer.evidence[key]) for key, values in single.evidence.items()]
-    return all(np.array_equal(one, other, equal_nan=True) for one, other in pairs)
+    # The same bits, as a rule: numbers are compared only where they are not.
+    return all(
+        one.tobytes() == other.tobytes() or np.array_equal(one, other, equal_nan=True)
+        for one, other in pairs
+    )
 
 
 def _has_shape(signals: Signals, shape: tuple[int]) -> bool:

@@ -87,8 +87,9 @@ class QuoteRows:
         self._first, self._measured_at = first, self._spread.measured_at
         self._bid, self._ask = self._spread.touch(prices, near_open=self._near_open)
         self._cents = mids_in_cents(self._bid, self._ask)
-        self._complete = (self._bid == self._bid).all(axis=1).tolist()
-        self._count = len(self._complete)
+        self._count, known = len(prices), self._bid == self._bid
+        is_complete = np.count_nonzero(known) == known.size
+        self._complete = [True] * self._count if is_complete else known.all(axis=1).tolist()
 
 
 class _LazyQuotes(dict[Symbol, Quote]):

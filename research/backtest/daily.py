@@ -11,16 +11,19 @@ from daemon.engine.panels import (
     VOLUME_DAYS,
     DailyStatistics,
     Deviations,
+    centred_squares,
     clusters,
     deviations,
     mean_volume,
+    volatility_of,
 )
 from daemon.engine.rules import EngineRules
 from domain.market import Flags, Floats
 
 Values = TypeVar("Values", Floats, Flags)
 MEASURED_ELEMENTS_MAX = 1 << 16
-"""Days x symbols x window of one pass."""
+"""Days x symbols x window of one pass, unless those are fewer than MEASURED_DAYS_MIN."""
+MEASURED_DAYS_MIN = 4
 BLOCKS_AT_ONCE = 8
 """Passes that share what they look back on: its logarithms are taken once."""
 DAYS_KEPT_MAX = 8_192
@@ -36,7 +39,8 @@ class DailyHistory:
         """`grown` (`actions.shares_grown`): the bars are in the shares of the first one."""
         self._close, self._volume, self._grown, self._rules = close, volume, grown, rules
         self._days = min(rules.cluster_days, rules.history_days - 1)
-        self._rows_at_once = max(1, MEASURED_ELEMENTS_MAX // (self._days * close.shape[1]))
+        rows = MEASURED_ELEMENTS_MAX // (self._days * close.shape[1])
+        self._rows_at_once = max(MEASURED_DAYS_MIN, rows)
         if close.shape[1] == 1:
             # A single column is added up in another order when it stands alone.
             self._rows_at_once = 1
@@ -84,12 +88,13 @@ class DailyHistory:
         blocks = range(begin, min(begin + BLOCKS_AT_ONCE, len(self._measured)))
         first, last = self._span(begin)[0], self._span(blocks[-1])[1]
         returns, known = self._returns(first, last)
+        squares = np.empty((last - first, returns.shape[1]))
+        counts = np.empty(squares.shape, dtype=np.int64)
         for number in blocks:
-            start, stop = self._span(number)
-            rows = slice(start - first, stop - first + self._days - 1)
-            self._volatility[start:stop] = self._deviated(
-                number, returns[rows], known[rows]
-            ).volatility
+            start, stop = (row - first for row in self._span(number))
+            rows = slice(start, stop + self._days - 1)
+            _, squares[start:stop], counts[start:stop] = self._centred(returns[rows], known[rows])
+        self._volatility[first:last] = volatility_of(squares, counts)
         before = _before(self._volume, first - VOLUME_DAYS + 1, last)
         finite: Flags = np.isfinite(before)
         self._mean_volume[first:last] = mean_volume(
@@ -104,25 +109,21 @@ class DailyHistory:
         returns = logs[1:] - logs[:-1]
         return returns, np.isfinite(returns)
 
-    def _deviations(self, block: int) -> Deviations:
-        """Return the deviations of a block of days; the latest is remembered."""
-        if self._block is None or self._block[0] != block:
-            return self._deviated(block, *self._returns(*self._span(block)))
-        return self._block[1]
-
-    def _deviated(self, block: int, returns: Floats, known: Flags) -> Deviations:
+    def _centred(self, returns: Floats, known: Flags) -> tuple[Floats, Floats, Ints]:
         shape = (self._days, len(returns) - self._days + 1, returns.shape[1])
         if self._room is None or self._room[0].shape != shape:
             # Made once: new memory of that size costs as much as what is written to it.
             self._room = np.empty(shape), np.empty(shape)
-        found = deviations(
-            _windows(returns, self._days),
-            self._rules.cluster_days,
-            known=_windows(known, self._days),
-            room=self._room,
-        )
-        self._block = block, found
-        return found
+        windows = _windows(returns, self._days), _windows(known, self._days)
+        return centred_squares(*windows, self._room)
+
+    def _deviations(self, block: int) -> Deviations:
+        """Return the deviations of a block of days; the latest is remembered."""
+        if self._block is None or self._block[0] != block:
+            returns, _ = self._returns(*self._span(block))
+            windows = _windows(returns, self._days)
+            self._block = block, deviations(windows, self._rules.cluster_days)
+        return self._block[1]
 
     def _span(self, block: int) -> tuple[int, int]:
         first = block * self._rows_at_once
