@@ -121,6 +121,12 @@ def test_a_fill_after_the_order_was_full_is_wholly_external() -> None:
     assert "sma" not in portfolio.books
 
 
+def test_a_fill_as_large_as_the_whole_order_after_a_part_of_it_is_partly_external() -> None:
+    portfolio = ledger.book(a_portfolio(), a_fill(10), SMA, filled_before=shares(4))
+    assert portfolio.books["sma"].shares(AAPL) == 6
+    assert portfolio.books[EXTERNAL].shares(AAPL) == 4
+
+
 def test_books_share_a_partial_fill_in_proportion() -> None:
     deltas = {"a": shares(6), "b": shares(4)}
     portfolio = ledger.book(a_portfolio(), a_fill(5), deltas)

@@ -42,6 +42,16 @@ def test_an_order_whose_last_fills_came_after_its_end_is_the_last_of_the_finishe
     assert list(memory.orders)[-1] == ended.intent.client_order_id
 
 
+def test_an_order_that_waits_for_fills_after_its_end_is_not_among_those_dropped() -> None:
+    memory = Memory.of(a_snapshot(), (Symbol("AAPL"),))
+    ended = _order(0, OrderStatus.CANCELED)
+    memory.remember(ended)
+    memory.remember(replace(ended, reported_shares=ended.intent.quantity_shares))
+    for number in range(1, FINISHED_ORDERS_MAX + 10):
+        memory.remember(_order(number, OrderStatus.CANCELED))
+    assert ended.intent.client_order_id in memory.orders
+
+
 def test_an_order_ends_once_however_often_it_is_heard_of() -> None:
     memory = Memory.of(a_snapshot(), (Symbol("AAPL"),))
     ended = _order(1, OrderStatus.CANCELED)

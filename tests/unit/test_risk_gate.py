@@ -220,6 +220,14 @@ def test_an_exit_passes_without_a_quote_and_says_what_it_rests_on() -> None:
     assert "no quote: this exit rests on the last good price 100.0000 USD" in verdict.notes[0]
 
 
+def test_an_absurd_first_quote_of_the_day_is_told_by_the_previous_close() -> None:
+    absurd = replace(quote(STOCK), bid_usd=149.99, ask_usd=150.01)
+    view = replace(calm_view(), last_good_usd={}, quotes={STOCK: absurd})
+    verdict = gate().judge(entry(10, terms=AtLimit(Decimal("150.01"))), view)
+    assert verdict.approved is None
+    assert [denial.rule for denial in verdict.denials] == ["price_sanity"]
+
+
 def test_an_entry_gets_no_notes() -> None:
     view = replace(calm_view(), session=None, quotes={})
     assert gate_of().judge(entry(), view).notes == ()
