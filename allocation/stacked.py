@@ -140,11 +140,10 @@ class StackedAllocator(TargetSetter):
         at, mids_usd, usd = first + count, inputs.mids_usd[count], equity_usd[count]
         inputs = changed(inputs, mids_usd=mids_usd, equity_usd=usd)
         columns = []
-        for index, row in enumerate(until):
-            if row == at:
-                column = self._column_at(outlook, at, index, inputs, books.own.item(index))
-                if column is not None:
-                    columns.append(column)
+        for index in [index for index, row in enumerate(until) if row == at]:
+            column = self._column_at(outlook, at, index, inputs, books.own.item(index))
+            if column is not None:
+                columns.append(column)
         if not columns:
             return None
         acting = Weighed(

@@ -62,7 +62,7 @@ class Steady:
         band = rules.band_of_target * (1.0 - _HAIR)
         self._most, self._least = 1.0 + band, 1.0 - band
         self._tracks: Tracks | None = None
-        self._held: list[float] = []
+        self._held: Floats = np.zeros(0)
         self._until: list[int] = []
         self._low_usd = self._high_usd = 0.0
 
@@ -71,23 +71,21 @@ class Steady:
     ) -> list[int]:
         """Return, of each column, before which slot it is certain to rest, from one on, while the
         book holds `held` `[n]` and equity lies between two amounts; `row` where it is not."""
-        shares = held.tolist()
-        if tracks is not self._tracks or lowest_usd < self._low_usd or highest_usd > self._high_usd:
-            self._tracks, self._held = tracks, shares
+        until = self._until
+        is_known = tracks is self._tracks and self._low_usd <= lowest_usd
+        if not is_known or highest_usd > self._high_usd:
+            self._tracks, self._held = tracks, held
             self._low_usd = lowest_usd * (1.0 - EQUITY_RANGE)
             self._high_usd = highest_usd * (1.0 + EQUITY_RANGE)
-            self._until = [self._rests(tracks, row, c, h) for c, h in enumerate(shares)]
-            return self._until
-        until = self._until
-        if shares != self._held:
-            for column, (now, before) in enumerate(zip(shares, self._held, strict=True)):
-                if now != before:
-                    until[column] = self._rests(tracks, row, column, now)
-            self._held = shares
+            until = [self._rests(tracks, row, c, h) for c, h in enumerate(held.tolist())]
+            self._until = until
+        elif held is not self._held:
+            for column in (held != self._held).nonzero()[0].tolist():
+                until[column] = self._rests(tracks, row, column, held.item(column))
+            self._held = held
         if min(until) < row:
-            for column, known in enumerate(until):
-                if known < row:
-                    until[column] = self._rests(tracks, row, column, shares[column])
+            for column in [column for column, known in enumerate(until) if known < row]:
+                until[column] = self._rests(tracks, row, column, held.item(column))
         return until
 
     def _rests(self, tracks: Tracks, row: int, column: int, held: float) -> int:
