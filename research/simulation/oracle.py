@@ -175,10 +175,10 @@ class Oracle:
         if adoptions > max(self._adoptions, self._learnt()) and self.is_alone:
             self._report("the book was wrong and adopted the venue's", str(memory.portfolio.books))
         self._adoptions = max(self._adoptions, adoptions)
-        if memory.counters.get("averages_adopted") and self.is_alone and not self._has_busts():
+        if memory.counters.get("averages_adopted") and self.is_alone and not self.has_busts():
             self._report("an average was wrong", str(memory.portfolio.books))
 
-    def _has_busts(self) -> bool:
+    def has_busts(self) -> bool:
         """Return whether an execution was taken back: what shares cost on average then depends on
         the order in which one hears of it and of others."""
         return any(e.undoes is not None for e in self._venue.register.executions)
