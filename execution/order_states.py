@@ -223,7 +223,13 @@ def _reported(order: Order, report: OrderReport) -> Decimal:
     if said >= order.reported_shares:
         return said
     at_the_end = report.status.is_terminal and not order.status.is_terminal
-    after_it = order.finished_at is not None and report.updated_at > order.finished_at
+    # An execution may be taken back in the very instant of the end: of two reports of that one the
+    # last heard holds, as comparing goes on until the venue's is heard last.
+    ended_at = order.finished_at
+    after_it = ended_at is not None and (
+        report.updated_at > ended_at
+        or (report.updated_at == ended_at and report.status is order.status)
+    )
     return max(order.filled_shares, said) if at_the_end or after_it else order.reported_shares
 
 

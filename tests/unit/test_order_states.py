@@ -65,6 +65,15 @@ def test_fewer_shares_are_waited_for_when_the_venue_says_less(is_over: bool) -> 
     assert apply_fill(after, a_fill(3)).remaining_shares == 0
 
 
+def test_late_news_of_shares_taken_back_at_the_end_is_not_waited_for() -> None:
+    """World 38: an execution was taken back in the instant in which its order was canceled. The
+    account told of what was left; the stream, late, of what had been: three shares more, which the
+    order waited for for ever, whatever the account said."""
+    told = advance(an_order(S.WORKING), a_report(S.CANCELED, 3))
+    late = advance(told, a_report(S.CANCELED, 4))
+    assert advance(late, a_report(S.CANCELED, 3)).unbooked_shares == 3
+
+
 def test_a_report_of_shares_never_counts_as_their_fill() -> None:
     order = advance(an_order(S.WORKING), a_report(S.PARTIALLY_FILLED, 4))
     assert (order.filled_shares, order.reported_shares, order.unbooked_shares) == (0, 4, 4)
