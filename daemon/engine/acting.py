@@ -8,6 +8,7 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+from daemon.engine.action_words import MIXED, UNKNOWN, WAITING, odd, told
 from daemon.engine.commands import Command, Notify, Record, RecordDurably, Save
 from daemon.engine.core import Core
 from daemon.engine.deciding import cancel
@@ -36,8 +37,6 @@ SEEN = "seen:"
 """Begins the names of splits that only the account told of."""
 SEEN_WITHIN = timedelta(days=3)
 NEW_YORK = ZoneInfo("America/New_York")
-WAITING = "a corporate action is not in the account yet: "
-UNKNOWN = "a corporate action this program cannot book: "
 
 
 class Acting:
@@ -79,7 +78,7 @@ class Acting:
     def _take_up(self, action: CorporateAction) -> list[Command]:
         """Carry out an action of today on what is held, or wait until the account shows it."""
         if action.kind is ActionKind.OTHER:
-            return self._leave_alone(action.symbol, UNKNOWN + _told(action))
+            return self._leave_alone(action.symbol, UNKNOWN + told(action))
         if action.changes_shares and not self._is_owed_within(action):
             self._announced[action.action_id] = action
             return []
@@ -98,7 +97,7 @@ class Acting:
         due = [a for a in self._announced.values() if a.ex_day <= event.session.day]
         for action in due:
             if corporate.is_held(self._core.memory.portfolio, action.symbol):
-                commands += self._leave_alone(action.symbol, WAITING + _told(action))
+                commands += self._leave_alone(action.symbol, WAITING + told(action))
         return commands
 
     # --- what the account shows ------------------------------------------------------------------
@@ -111,9 +110,11 @@ class Acting:
                 commands += self._carry_out(action, _shares(account, action.becomes))
         for symbol in list(self._core.memory.portfolio.positions):
             split = self._unannounced(account, symbol)
-            if split is not None:
-                commands += self._carry_out(split, _shares(account, symbol))
-                commands.append(_odd(split))
+            if split is None:
+                continue
+            announced = self._split_due(symbol)
+            commands += self._carry_out(split, _shares(account, symbol), announced)
+            commands += [odd(split)] if announced is None else self._mixed(announced)
         return [*commands, *self._paid(account)]
 
     def _shows(self, account: AccountReport, action: CorporateAction) -> bool:
@@ -177,9 +178,27 @@ class Acting:
             detail="seen in the account, announced nowhere",
         )
 
+    def _mixed(self, announced: CorporateAction) -> list[Command]:
+        """Leave a symbol alone of which what its books paid cannot be told any more."""
+        why = MIXED + told(announced)
+        return [*self._note_done(announced), *self._leave_alone(announced.symbol, why)]
+
+    def _split_due(self, symbol: Symbol) -> CorporateAction | None:
+        """Return the split of a symbol that is announced for today, or was before."""
+        due = (
+            action
+            for action in self._announced.values()
+            if action.symbol == action.becomes == symbol and action.ex_day <= self._today
+        )
+        return next(due, None)
+
     # --- carrying out ----------------------------------------------------------------------------
 
-    def _carry_out(self, action: CorporateAction, shares: Decimal) -> list[Command]:
+    def _carry_out(
+        self, action: CorporateAction, shares: Decimal, announced: CorporateAction | None = None
+    ) -> list[Command]:
+        """Book an action that leaves so many shares; `announced`: what it was announced as, where
+        shares bought or sold since then hide its ratio."""
         memory = self._core.memory
         before = memory.portfolio
         amount_usd = corporate.amount_usd(before, action)
@@ -196,6 +215,9 @@ class Acting:
         )
         memory.portfolio = corporate.carry_out(before, action, shares)
         seen_usd = self._seen_usd(action)
+        mark_usd = memory.marks.get(action.symbol)
+        if seen_usd is None and announced is not None and mark_usd is not None:
+            seen_usd = (mark_usd / announced.ratio).quantize(CENT)
         memory.marks = corporate.marks_after(memory.marks, action, seen_usd)
         self._core.believe(action.symbol)
         memory.note_action(done)
@@ -211,7 +233,7 @@ class Acting:
             Notify(
                 key=f"action:{action.action_id}",
                 severity=Severity.WARNING,
-                message=f"a corporate action was booked: {_told(action)}",
+                message=f"a corporate action was booked: {told(action)}",
             ),
             *self._cancel(action.symbol),
             *self._let_go(action.symbol),
@@ -335,6 +357,7 @@ class Acting:
             ex_day=action.ex_day,
             pay_day=action.pay_day,
         )
+        self._announced.pop(action.action_id, None)
         self._core.memory.note_action(done)
         return [Record(fact=ActionSettled(at=self._core.now, done=done))]
 
@@ -374,23 +397,4 @@ def _as_paid(done: ActionDone) -> ActionDone:
         ex_day=done.ex_day,
         pay_day=done.pay_day,
         amount_usd=done.amount_usd,
-    )
-
-
-def _told(action: CorporateAction) -> str:
-    if action.kind is ActionKind.DIVIDEND:
-        return f"{action.symbol} pays {action.cash_usd} USD a share, ex {action.ex_day}"
-    parts = [f"{action.ratio.normalize():f} {action.becomes}"] if action.ratio else []
-    parts += [f"{action.cash_usd} USD"] if action.cash_usd else []
-    gets = " and ".join(parts) or "nothing"
-    told = f"{action.kind.value} of {action.symbol}: {gets} for each share, ex {action.ex_day}"
-    return f"{told} ({action.detail})" if action.detail else told
-
-
-def _odd(action: CorporateAction) -> Notify:
-    return Notify(
-        key=f"seen:{action.action_id}",
-        severity=Severity.CRITICAL,
-        message=f"{action.symbol} has split in the account, and nobody announced it: "
-        f"{action.ratio.normalize():f} for one; compare with the venue",
     )

@@ -314,6 +314,36 @@ async def test_a_split_nobody_announced_is_seen_beside_an_order_in_doubt() -> No
 
 
 @in_virtual_time
+async def test_shares_bought_since_a_split_do_not_hide_what_one_is_worth() -> None:
+    # World 8000772: others had traded after a split and before the account was read. Its ratio, as
+    # the shares told it, was another than announced; the mark was changed by that, the day began at
+    # a wrong worth, and the first quotes were a loss of 2 % that nobody had made.
+    night = Night()
+    shell = night.shell
+    async with shell.running():
+        await shell.until(TUESDAY.opens_at - minutes(60))
+        shell.runner.post(ActionsRead(at=shell.clock.now(), day=TUESDAY.day, actions=(SPLIT,)))
+        night.split(4)
+        venue, memory = shell.venue, shell.memory
+        by_hand = a_fill(symbol=A, side=Side.BUY, quantity_shares=shares(10), price_usd=usd("25"))
+        memory.portfolio = ledger.book(memory.portfolio, by_hand, None)
+        venue.cash_usd -= 250
+        held = venue.positions[A]
+        cost_usd = held.quantity_shares * held.average_entry_usd + 250
+        both = held.quantity_shares + 10
+        venue.positions[A] = Position(quantity_shares=both, average_entry_usd=cost_usd / both)
+        assert await shell.feeds.reconcile()
+        assert memory.portfolio.shares(A) == both
+        assert memory.marks[A] == 25
+        await shell.until(NOON)
+        # What each book's shares cost cannot be told either: no stop is to sell by it.
+        assert "traded since" in memory.quarantined[A]
+        assert memory.portfolio.shares(A) == both
+        assert memory.trading.state is TradingState.ACTIVE
+        assert max(night.losses()) < Decimal("0.001")
+
+
+@in_virtual_time
 async def test_one_share_of_thousands_sold_by_hand_is_no_split() -> None:
     night = Night()
     shell = night.shell
