@@ -56,7 +56,7 @@ class Acting:
         """Take in what is announced; credit what goes ex, and rescale what nobody holds."""
         commands = self._write_off(event.day)
         for action in sorted(event.actions, key=lambda a: (a.ex_day, a.action_id)):
-            if self._is_done(action):
+            if action.action_id in self._core.memory.actions:
                 continue
             if self._was_seen(action):
                 commands += self._note_done(action)
@@ -204,15 +204,7 @@ class Acting:
         amount_usd = corporate.amount_usd(before, action)
         if action.becomes != action.symbol:
             shares -= before.shares(action.becomes)
-        done = ActionDone(
-            action_id=action.action_id,
-            symbol=action.symbol,
-            kind=action.kind,
-            ex_day=action.ex_day,
-            pay_day=action.pay_day,
-            amount_usd=amount_usd,
-            is_paid=amount_usd == 0,
-        )
+        done = _done(action, amount_usd)
         memory.portfolio = corporate.carry_out(before, action, shares)
         seen_usd = self._seen_usd(action)
         mark_usd = memory.marks.get(action.symbol)
@@ -350,19 +342,10 @@ class Acting:
         )
 
     def _note_done(self, action: CorporateAction) -> list[Command]:
-        done = ActionDone(
-            action_id=action.action_id,
-            symbol=action.symbol,
-            kind=action.kind,
-            ex_day=action.ex_day,
-            pay_day=action.pay_day,
-        )
+        done = _done(action, ZERO)
         self._announced.pop(action.action_id, None)
         self._core.memory.note_action(done)
         return [Record(fact=ActionSettled(at=self._core.now, done=done))]
-
-    def _is_done(self, action: CorporateAction) -> bool:
-        return action.action_id in self._core.memory.actions
 
     def _is_owed_within(self, action: CorporateAction) -> bool:
         """Return whether books hold what splits and the account does not: it will show nothing."""
@@ -371,12 +354,15 @@ class Acting:
 
     def _is_before_our_time(self, action: CorporateAction) -> bool:
         """Return whether what is held has no part in an action: it was bought since, or the
-        account was known only since."""
-        memory = self._core.memory
+        account was known only since. Money still to come for what was held over the night is ours,
+        however late it was read of."""
+        memory, ex_day = self._core.memory, action.ex_day
         start, entered_at = memory.day_start, memory.entered_at.get(action.symbol)
-        if start is None or start.day >= action.ex_day:
+        if entered_at is not None and _day(entered_at) >= ex_day:
             return True
-        return entered_at is not None and _day(entered_at) >= action.ex_day
+        if entered_at is not None and action.pay_day > self._today:
+            return False
+        return start is None or start.day >= ex_day
 
 
 def _day(at: datetime) -> date:
@@ -387,6 +373,18 @@ def _day(at: datetime) -> date:
 def _shares(account: AccountReport, symbol: Symbol) -> Decimal:
     position = account.positions.get(symbol)
     return position.quantity_shares if position else ZERO
+
+
+def _done(action: CorporateAction, amount_usd: Decimal) -> ActionDone:
+    return ActionDone(
+        action_id=action.action_id,
+        symbol=action.symbol,
+        kind=action.kind,
+        ex_day=action.ex_day,
+        pay_day=action.pay_day,
+        amount_usd=amount_usd,
+        is_paid=amount_usd == 0,
+    )
 
 
 def _as_paid(done: ActionDone) -> ActionDone:

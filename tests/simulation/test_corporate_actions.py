@@ -314,6 +314,19 @@ async def test_a_split_nobody_announced_is_seen_beside_an_order_in_doubt() -> No
 
 
 @in_virtual_time
+async def test_a_dividend_read_of_after_the_open_is_owed_all_the_same() -> None:
+    # A daemon killed a thousand times was killed on the ex-date's morning, after the session had
+    # opened and before it had read what goes ex: it was never owed, and came as a deposit.
+    night = Night()
+    shell = night.shell
+    async with shell.running():
+        await shell.until(TUESDAY.opens_at + minutes(30))
+        held = shell.memory.portfolio.shares(A)
+        shell.runner.post(ActionsRead(at=shell.clock.now(), day=TUESDAY.day, actions=(DIVIDEND,)))
+        assert shell.memory.actions["a1"].amount_usd == 10 * held > 0
+
+
+@in_virtual_time
 async def test_shares_bought_since_a_split_do_not_hide_what_one_is_worth() -> None:
     # World 8000772: others had traded after a split and before the account was read. Its ratio, as
     # the shares told it, was another than announced; the mark was changed by that, the day began at
