@@ -21,12 +21,12 @@ from daemon.engine.rules import EngineRules
 from domain.market import Flags, Floats
 
 Values = TypeVar("Values", Floats, Flags)
-MEASURED_ELEMENTS_MAX = 1 << 16
+MEASURED_ELEMENTS_MAX = 1 << 15
 """Days x symbols x window of one pass, unless those are fewer than MEASURED_DAYS_MIN."""
 MEASURED_DAYS_MIN = 4
 BLOCKS_AT_ONCE = 8
 """Passes that share what they look back on: its logarithms are taken once."""
-DAYS_KEPT_MAX = 8_192
+DAYS_KEPT_MAX = 512
 """Days whose statistics, and the clusters looked for in them, are kept ready made."""
 
 
@@ -55,7 +55,8 @@ class DailyHistory:
         known = self._known.get(row)
         if known is None:
             if len(self._known) >= DAYS_KEPT_MAX:
-                del self._known[next(iter(self._known))]
+                # A history is walked through: those behind are not asked for again.
+                self._known.clear()
             known = self._known[row] = self._made(row)
         return known
 
