@@ -311,6 +311,9 @@ class Order(Value, frozen=True, kw_only=True):
             if fill is not None:
                 filled_shares += sign * fill.quantity_shares
                 value_usd += sign * fill.quantity_shares * fill.price_usd
+        if filled_shares == self.filled_shares and corrected is not None:
+            # Another price alone: what is reported, and not booked yet, is waited for as before.
+            return replace(self, filled_value_usd=value_usd)
         return replace(
             self,
             filled_shares=filled_shares,

@@ -218,9 +218,8 @@ class _Folded:
             if corrected is not None:
                 self._fills.append(corrected)
                 self._fill_ids.add(corrected.fill_id)
-        if order is not None:
-            booked = None if fill is None else corrected
-            self._put(order.restated(fill, booked))
+        if order is not None and (fill is not None or corrected is None):
+            self._put(order.restated(fill, corrected))
 
     def _apply_money(
         self, fact: records.Crossed | records.Flowed | records.Earned | records.Adopted

@@ -68,7 +68,7 @@ class Busting:
         order = memory.orders.get(bust.client_order_id)
         if bust.fill_id:
             memory.booked_fill_ids[bust.fill_id] = None
-        if order is not None:
+        if order is not None and bust.corrected is None:
             memory.remember(order.restated(None, None))
         named = (
             f"execution {bust.fill_id}" if bust.fill_id else "an execution that it does not name"

@@ -1,14 +1,15 @@
 """What must hold at every instant of a world, judged by the exchange's own books and the disk."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from decimal import Decimal
 
 from daemon.assembly import Assembly
+from domain.instruments import Symbol
 from domain.money import ZERO
 from domain.orders import OrderStatus, Side
 from domain.snapshot import TradingState
-from exchange.orders import Status, VenueOrder
+from exchange.orders import Execution, Status, VenueOrder
 from exchange.records import VenueEvent
 from exchange.venue import Venue
 from execution.identity import PREFIX
@@ -111,6 +112,8 @@ class Oracle:
         venue = self._venue
         if venue.account.qty(order.symbol) * order.side.sign < 0 or not self.is_alone:
             return  # it leads toward zero, or others' shares come unheard
+        if self._is_undone(Symbol(order.symbol), order.side):
+            return  # shares that came back with a sale taken back may be unheard of, too
         working = [o for o in venue.book.open_of(order.symbol) if o.side is order.side]
         price_usd = venue.prices.at(venue.now_ns)(order.symbol)
         held = abs(venue.account.qty(order.symbol))
@@ -139,7 +142,8 @@ class Oracle:
 
     def _judge_fill(self, order: VenueOrder) -> None:
         meant = self.durable.journaled.get(order.client_order_id)
-        if self.is_alone and self._venue.account.qty(order.symbol) < 0:
+        is_short = self._venue.account.qty(order.symbol) < 0
+        if is_short and self.is_alone and not self._is_undone(Symbol(order.symbol), Side.SELL):
             self._report("sold what is not held", f"{order.client_order_id} {order.symbol}")
         if meant is None:
             return
@@ -181,7 +185,17 @@ class Oracle:
     def has_busts(self) -> bool:
         """Return whether an execution was taken back: what shares cost on average then depends on
         the order in which one hears of it and of others."""
-        return any(e.undoes is not None for e in self._venue.register.executions)
+        return any(e.undoes is not None for e in self._executions())
+
+    def _is_undone(self, symbol: Symbol, side: Side) -> bool:
+        """Return whether shares came to the account, or left it, as a trade was taken back."""
+        return any(
+            e.undoes is not None and e.symbol == symbol and e.side is side
+            for e in self._executions()
+        )
+
+    def _executions(self) -> Sequence[Execution]:
+        return self._venue.register.executions
 
     def _learnt(self) -> int:
         """Return how often something happened that only the account can tell: money that came or
@@ -224,7 +238,8 @@ class Oracle:
             if theirs is None:
                 if ours.status not in (OrderStatus.WITHHELD, OrderStatus.REJECTED):
                     found.append(f"{identity}: {ours.status.value}, never at the exchange")
-            elif _END_OF.get(theirs.status) is not ours.status:
+            elif _END_OF.get(theirs.status) is not ours.status and not ours.is_restated:
+                # Restated, it may have seemed filled for a price put right before that was told.
                 found.append(f"{identity}: {ours.status.value}, there {theirs.status.value}")
             elif ours.filled_shares != theirs.filled_qty:
                 found.append(f"{identity}: {ours.filled_shares} filled, there {theirs.filled_qty}")

@@ -86,6 +86,16 @@ def test_a_late_report_of_the_busted_shares_does_not_make_the_order_wait_for_the
     assert not desk.memory.working
 
 
+def test_an_order_with_a_price_put_right_waits_for_what_is_not_booked_yet() -> None:
+    """World 11000022: fills that the stream had lost were not waited for any more once the price of
+    another one had been put right; shares that were sold already were sold once more by hand."""
+    desk, order, fill = holding(shares=60)
+    desk.tell(order, OrderStatus.FILLED, 100)
+    bust(desk, fill, at_price(fill, "101"))
+    assert desk.order(order).unbooked_shares == 40
+    assert desk.memory.working
+
+
 def test_a_corrected_execution_costs_what_it_costs_now() -> None:
     desk, order, fill = holding(100.0)
     bust(desk, fill, at_price(fill, "101"))
