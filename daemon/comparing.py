@@ -183,8 +183,12 @@ class Comparing:
             if fill.filled_at >= listed_since_at + EDGE and fill.fill_id not in found
         ]
         self._missing = {f.fill_id: self._missing.get(f.fill_id, 0) + 1 for f in missing}
-        gone = [fill for fill in missing if self._is_gone(fill, since_at)]
         news = [fill for fill in listed if not self._book.is_booked(fill.fill_id)]
+        gone = [
+            fill
+            for fill in missing
+            if self._is_gone(fill, since_at) or any(_is_put_right_by(new, fill) for new in news)
+        ]
         self._remember(fill.fill_id for fill in listed)
         busts = []
         for fill in gone:
@@ -244,6 +248,12 @@ class Comparing:
         lag behind what was accepted."""
         now_s = asyncio.get_running_loop().time()
         return now_s - self._absent_since_s.setdefault(identity, now_s) >= ABSENT_S
+
+
+def _is_put_right_by(new: Fill, old: Fill) -> bool:
+    """Return whether a list that has an execution of later, and not the old one, says that the new
+    stands in its place: one that only lags lacks what is latest."""
+    return new.filled_at > old.filled_at and _is_in_place_of(new, old)
 
 
 def _is_in_place_of(new: Fill, old: Fill) -> bool:

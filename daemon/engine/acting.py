@@ -120,11 +120,8 @@ class Acting:
     def _shows(self, account: AccountReport, action: CorporateAction) -> bool:
         portfolio = self._core.memory.portfolio
         ours = portfolio.shares(action.symbol)
-        if not ours:
-            # Books that cancel out: the account has none of it to show, before or afterwards.
-            return action.ex_day <= self._today and action.symbol not in account.positions
         # It may be carried out in the night before; what is announced for later is not yet.
-        if action.ex_day > self._core.calendar.next_open(self._core.now).day:
+        if not ours or action.ex_day > self._core.calendar.next_open(self._core.now).day:
             return False
         expected = corporate.shares_after(action, ours)
         if action.becomes != action.symbol:

@@ -171,6 +171,23 @@ async def test_another_execution_of_the_order_in_its_place_is_its_correction() -
 
 
 @in_virtual_time
+async def test_a_later_execution_in_its_place_is_its_correction_though_it_was_never_listed() -> (
+    None
+):
+    """World 12000134: the news of a correction was lost, and the list had the new execution before
+    it had ever had the old one: both were booked, and four shares too many adopted away."""
+    world = World()
+    await asyncio.sleep(LATER_S)
+    fill = world.fill("o0", is_told=True)
+    later = fill.filled_at + timedelta(seconds=5)
+    again = replace(fill, fill_id="again", price_usd=Decimal(101), filled_at=later)
+    world.venue.bust(fill, again, is_told=False)
+    await asyncio.sleep(LATER_S)
+    (bust,) = await world.busts()
+    assert (bust.fill_id, bust.corrected) == (fill.fill_id, again)
+
+
+@in_virtual_time
 async def test_what_the_venue_has_not_listed_yet_is_not_taken_for_taken_back() -> None:
     world = World()
     await asyncio.sleep(LATER_S)
