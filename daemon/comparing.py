@@ -187,7 +187,7 @@ class Comparing:
         gone = [
             fill
             for fill in missing
-            if self._is_gone(fill, since_at) or any(_is_put_right_by(new, fill) for new in news)
+            if self._is_gone(fill, since_at) or any(_is_put_right_by(new, fill) for new in listed)
         ]
         self._remember(fill.fill_id for fill in listed)
         busts = []

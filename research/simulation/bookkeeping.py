@@ -113,7 +113,12 @@ class Bookkeeper:
                 if held and halt.symbol == order.symbol:
                     self._report("entered while halted", f"{meant.identity} {halt}")
         holding = venue.account.holdings.get(order.symbol)
-        if meant.leg == "exit" and holding is not None and holding.average_entry_usd:
+        # What shares cost on average is told in two ways once an execution had another price.
+        has_turned = any(
+            e.symbol == order.symbol and (e.undoes is not None or e.corrects is not None)
+            for e in venue.register.executions
+        )
+        if meant.leg == "exit" and not has_turned and holding and holding.average_entry_usd:
             price_usd = venue.prices.at(to_ns(meant.intended_at))(order.symbol)
             ratio = price_usd / holding.average_entry_usd
             low, high = NO_REASON_TO_LEAVE

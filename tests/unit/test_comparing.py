@@ -185,6 +185,9 @@ async def test_a_later_execution_in_its_place_is_its_correction_though_it_was_ne
     await asyncio.sleep(LATER_S)
     (bust,) = await world.busts()
     assert (bust.fill_id, bust.corrected) == (fill.fill_id, again)
+    world.booked.add("again")
+    (bust,) = await world.busts()
+    assert (bust.fill_id, bust.corrected) == (fill.fill_id, None)
 
 
 @in_virtual_time
