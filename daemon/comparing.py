@@ -21,6 +21,7 @@ from domain.events import (
 from domain.instruments import Symbol
 from domain.orders import Bust, Fill, OrderReport, OrderUpdate
 from domain.ports import Broker, Clock
+from domain.snapshot import RECENT_FILLS_MAX
 
 ABSENT_S = 60.0
 """Loop time for which an acknowledged order must be unknown to the venue before we distrust it."""
@@ -38,7 +39,8 @@ BUSTED_WITHIN = timedelta(days=1)
 again, by the venue's clock: one that it listed once and lists no more was taken back."""
 EDGE = timedelta(seconds=10)
 """Executions so near to where a list begins may be missing from it for their times' sake."""
-LISTED_MAX = 20_000
+LISTED_MAX = RECENT_FILLS_MAX
+"""Executions that the venue has listed: of so many in the book it is asked whether they were."""
 MISSING_MAX, LISTED_AFTER = 2, timedelta(minutes=1)
 """An execution that the venue has told of and never listed is taken for taken back, where our book
 differs from the venue's, when so many lists in a row are without it or it is so old."""
