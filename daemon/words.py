@@ -2,12 +2,11 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from zoneinfo import ZoneInfo
 
+from domain.calendar import NEW_YORK
 from domain.money import CENT
 
 UNKNOWN = ""
-NEW_YORK = ZoneInfo("America/New_York")
 
 
 def usd(amount: object) -> str:

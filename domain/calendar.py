@@ -5,6 +5,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+NEW_YORK = ZoneInfo("America/New_York")
+
+
+def day_in_new_york(at: datetime) -> date:
+    """Return the day in New York, where sessions' and companies' days begin."""
+    return at.astimezone(NEW_YORK).date()
 
 
 class Timeframe(StrEnum):

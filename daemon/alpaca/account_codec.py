@@ -3,17 +3,14 @@
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
-from zoneinfo import ZoneInfo
 
 import msgspec
 
 from daemon.alpaca.codec import decode, owed, to_utc
-from domain.calendar import Calendar, Session
+from domain.calendar import NEW_YORK, Calendar, Session
 from domain.errors import VenueUnavailable
 from domain.instruments import Symbol
 from domain.portfolio import AccountReport, Position
-
-NEW_YORK = ZoneInfo("America/New_York")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

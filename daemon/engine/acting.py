@@ -6,7 +6,6 @@ venue change as one; money is credited on the ex-date, to who held over the nigh
 
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from zoneinfo import ZoneInfo
 
 from daemon.engine.action_words import MIXED, UNKNOWN, WAITING, odd, told
 from daemon.engine.commands import Command, Notify, Record, RecordDurably, Save
@@ -14,12 +13,14 @@ from daemon.engine.core import Core
 from daemon.engine.deciding import cancel
 from daemon.engine.ordering import Ordering
 from daemon.engine.refusing import lift
+from domain.calendar import NEW_YORK, day_in_new_york
 from domain.corporate import ActionDone, ActionKind, CorporateAction
 from domain.events import ActionsRead, AssetsRead, SessionOpened
 from domain.instruments import Symbol
 from domain.money import CENT, ZERO, Rounding, to_price
 from domain.orders import Severity
 from domain.portfolio import AccountReport
+from domain.values import replace
 from risk.halts import advance_epoch
 from state import corporate
 from state.records import Acted, ActionSettled, Noted, StatusChanged
@@ -36,7 +37,6 @@ that after it than to that before."""
 SEEN = "seen:"
 """Begins the names of splits that only the account told of."""
 SEEN_WITHIN = timedelta(days=3)
-NEW_YORK = ZoneInfo("America/New_York")
 
 
 class Acting:
@@ -46,7 +46,7 @@ class Acting:
         self._core = core
         self._ordering = ordering
         self._announced: dict[str, CorporateAction] = {}
-        self._warmed_on = _day(core.now)
+        self._warmed_on = day_in_new_york(core.now)
         """History loaded on a day is in the shares of that day."""
         self._shown: set[str] = set()
 
@@ -164,7 +164,7 @@ class Acting:
             return None
         if abs(changed_usd / cost_usd) > COST_TOLERANCE:
             return None
-        today = _day(self._core.now)
+        today = day_in_new_york(self._core.now)
         return CorporateAction(
             action_id=f"{SEEN}:{symbol}:{today}:{theirs.quantity_shares}",
             kind=ActionKind.SPLIT,
@@ -299,7 +299,7 @@ class Acting:
     def _settle(self, paid: list[ActionDone]) -> list[Command]:
         commands: list[Command] = []
         for done in paid:
-            settled = _as_paid(done)
+            settled = replace(done, is_paid=True)
             self._core.memory.note_action(settled)
             commands.append(RecordDurably(fact=ActionSettled(at=self._core.now, done=settled)))
         return commands
@@ -311,10 +311,10 @@ class Acting:
         for done in list(memory.actions.values()):
             if done.is_paid or done.pay_day + PAID_WITHIN > day:
                 continue
-            settled = _as_paid(done)
+            settled = replace(done, is_paid=True)
             memory.note_action(settled)
             memory.portfolio = corporate.take_back(memory.portfolio, done)
-            fact = ActionSettled(at=self._core.now, done=_as_paid(done), is_lost=True)
+            fact = ActionSettled(at=self._core.now, done=settled, is_lost=True)
             commands += [
                 RecordDurably(fact=fact),
                 Notify(
@@ -327,7 +327,7 @@ class Acting:
 
     @property
     def _today(self) -> date:
-        return _day(self._core.now)
+        return day_in_new_york(self._core.now)
 
     def _was_seen(self, action: CorporateAction) -> bool:
         """Return whether a split was booked by what the account showed, before it was read of."""
@@ -355,16 +355,11 @@ class Acting:
         however late it was read of."""
         memory, ex_day = self._core.memory, action.ex_day
         start, entered_at = memory.day_start, memory.entered_at.get(action.symbol)
-        if entered_at is not None and _day(entered_at) >= ex_day:
+        if entered_at is not None and day_in_new_york(entered_at) >= ex_day:
             return True
         if entered_at is not None and action.pay_day > self._today:
             return False
         return start is None or start.day >= ex_day
-
-
-def _day(at: datetime) -> date:
-    """Return the day in New York, where companies' days begin."""
-    return at.astimezone(NEW_YORK).date()
 
 
 def _shares(account: AccountReport, symbol: Symbol) -> Decimal:
@@ -381,15 +376,4 @@ def _done(action: CorporateAction, amount_usd: Decimal) -> ActionDone:
         pay_day=action.pay_day,
         amount_usd=amount_usd,
         is_paid=amount_usd == 0,
-    )
-
-
-def _as_paid(done: ActionDone) -> ActionDone:
-    return ActionDone(
-        action_id=done.action_id,
-        symbol=done.symbol,
-        kind=done.kind,
-        ex_day=done.ex_day,
-        pay_day=done.pay_day,
-        amount_usd=done.amount_usd,
     )

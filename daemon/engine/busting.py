@@ -1,21 +1,18 @@
 """Executions that the venue takes back: the book is put right, and the symbol left to a person."""
 
-from datetime import date
 from decimal import Decimal
-from zoneinfo import ZoneInfo
 
 from daemon.engine.commands import Command, Record, RecordDurably
 from daemon.engine.core import Core
 from daemon.engine.deciding import cancel
 from daemon.engine.ordering import Ordering, is_its, note_entry
+from domain.calendar import day_in_new_york
 from domain.events import OrderFilled, TradeBusted
 from domain.money import ZERO
 from domain.orders import Bust, Fill, Order
 from domain.values import replace
 from state import busts
 from state.records import Busted, Noted
-
-NEW_YORK = ZoneInfo("America/New_York")
 
 
 class Busting:
@@ -92,7 +89,7 @@ class Busting:
         memory, start = self._core.memory, self._core.memory.day_start
         if start is None:
             return
-        if _day(fill) < start.day:
+        if day_in_new_york(fill.filled_at) < start.day:
             start = memory.day_start = replace(start, equity_usd=start.equity_usd - gone_usd)
         if memory.equity_peak_usd is not None and gone_usd > ZERO:
             # The day's start was no lower than the truth, if the execution is of today.
@@ -122,7 +119,3 @@ def _told(fill: Fill, corrected: Fill | None) -> str:
     if corrected is None:
         return f"{what}: it never was"
     return f"{what}: it was {corrected.quantity_shares} at {corrected.price_usd} USD"
-
-
-def _day(fill: Fill) -> date:
-    return fill.filled_at.astimezone(NEW_YORK).date()

@@ -23,13 +23,13 @@ from daemon.commands.printing import print_json, print_page, say, settings_here
 from daemon.settings import Settings
 from daemon.tables import Column, table
 from daemon.universe import load_universe
-from domain.calendar import Timeframe
+from domain.calendar import Timeframe, day_in_new_york
 from domain.errors import ConfigurationFault
 from exchange.markets.action_files import action_path, read_actions
 from exchange.markets.bar_files import bar_paths
 from research.audit.artefacts import file_sha256
 from research.catalogue.checking import check, day_of
-from research.catalogue.downloading import NEW_YORK, Progress, Wanted, download
+from research.catalogue.downloading import Progress, Wanted, download
 from research.catalogue.findings import BarFinding, Kind, Severity, limited
 from research.catalogue.layout import INDEX, TIMEFRAMES, Catalogue, Part, Span, spans
 from research.catalogue.rows import NO_TIME, FileRows, read_rows
@@ -151,7 +151,7 @@ async def _download(settings: Settings, catalogue: Catalogue, wanted: Wanted, to
             pace=ClockPace(clock),
             jitter=seeded_jitter(settings.seed),
         )
-        today = (await connection.broker.clock()).at.astimezone(NEW_YORK).date()
+        today = day_in_new_york((await connection.broker.clock()).at)
         last = wanted.last or today - timedelta(days=1)
         if last >= today:
             raise ConfigurationFault(

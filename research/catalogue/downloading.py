@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
@@ -12,7 +11,7 @@ import numpy as np
 from daemon.alpaca.client import AlpacaApi
 from daemon.alpaca.codec import encode_instant
 from daemon.budget import Lane
-from domain.calendar import Timeframe
+from domain.calendar import NEW_YORK, Timeframe
 from domain.errors import VenueUnavailable
 from research.catalogue.layout import Catalogue, Part, Span, table_of
 
@@ -20,7 +19,6 @@ PAGE_BARS = 10_000
 PAGES_MAX = 10_000
 """A hundred million bars in one part: more is a venue that pages in circles."""
 REQUEST_SYMBOLS_MAX = 200
-NEW_YORK = ZoneInfo("America/New_York")
 _FIELDS = ("symbol", "at_ms", "open", "high", "low", "close", "volume")
 
 
